@@ -1,0 +1,32 @@
+"""What can go wrong, by kind. The command line turns each kind into its own exit status.
+
+A message names the file, the line or atom, the value found, what was expected, and the way out.
+"""
+
+
+class MdnnpError(Exception):
+    """Base of all errors that mdnnp raises on purpose."""
+
+    exit_code = 1
+
+
+class InputError(MdnnpError):
+    """A configuration, structure or potential that cannot be used as given."""
+
+    exit_code = 2
+
+
+class PhysicsError(MdnnpError):
+    """The simulation itself went wrong: exploding dynamics, overlapping atoms, extrapolation limit."""
+
+    exit_code = 3
+
+
+class FileError(MdnnpError):
+    """A file that exists already, cannot be read or written, is damaged, or belongs to something else."""
+
+    exit_code = 4
+
+
+class MdnnpWarning(UserWarning):
+    """Something suspicious that does not stop the work. The command line prints it as one line."""
