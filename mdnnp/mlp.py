@@ -1,10 +1,31 @@
-"""Feed-forward networks, one per element: value and gradient for whole batches of atoms."""
+"""Feed-forward networks, one per element: value and gradient, for whole batches of atoms or inside a kernel.
 
+A layer is y = f(b + y_prev W), or f((b + y_prev W)/n_in) with `normalize_nodes`. Activations are one letter each, as
+n2p2 names them.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from mdnnp.fastmath import exp
+from mdnnp.jit import njit, njit_fast
+
 ACTIVATIONS = "ltsprgcSeh"
+ACTIVATION_NAMES = {
+    "l": "identity",
+    "t": "tanh",
+    "s": "logistic",
+    "p": "softplus",
+    "r": "ReLU",
+    "g": "Gaussian",
+    "c": "cosine",
+    "S": "1 - logistic",
+    "e": "exp(-x)",
+    "h": "x^2",
+}
 
 
 @dataclass(frozen=True)
@@ -22,3 +43,175 @@ class Network:
     biases: tuple[np.ndarray, ...]
     activations: str
     normalize_nodes: bool = False
+
+    def forward(self, inputs: np.ndarray) -> np.ndarray:
+        """(n,) outputs of the single output node for (n, n_inputs) inputs."""
+        y = inputs
+        for m in range(len(self.weights)):
+            y, _ = _activate(self.activations[m], self._preactivation(m, y))
+        return y[:, 0]
+
+    def gradient(self, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Outputs (n,) and their gradients (n, n_inputs) by the inputs (n, n_inputs)."""
+        y, slopes = inputs, []
+        for m in range(len(self.weights)):
+            y, slope = _activate(self.activations[m], self._preactivation(m, y))
+            slopes.append(slope)
+        back = np.ones_like(y)
+        for m in reversed(range(len(self.weights))):
+            back = (back * slopes[m]) @ (self.weights[m].T / self._divisor(m))
+        return y[:, 0], back
+
+    def _divisor(self, m: int) -> float:
+        return float(self.weights[m].shape[0]) if self.normalize_nodes else 1.0
+
+    def _preactivation(self, m: int, y: np.ndarray) -> np.ndarray:
+        return (y @ self.weights[m] + self.biases[m]) / self._divisor(m)
+
+
+def _activate(letter: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """f(x) and f'(x)."""
+    if letter == "l":
+        return x, np.ones_like(x)
+    if letter == "t":
+        y = np.tanh(x)
+        return y, 1.0 - y * y
+    if letter in "sS":
+        y = 0.5 * (1.0 + np.tanh(0.5 * x))
+        return (y, y * (1.0 - y)) if letter == "s" else (1.0 - y, -y * (1.0 - y))
+    if letter == "p":
+        return np.logaddexp(0.0, x), 0.5 * (1.0 + np.tanh(0.5 * x))
+    if letter == "r":
+        return np.maximum(x, 0.0), np.where(x > 0.0, 1.0, 0.0)
+    if letter == "g":
+        y = np.exp(-0.5 * x * x)
+        return y, -x * y
+    if letter == "c":
+        return np.cos(x), -np.sin(x)
+    if letter == "e":
+        y = np.exp(-x)
+        return y, -y
+    if letter == "h":
+        return x * x, 2.0 * x
+    raise ValueError(f"unknown activation {letter!r}")
+
+
+class Layers(NamedTuple):
+    """The networks of all elements as flat arrays, for kernels. Layers of element e: first[e] .. first[e + 1] - 1."""
+
+    first: np.ndarray
+    n_in: np.ndarray
+    n_out: np.ndarray
+    weight_start: np.ndarray  # of the row-major (n_in, n_out) matrix in `weights`
+    bias_start: np.ndarray
+    activation: np.ndarray  # place in ACTIVATIONS
+    weights: np.ndarray
+    biases: np.ndarray
+    widest: int
+
+
+def build_layers(networks: Sequence[Network]) -> Layers:
+    """Flat arrays of the networks; `normalize_nodes` is folded into weights and biases."""
+    first, n_in, n_out, w_start, b_start, activation, weights, biases = [0], [], [], [0], [0], [], [], []
+    for network in networks:
+        for m, (w, b) in enumerate(zip(network.weights, network.biases, strict=True)):
+            divisor = network._divisor(m)
+            n_in.append(w.shape[0])
+            n_out.append(w.shape[1])
+            weights.append((w / divisor).ravel())
+            biases.append(b / divisor)
+            w_start.append(w_start[-1] + w.size)
+            b_start.append(b_start[-1] + b.size)
+            activation.append(ACTIVATIONS.index(network.activations[m]))
+        first.append(len(n_in))
+    ints = (np.array(a, dtype=np.int64) for a in (first, n_in, n_out, w_start[:-1], b_start[:-1], activation))
+    return Layers(*ints, np.concatenate(weights), np.concatenate(biases), max(max(n_in), max(n_out)))
+
+
+@njit
+def make_network_scratch(layers):
+    """Working memory of `network_gradient`: value and slope of every node of a network, and two strips."""
+    depth = 0
+    for e in range(layers.first.size - 1):
+        depth = max(depth, layers.first[e + 1] - layers.first[e])
+    return np.empty((2 * depth + 2, layers.widest))
+
+
+@njit_fast
+def network_gradient(e, layers, inputs, scratch, gradient):
+    """Output of element `e`'s network for one atom's `inputs`; fills `gradient` with d(output)/d(inputs)."""
+    begin, end = layers.first[e], layers.first[e + 1]
+    back, forth = scratch[2 * (end - begin)], scratch[2 * (end - begin) + 1]
+    for m in range(begin, end):
+        source = inputs if m == begin else scratch[2 * (m - begin - 1)]
+        y, slope = scratch[2 * (m - begin)], scratch[2 * (m - begin) + 1]
+        n_out, start = layers.n_out[m], layers.weight_start[m]
+        for k in range(n_out):
+            y[k] = layers.biases[layers.bias_start[m] + k]
+        for j in range(layers.n_in[m]):
+            value = source[j]
+            for k in range(n_out):
+                y[k] += value * layers.weights[start + j * n_out + k]
+        activate(layers.activation[m], n_out, y, slope)
+    output = scratch[2 * (end - begin - 1), 0]
+    back[0] = 1.0
+    for m in range(end - 1, begin - 1, -1):
+        slope = scratch[2 * (m - begin) + 1]
+        n_out, start = layers.n_out[m], layers.weight_start[m]
+        target = gradient if m == begin else forth
+        for k in range(n_out):
+            back[k] *= slope[k]
+        for j in range(layers.n_in[m]):
+            total = 0.0
+            for k in range(n_out):
+                total += layers.weights[start + j * n_out + k] * back[k]
+            target[j] = total
+        back, forth = target, back
+    return output
+
+
+@njit_fast
+def activate(code, n, y, slope):
+    """In place: y <- f(y), slope <- f'(y); `code` is the place of the activation in ACTIVATIONS."""
+    for k in range(n):
+        slope[k] = 1.0
+    if code == 1:  # tanh x = (1 - q)/(1 + q), q = exp(-2 |x|)
+        for k in range(n):
+            q = exp(-2.0 * abs(y[k]))
+            t = (1.0 - q) / (1.0 + q)
+            slope[k] = 4.0 * q / ((1.0 + q) * (1.0 + q))
+            y[k] = t if y[k] > 0.0 else -t
+    elif code in (2, 7):
+        for k in range(n):
+            q = exp(-abs(y[k]))
+            s = 1.0 / (1.0 + q)
+            up = (y[k] > 0.0) == (code == 2)
+            slope[k] = q * s * s if code == 2 else -q * s * s
+            y[k] = s if up else q * s
+    elif code == 3:
+        for k in range(n):
+            q = exp(-abs(y[k]))
+            s = 1.0 / (1.0 + q)
+            slope[k] = s if y[k] > 0.0 else q * s
+            y[k] = max(y[k], 0.0) + np.log1p(q)
+    elif code == 4:
+        for k in range(n):
+            slope[k] = 1.0 if y[k] > 0.0 else 0.0
+            y[k] = max(y[k], 0.0)
+    elif code == 5:
+        for k in range(n):
+            g = exp(-0.5 * y[k] * y[k])
+            slope[k] = -y[k] * g
+            y[k] = g
+    elif code == 6:
+        for k in range(n):
+            slope[k] = -np.sin(y[k])
+            y[k] = np.cos(y[k])
+    elif code == 8:
+        for k in range(n):
+            y[k] = np.exp(-y[k])
+            slope[k] = -y[k]
+    elif code == 9:
+        for k in range(n):
+            slope[k] = 2.0 * y[k]
+            y[k] = y[k] * y[k]

@@ -1,0 +1,505 @@
+"""Kernels for the symmetry functions of one centre: values, then the gradient along the centre's edges.
+
+For a triplet (i; j, k) and channel q with value g_q(r), logarithmic derivative l_q(r) = g_q'/g_q and angle P_a(c),
+c = cos(theta), a function is G_s = sum_triplets w_s h_q P_a with h_q = g_q(r_ij) g_q(r_ik) [g_q(r_jk)]. Given the
+weights W_s = dE/dG_s w_s, per triplet
+
+    X_q = h_q sum_{s in q} W_s P_a        B = sum_s W_s h_q dP_a/dc
+    dE/dr_ij at fixed c, r_ik, r_jk = sum_q X_q l_q(r_ij)        (likewise for r_ik and r_jk)
+    l_q(r) = L(r) - 2 eta (r - rs)        L = f'/f of the envelope, shared by all its channels
+
+so that one pass over the triplets gives the gradient of the energy whatever the number of functions; dG/dr is never
+formed. Using c = (r_ij^2 + r_ik^2 - r_jk^2)/(2 r_ij r_ik), everything is a derivative by the three sides:
+
+    a_j = dE/dr_ij + B (1/r_ik - c/r_ij)     a_k likewise     m = (dE/dr_jk)/r_jk - B/(r_ij r_ik)
+    D_ij = (a_j/r_ij + m) r_ij - m r_ik       D_ik = (a_k/r_ik + m) r_ik - m r_ij
+
+Loops run over strips of neighbours or triplets in contiguous arrays, with the tables outside: they vectorise.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from mdnnp.fastmath import cos_eighth, exp, sin_eighth, tanh_unit
+from mdnnp.jit import njit, njit_fast
+
+BLOCK = 128  # triplets per strip: the working set of a strip stays in the first-level cache
+_TINY = 1e-16  # keeps 1 - x of an envelope off zero, where f'/f diverges (f itself is masked there)
+
+
+class Scratch(NamedTuple):
+    """Working memory of one chunk of centres; `n` neighbours, blocks of BLOCK triplets."""
+
+    x: np.ndarray  # (n,) r_ij, Å
+    y: np.ndarray
+    z: np.ndarray
+    r: np.ndarray  # (n,) and its inverse
+    inverse: np.ndarray
+    who: np.ndarray  # (n,) index of the neighbour
+    segment: np.ndarray  # (n_elements + 1,) neighbours of element b are segment[b] .. segment[b + 1] - 1
+    envelope: np.ndarray  # (envelopes, n) f
+    slope: np.ndarray  # (envelopes, n) f'/f
+    channel: np.ndarray  # (channels, n) g
+    line1: np.ndarray  # (max(n, BLOCK),) each: short-lived strips
+    line2: np.ndarray
+    line3: np.ndarray
+    sum_alpha: np.ndarray  # (n,) coefficient of r_ij in D_ij
+    dx: np.ndarray  # (n,) D_ij
+    dy: np.ndarray
+    dz: np.ndarray
+    part_start: np.ndarray  # (parts + 1,) triplets of a part are part_start[p] .. part_start[p + 1] - 1
+    block_start: np.ndarray  # (parts + 1,) likewise its blocks
+    bottom: np.ndarray  # (8, BLOCK) accumulators of the backward pass
+
+
+@njit
+def make_scratch(n, tables):
+    """Scratch for centres with at most `n` neighbours."""
+    n_envelopes = n_channels = n_parts = 1
+    for e in range(tables.n_elements):
+        n_envelopes = max(n_envelopes, tables.envelope_first[e + 1] - tables.envelope_first[e])
+        n_channels = max(n_channels, tables.channel_first[e + 1] - tables.channel_first[e])
+        n_parts = max(n_parts, tables.part_first[e + 1] - tables.part_first[e])
+    m = max(n, BLOCK)
+    return Scratch(
+        np.empty(n),
+        np.empty(n),
+        np.empty(n),
+        np.empty(n),
+        np.empty(n),
+        np.empty(n, np.uint32),
+        np.empty(tables.n_elements + 1, np.int64),
+        np.empty((n_envelopes, n)),
+        np.empty((n_envelopes, n)),
+        np.empty((n_channels, n)),
+        np.empty(m),
+        np.empty(m),
+        np.empty(m),
+        np.empty(n),
+        np.empty(n),
+        np.empty(n),
+        np.empty(n),
+        np.zeros(n_parts + 1, np.int64),
+        np.zeros(n_parts + 1, np.int64),
+        np.empty((8, BLOCK)),
+    )
+
+
+@njit
+def rows_per_block(tables):
+    """Strips that a block of triplets keeps between forward and backward pass: c, r_jk, then L, h, P and dP/dc."""
+    rows = 0
+    for p in range(tables.part_element1.size):
+        n_envelopes = tables.part_envelope_first[p + 1] - tables.part_envelope_first[p]
+        first = tables.part_channel_first[tables.part_envelope_first[p]]
+        n_channels = tables.part_channel_first[tables.part_envelope_first[p + 1]] - first
+        n_angles = tables.angle_first[p + 1] - tables.angle_first[p]
+        rows = max(rows, n_envelopes + n_channels + 2 * n_angles)
+    return 2 + rows
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Envelopes
+
+
+@njit_fast
+def evaluate_envelope(kind, low, high, r, n, f, slope, y, dx):
+    """f and f'/f (1/Å) of an envelope at r[0..n-1] (Å); y and dx are working strips.
+
+    x in [0, 1] is the reduced distance, y = 1 - x, and dx = dx/dr; polynomials are written in powers of y, so that f
+    keeps its relative accuracy at the cutoff. kind 0-8: cutoff functions with inner radius `low`; from 9 on: compact
+    cores on (low, high). Formulas: Singraber, Behler, Dellago, J. Chem. Theory Comput. 15, 1827 (2019).
+    """
+    if kind == 2 or kind == 3:
+        norm = 1.0 if kind == 2 else 1.0 / math.tanh(1.0) ** 3
+        inverse = 1.0 / high
+        for t in range(n):
+            th = tanh_unit(min(max((high - r[t]) * inverse, _TINY), 1.0))
+            f[t] = norm * th * th * th if r[t] < high else 0.0
+            slope[t] = 3.0 * inverse * (th * th - 1.0) / th
+        return
+    if kind == 0:
+        for t in range(n):
+            f[t] = 1.0 if r[t] < high else 0.0
+            slope[t] = 0.0
+        return
+    if kind <= 8:
+        inverse = 1.0 / (high - low)
+        for t in range(n):
+            y[t] = min(max((high - r[t]) * inverse, _TINY), 1.0)
+            dx[t] = inverse if r[t] > low else 0.0
+        shape = kind
+    else:
+        middle, inverse = 0.5 * (low + high), 2.0 / (high - low)
+        for t in range(n):
+            y[t] = min(max(1.0 - abs(r[t] - middle) * inverse, _TINY), 1.0)
+            dx[t] = math.copysign(inverse, r[t] - middle)
+        shape = 4 if kind == 13 else kind - 4
+        if kind >= 14:  # asymmetric: x -> (2 - x) x
+            shape = kind - 9
+            for t in range(n):
+                dx[t] *= 2.0 * y[t]
+                y[t] = max(y[t] * y[t], _TINY)
+    evaluate_shape(shape, n, y, dx, f, slope)
+    if kind <= 8:
+        for t in range(n):
+            f[t] = f[t] if r[t] < high else 0.0
+    else:
+        for t in range(n):
+            f[t] = f[t] if r[t] < high and r[t] > low else 0.0
+
+
+@njit_fast
+def evaluate_shape(shape, n, y, dx, f, slope):
+    """f(x) and (df/dx)/f * dx/dr for shapes 1 cos, 4 exp, 5-8 poly1-poly4, at y = 1 - x in (0, 1]."""
+    if shape == 1:
+        for t in range(n):
+            u = 0.25 * math.pi * y[t]  # f = (cos(pi x) + 1)/2 = sin^2(2 u)
+            s, c = sin_eighth(u), cos_eighth(u)
+            sin2, cos2 = 2.0 * s * c, 1.0 - 2.0 * s * s
+            f[t] = sin2 * sin2
+            slope[t] = -math.pi * cos2 / sin2 * dx[t]
+    elif shape == 4:
+        for t in range(n):
+            x = 1.0 - y[t]
+            w = 1.0 / (y[t] * (1.0 + x))  # 1/(1 - x^2)
+            f[t] = exp(1.0 - w)
+            slope[t] = -2.0 * x * w * w * dx[t]
+    elif shape == 5:
+        for t in range(n):
+            x = 1.0 - y[t]
+            p = 1.0 + 2.0 * x
+            f[t] = y[t] * y[t] * p
+            slope[t] = -6.0 * x / (y[t] * p) * dx[t]
+    elif shape == 6:
+        for t in range(n):
+            x = 1.0 - y[t]
+            p = 1.0 + x * (3.0 + 6.0 * x)
+            f[t] = y[t] * y[t] * y[t] * p
+            slope[t] = -30.0 * x * x / (y[t] * p) * dx[t]
+    elif shape == 7:
+        for t in range(n):
+            x = 1.0 - y[t]
+            p = 1.0 + x * (4.0 + x * (10.0 + 20.0 * x))
+            y2 = y[t] * y[t]
+            f[t] = y2 * y2 * p
+            slope[t] = -140.0 * x * x * x / (y[t] * p) * dx[t]
+    else:
+        for t in range(n):
+            x = 1.0 - y[t]
+            p = 1.0 + x * (5.0 + x * (15.0 + x * (35.0 + 70.0 * x)))
+            y2 = y[t] * y[t]
+            f[t] = y2 * y2 * y[t] * p
+            slope[t] = -630.0 * (x * x) * (x * x) / (y[t] * p) * dx[t]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Angles
+
+
+@njit_fast
+def evaluate_angle(kind, a, b, n, c, value, derivative, y, dx):
+    """P(c) and dP/dc at c[0..n-1]; y and dx are working strips.
+
+    kind -1: (1 + a c)^b, zero where the base is not positive. Otherwise the compact core of theta = arccos(c) centred
+    at a (radians) with inverse half-width b, zero for collinear triplets.
+    """
+    if kind >= 0:
+        for t in range(n):
+            inside = abs(c[t]) < 1.0
+            theta = math.acos(c[t]) if inside else 0.0
+            u = (theta - a) * b
+            inside = inside and abs(u) < 1.0
+            y[t] = max(1.0 - abs(u), _TINY) if inside else 1.0
+            dx[t] = -math.copysign(b, u) / math.sqrt(1.0 - c[t] * c[t]) if inside else 0.0
+            value[t] = 1.0 if inside else 0.0
+        core_value, core_slope = derivative, dx
+        evaluate_shape(4 if kind == 13 else kind - 4, n, y, dx, core_value, core_slope)
+        for t in range(n):
+            value[t] *= core_value[t]
+            derivative[t] = value[t] * core_slope[t]
+        return
+    power = int(b)
+    if power != b or power < 1:
+        for t in range(n):
+            p = 1.0 + a * c[t]
+            q = p ** (b - 1.0) if p > 0.0 else 0.0
+            value[t] = q * p
+            derivative[t] = b * a * q
+        return
+    # Integer power by repeated squaring, a strip at a time: q = p^(power - 1).
+    for t in range(n):
+        y[t] = max(1.0 + a * c[t], 0.0)
+        dx[t] = y[t]
+        derivative[t] = 1.0 if y[t] > 0.0 else 0.0
+    power -= 1
+    while power > 0:
+        if power & 1:
+            for t in range(n):
+                derivative[t] *= dx[t]
+        power >>= 1
+        if power > 0:
+            for t in range(n):
+                dx[t] *= dx[t]
+    for t in range(n):
+        value[t] = derivative[t] * y[t]
+        derivative[t] *= a * b
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One centre
+
+
+@njit_fast
+def evaluate_channels(e, n, tables, w):
+    """Envelopes and channels of a centre of element `e` at its `n` neighbours, into the scratch `w`."""
+    for t in range(n):
+        w.inverse[t] = 1.0 / w.r[t]
+    first = tables.envelope_first[e]
+    for v in range(first, tables.envelope_first[e + 1]):
+        evaluate_envelope(
+            tables.envelope_kind[v], tables.envelope_low[v], tables.envelope_high[v],
+            w.r, n, w.envelope[v - first], w.slope[v - first], w.line1, w.line2,
+        )  # fmt: skip
+    for b in range(tables.n_elements):
+        owner = e * tables.n_elements + b
+        for row in range(tables.used_first[owner], tables.used_first[owner + 1]):
+            q = tables.used_channel[row]
+            eta, rs = tables.channel_eta[tables.channel_first[e] + q], tables.channel_rs[tables.channel_first[e] + q]
+            f, g = w.envelope[tables.channel_envelope[tables.channel_first[e] + q]], w.channel[q]
+            if eta == 0.0:
+                for t in range(w.segment[b], w.segment[b + 1]):
+                    g[t] = f[t]
+            else:
+                for t in range(w.segment[b], w.segment[b + 1]):
+                    d = w.r[t] - rs
+                    g[t] = f[t] * exp(-eta * d * d)
+
+
+@njit_fast
+def radial_values(e, tables, w, values):
+    """Add the radial functions of a centre of element `e` to `values`."""
+    for b in range(tables.n_elements):
+        owner = e * tables.n_elements + b
+        for row in range(tables.radial_first[owner], tables.radial_first[owner + 1]):
+            g = w.channel[tables.radial_channel[row]]
+            total = 0.0
+            for t in range(w.segment[b], w.segment[b + 1]):
+                total += g[t]
+            values[tables.radial_function[row]] += tables.radial_weight[row] * total
+
+
+@njit_fast
+def radial_gradient(e, tables, w, gradient):
+    """Add dE/dr_ij / r_ij of the radial functions, given gradient = dE/dG, to the coefficients of r_ij."""
+    first = tables.channel_first[e]
+    for b in range(tables.n_elements):
+        owner = e * tables.n_elements + b
+        for row in range(tables.radial_first[owner], tables.radial_first[owner + 1]):
+            q = tables.radial_channel[row]
+            weight = gradient[tables.radial_function[row]] * tables.radial_weight[row]
+            g, slope = w.channel[q], w.slope[tables.channel_envelope[first + q]]
+            two_eta, rs = 2.0 * tables.channel_eta[first + q], tables.channel_rs[first + q]
+            for t in range(w.segment[b], w.segment[b + 1]):
+                w.sum_alpha[t] += weight * g[t] * (slope[t] - two_eta * (w.r[t] - rs)) * w.inverse[t]
+
+
+@njit
+def find_triplets(p, total, tables, w, tri_j, tri_k, tri_d):
+    """Append the triplets of part `p`: neighbours j < k within the part's cutoff and, if narrow, of each other.
+
+    Writes the places of j and k in the neighbour strip and r_jk^2 from `total` on. Returns the new total, or minus one
+    if the arrays are too small.
+    """
+    b1, b2, narrow, cutoff = tables.part_element1[p], tables.part_element2[p], tables.part_narrow[p], tables.part_cutoff[p]
+    limit = cutoff * cutoff if narrow else np.inf
+    x, y, z, r, d = w.x, w.y, w.z, w.r, w.line1
+    last = w.segment[b2 + 1]
+    for j in range(w.segment[b1], w.segment[b1 + 1]):
+        if r[j] >= cutoff:
+            continue
+        start = j + 1 if b1 == b2 else w.segment[b2]
+        if total + last - start > tri_j.size:
+            return -1
+        for k in range(start, last):
+            ux, uy, uz = x[k] - x[j], y[k] - y[j], z[k] - z[j]
+            d[k] = ux * ux + uy * uy + uz * uz
+        for k in range(start, last):
+            tri_j[total] = j
+            tri_k[total] = k
+            tri_d[total] = d[k]
+            total += (d[k] < limit) & (r[k] < cutoff)
+    return total
+
+
+@njit_fast
+def block_values(e, p, start, n, tables, w, tri_j, tri_k, tri_d, rows, values):
+    """Forward pass over one block of triplets of part `p`; keeps in `rows` what the backward pass needs."""
+    narrow = tables.part_narrow[p]
+    c, r = rows[0], rows[1]
+    for t in range(n):
+        j, k = tri_j[start + t], tri_k[start + t]
+        d = tri_d[start + t]
+        c[t] = 0.5 * (w.r[j] * w.r[j] + w.r[k] * w.r[k] - d) * w.inverse[j] * w.inverse[k]
+        r[t] = math.sqrt(d)
+    first_envelope, end_envelope = tables.part_envelope_first[p], tables.part_envelope_first[p + 1]
+    first_channel = tables.part_channel_first[first_envelope]
+    channel_row = 2 + end_envelope - first_envelope
+    angle_row = channel_row + tables.part_channel_first[end_envelope] - first_channel
+    n_angles = tables.angle_first[p + 1] - tables.angle_first[p]
+    for a in range(n_angles):
+        row = tables.angle_first[p] + a
+        evaluate_angle(
+            tables.angle_kind[row], tables.angle_a[row], tables.angle_b[row],
+            n, c, rows[angle_row + 2 * a], rows[angle_row + 2 * a + 1], w.line1, w.line2,
+        )  # fmt: skip
+    f = w.line3
+    for v in range(first_envelope, end_envelope):
+        if narrow:
+            own = tables.envelope_first[e] + tables.part_envelope[v]
+            evaluate_envelope(
+                tables.envelope_kind[own], tables.envelope_low[own], tables.envelope_high[own],
+                r, n, f, rows[2 + v - first_envelope], w.line1, w.line2,
+            )  # fmt: skip
+        for u in range(tables.part_channel_first[v], tables.part_channel_first[v + 1]):
+            q = tables.part_channel[u]
+            g, h = w.channel[q], rows[channel_row + u - first_channel]
+            eta, rs = tables.channel_eta[tables.channel_first[e] + q], tables.channel_rs[tables.channel_first[e] + q]
+            if not narrow:
+                for t in range(n):
+                    h[t] = g[tri_j[start + t]] * g[tri_k[start + t]]
+            elif eta == 0.0:
+                for t in range(n):
+                    h[t] = g[tri_j[start + t]] * g[tri_k[start + t]] * f[t]
+            else:
+                for t in range(n):
+                    d = r[t] - rs
+                    h[t] = g[tri_j[start + t]] * g[tri_k[start + t]] * f[t] * exp(-eta * d * d)
+            for term in range(tables.term_first[u], tables.term_first[u + 1]):
+                angle = rows[angle_row + 2 * tables.term_angle[term]]
+                total = 0.0
+                for t in range(n):
+                    total += h[t] * angle[t]
+                values[tables.term_function[term]] += tables.term_weight[term] * total
+
+
+@njit_fast
+def block_gradient(e, p, start, n, tables, w, tri_j, tri_k, rows, gradient):
+    """Backward pass over one block of triplets, given gradient = dE/dG: adds to the edge gradients in `w`."""
+    narrow = tables.part_narrow[p]
+    c, r = rows[0], rows[1]
+    bend, along_j, along_k, along_jk = w.bottom[0], w.bottom[1], w.bottom[2], w.bottom[3]
+    s1, s2, s3, angular = w.bottom[4], w.bottom[5], w.bottom[6], w.bottom[7]
+    for t in range(n):
+        bend[t] = along_j[t] = along_k[t] = along_jk[t] = 0.0
+    first_envelope, end_envelope = tables.part_envelope_first[p], tables.part_envelope_first[p + 1]
+    first_channel = tables.part_channel_first[first_envelope]
+    channel_row = 2 + end_envelope - first_envelope
+    angle_row = channel_row + tables.part_channel_first[end_envelope] - first_channel
+    for v in range(first_envelope, end_envelope):
+        for t in range(n):
+            s1[t] = s2[t] = s3[t] = 0.0
+        for u in range(tables.part_channel_first[v], tables.part_channel_first[v + 1]):
+            h = rows[channel_row + u - first_channel]
+            own = tables.channel_first[e] + tables.part_channel[u]
+            eta, eta_rs = tables.channel_eta[own], tables.channel_eta[own] * tables.channel_rs[own]
+            for t in range(n):
+                angular[t] = 0.0
+            for term in range(tables.term_first[u], tables.term_first[u + 1]):
+                weight = gradient[tables.term_function[term]] * tables.term_weight[term]
+                value = rows[angle_row + 2 * tables.term_angle[term]]
+                derivative = rows[angle_row + 2 * tables.term_angle[term] + 1]
+                for t in range(n):
+                    angular[t] += weight * value[t]
+                    bend[t] += weight * h[t] * derivative[t]
+            for t in range(n):
+                xq = h[t] * angular[t]
+                s1[t] += xq
+                s2[t] += eta * xq
+                s3[t] += eta_rs * xq
+        slope = w.slope[tables.part_envelope[v]]
+        for t in range(n):
+            j, k = tri_j[start + t], tri_k[start + t]
+            along_j[t] += s1[t] * slope[j] - 2.0 * (s2[t] * w.r[j] - s3[t])
+            along_k[t] += s1[t] * slope[k] - 2.0 * (s2[t] * w.r[k] - s3[t])
+        if narrow:
+            slope_jk = rows[2 + v - first_envelope]
+            for t in range(n):
+                along_jk[t] += (s1[t] * slope_jk[t] - 2.0 * (s2[t] * r[t] - s3[t])) / r[t]
+    for t in range(n):
+        j, k = tri_j[start + t], tri_k[start + t]
+        uj, uk = w.inverse[j], w.inverse[k]
+        m = along_jk[t] - bend[t] * uj * uk
+        along_jk[t] = m
+        along_j[t] = (along_j[t] + bend[t] * (uk - c[t] * uj)) * uj + m
+        along_k[t] = (along_k[t] + bend[t] * (uj - c[t] * uk)) * uk + m
+    for t in range(n):
+        j, k, m = tri_j[start + t], tri_k[start + t], along_jk[t]
+        w.sum_alpha[j] += along_j[t]
+        w.dx[j] -= m * w.x[k]
+        w.dy[j] -= m * w.y[k]
+        w.dz[j] -= m * w.z[k]
+        w.sum_alpha[k] += along_k[t]
+        w.dx[k] -= m * w.x[j]
+        w.dy[k] -= m * w.y[j]
+        w.dz[k] -= m * w.z[j]
+
+
+@njit
+def center_values(e, n, tables, w, tri_j, tri_k, tri_d, kept, values):
+    """All functions of a centre of element `e` with the `n` neighbours in `w`, added to `values`.
+
+    tri_j, tri_k, tri_d: triplets; kept (blocks, rows, BLOCK). Those that are too small are returned larger.
+    """
+    evaluate_channels(e, n, tables, w)
+    radial_values(e, tables, w, values)
+    total = blocks = 0
+    for p in range(tables.part_first[e], tables.part_first[e + 1]):
+        begin = total
+        total = find_triplets(p, begin, tables, w, tri_j, tri_k, tri_d)
+        while total < 0:
+            size = 2 * tri_j.size + n
+            tri_j, tri_k, tri_d = enlarged(tri_j, size), enlarged(tri_k, size), enlarged(tri_d, size)
+            total = find_triplets(p, begin, tables, w, tri_j, tri_k, tri_d)
+        own = p - tables.part_first[e]
+        w.part_start[own], w.part_start[own + 1] = begin, total
+        w.block_start[own] = blocks
+        n_blocks = (total - begin + BLOCK - 1) // BLOCK
+        if blocks + n_blocks > kept.shape[0]:
+            more = np.empty((2 * kept.shape[0] + n_blocks, kept.shape[1], BLOCK))
+            more[:blocks] = kept[:blocks]
+            kept = more
+        for start in range(begin, total, BLOCK):
+            size = min(BLOCK, total - start)
+            block_values(e, p, start, size, tables, w, tri_j, tri_k, tri_d, kept[blocks], values)
+            blocks += 1
+    return tri_j, tri_k, tri_d, kept
+
+
+@njit
+def enlarged(array, size):
+    """A longer copy of a one-dimensional array."""
+    longer = np.empty(size, array.dtype)
+    longer[: array.size] = array
+    return longer
+
+
+@njit_fast
+def center_gradient(e, n, tables, w, tri_j, tri_k, kept, gradient):
+    """D_ij = dE/dr_ij of the centre that `center_values` has just seen, given gradient = dE/dG, into w.dx, dy, dz."""
+    for t in range(n):
+        w.sum_alpha[t] = w.dx[t] = w.dy[t] = w.dz[t] = 0.0
+    radial_gradient(e, tables, w, gradient)
+    for p in range(tables.part_first[e], tables.part_first[e + 1]):
+        own = p - tables.part_first[e]
+        block = w.block_start[own]
+        for start in range(w.part_start[own], w.part_start[own + 1], BLOCK):
+            size = min(BLOCK, w.part_start[own + 1] - start)
+            block_gradient(e, p, start, size, tables, w, tri_j, tri_k, kept[block], gradient)
+            block += 1
+    for t in range(n):
+        w.dx[t] += w.sum_alpha[t] * w.x[t]
+        w.dy[t] += w.sum_alpha[t] * w.y[t]
+        w.dz[t] += w.sum_alpha[t] * w.z[t]

@@ -1,0 +1,211 @@
+"""Symmetry functions compiled into the flat tables that the kernels walk through.
+
+The functions of a centre share most of their work, so they are taken apart into
+
+- envelopes: a radial factor that goes to zero at its cutoff, either a cutoff function f_c or a compact core;
+- channels: an envelope times a Gaussian exp(-eta (r - rs)^2); compact functions have eta = 0;
+- angles: a function of cos(theta), either 2^(1-zeta) (1 + lambda cos theta)^zeta or a compact core of theta.
+
+A radial function is the sum of one channel over neighbours. An angular function is the sum over pairs of
+neighbours of one channel (taken at r_ij, r_ik and, for the narrow types, r_jk) times one angle. Each channel and
+each angle is evaluated once, however many functions use it.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from ase.data import atomic_numbers
+
+from mdnnp.acsf.functions import COMPACT, NARROW, RADIAL, WEIGHTED, SymmetryFunction
+
+# Kinds of envelope: 0-8 are the cutoff functions; compact cores p1..p4 and e follow, then their asymmetric variants.
+COMPACT_KINDS = {"p1": 9, "p2": 10, "p3": 11, "p4": 12, "e": 13, "p1a": 14, "p2a": 15, "p3a": 16, "p4a": 17}
+
+
+class Tables(NamedTuple):
+    """Everything that the kernels need to know about the symmetry functions; lengths in Å, angles in radians.
+
+    Rows that belong to an owner x are numbered ``first[x] .. first[x + 1] - 1`` (CSR). Envelopes and channels are
+    counted from 0 within each centre element; angles and part channels within each part.
+    """
+
+    n_elements: int
+    cutoff: np.ndarray  # per centre element: largest cutoff
+    function_first: np.ndarray  # centre element -> its functions
+    # envelopes of a centre element
+    envelope_first: np.ndarray
+    envelope_kind: np.ndarray
+    envelope_low: np.ndarray  # compact: lower end; cutoff function: inner cutoff radius
+    envelope_high: np.ndarray
+    # channels of a centre element
+    channel_first: np.ndarray
+    channel_envelope: np.ndarray
+    channel_eta: np.ndarray
+    channel_rs: np.ndarray
+    # (centre element, neighbour element) -> channels to evaluate at those neighbours
+    used_first: np.ndarray
+    used_channel: np.ndarray
+    # (centre element, neighbour element) -> radial terms
+    radial_first: np.ndarray
+    radial_function: np.ndarray
+    radial_channel: np.ndarray
+    radial_weight: np.ndarray
+    # centre element -> parts: a pair of neighbour elements, with or without the factor of r_jk
+    part_first: np.ndarray
+    part_element1: np.ndarray
+    part_element2: np.ndarray
+    part_narrow: np.ndarray
+    part_cutoff: np.ndarray
+    # part -> its angles: 2^(1-zeta) (1 + a cos)^b, or a compact core centred at a with inverse half-width b
+    angle_first: np.ndarray
+    angle_kind: np.ndarray  # -1: polynomial; otherwise a compact kind (symmetric cores)
+    angle_a: np.ndarray
+    angle_b: np.ndarray
+    # part -> its envelopes; part envelope -> its channels; part channel -> its terms
+    part_envelope_first: np.ndarray
+    part_envelope: np.ndarray
+    part_channel_first: np.ndarray
+    part_channel: np.ndarray
+    term_first: np.ndarray
+    term_angle: np.ndarray
+    term_function: np.ndarray
+    term_weight: np.ndarray
+
+
+class _Rows:
+    """Rows of several columns grouped by owner: collected one by one, then laid out as CSR arrays."""
+
+    def __init__(self, *types):
+        self.types = types
+        self.first = [0]
+        self.rows = []
+
+    def add(self, *row):
+        self.rows.append(row)
+
+    def close_owner(self):
+        self.first.append(len(self.rows))
+
+    def arrays(self):
+        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.types)
+        return (np.array(self.first, dtype=np.int64), *(np.array(c, dtype=t) for c, t in zip(columns, self.types, strict=True)))
+
+
+def build_tables(
+    functions: Sequence[Sequence[SymmetryFunction]],
+    elements: Sequence[str],
+    cutoff_type: int,
+    cutoff_alpha: float,
+    length_A: float = 1.0,
+) -> Tables:
+    """Tables for the functions of each centre element, given in order of atomic number.
+
+    functions : per element, its functions in the potential's order, in native units
+    length_A : the native length unit in Å
+    """
+    index = {symbol: e for e, symbol in enumerate(elements)}
+    z = [float(atomic_numbers[symbol]) for symbol in elements]
+    n = len(elements)
+    envelope_rows, channel_rows = _Rows(np.int64, np.float64, np.float64), _Rows(np.int64, np.float64, np.float64)
+    used_rows, radial_rows = _Rows(np.int64), _Rows(np.int64, np.int64, np.float64)
+    part_rows = _Rows(np.int64, np.int64, np.bool_, np.float64)
+    angle_rows = _Rows(np.int64, np.float64, np.float64)
+    part_envelope_rows, part_channel_rows = _Rows(np.int64), _Rows(np.int64)
+    term_rows = _Rows(np.int64, np.int64, np.float64)
+    cutoffs, function_first = [], [0]
+
+    for own in functions:
+        cutoffs.append(max((f.cutoff * length_A for f in own), default=0.0))
+        function_first.append(function_first[-1] + len(own))
+        envelopes: dict[tuple, int] = {}
+        channels: dict[tuple, int] = {}
+        channel_of = []
+        for f in own:
+            envelope = envelopes.setdefault(_envelope(f, cutoff_type, cutoff_alpha, length_A), len(envelopes))
+            key = (envelope, f.eta / length_A**2, f.rs * length_A)
+            channel_of.append(channels.setdefault(key, len(channels)))
+        for row in envelopes:
+            envelope_rows.add(*row)
+        envelope_rows.close_owner()
+        for row in channels:
+            channel_rows.add(*row)
+        channel_rows.close_owner()
+        envelope_of_channel = [key[0] for key in channels]
+
+        used = [set() for _ in range(n)]
+        parts: dict[tuple, list] = {}
+        for s, (f, q) in enumerate(zip(own, channel_of, strict=True)):
+            if f.type in RADIAL:
+                continue
+            scale = 1.0 if f.type in COMPACT else 2.0 ** (1.0 - f.zeta)
+            if f.type in WEIGHTED:
+                pairs = [(b1, b2, scale * z[b1] * z[b2]) for b1 in range(n) for b2 in range(b1, n)]
+            else:
+                b1, b2 = sorted(index[symbol] for symbol in f.neighbors)
+                pairs = [(b1, b2, scale)]
+            for b1, b2, weight in pairs:
+                parts.setdefault((b1, b2, f.type in NARROW), []).append((s, f, q, weight))
+                used[b1].add(q)
+                used[b2].add(q)
+        for b in range(n):
+            for s, (f, q) in enumerate(zip(own, channel_of, strict=True)):
+                if f.type in RADIAL and (f.type in WEIGHTED or index[f.neighbors[0]] == b):
+                    radial_rows.add(s, q, z[b] if f.type in WEIGHTED else 1.0)
+                    used[b].add(q)
+            radial_rows.close_owner()
+            for q in sorted(used[b]):
+                used_rows.add(q)
+            used_rows.close_owner()
+
+        for (b1, b2, narrow), members in sorted(parts.items(), key=lambda item: item[0]):
+            part_rows.add(b1, b2, narrow, max(f.cutoff for _, f, _, _ in members) * length_A)
+            angles: dict[tuple, int] = {}
+            for _, f, _, _ in members:
+                angles.setdefault(_angle(f), len(angles))
+            for row in angles:
+                angle_rows.add(*row)
+            angle_rows.close_owner()
+            for envelope in sorted({envelope_of_channel[q] for _, _, q, _ in members}):
+                part_envelope_rows.add(envelope)
+                for q in sorted({q for _, _, q, _ in members if envelope_of_channel[q] == envelope}):
+                    part_channel_rows.add(q)
+                    for s, f, own_q, weight in members:
+                        if own_q == q:
+                            term_rows.add(angles[_angle(f)], s, weight)
+                    term_rows.close_owner()
+                part_channel_rows.close_owner()
+            part_envelope_rows.close_owner()
+        part_rows.close_owner()
+
+    return Tables(
+        n,
+        np.array(cutoffs),
+        np.array(function_first, dtype=np.int64),
+        *envelope_rows.arrays(),
+        *channel_rows.arrays(),
+        *used_rows.arrays(),
+        *radial_rows.arrays(),
+        *part_rows.arrays(),
+        *angle_rows.arrays(),
+        *part_envelope_rows.arrays(),
+        *part_channel_rows.arrays(),
+        *term_rows.arrays(),
+    )
+
+
+def _envelope(f: SymmetryFunction, cutoff_type: int, cutoff_alpha: float, length_A: float) -> tuple:
+    """(kind, low, high) of a function's radial factor."""
+    if f.type in COMPACT:
+        return COMPACT_KINDS[f.subtype], f.rl * length_A, f.cutoff * length_A
+    return cutoff_type, cutoff_alpha * f.cutoff * length_A, f.cutoff * length_A
+
+
+def _angle(f: SymmetryFunction) -> tuple:
+    """(kind, a, b) of a function's angular factor."""
+    if f.type in COMPACT:
+        low, high = math.radians(f.theta_l), math.radians(f.theta_r)
+        # The asymmetric variant concerns the radial parts only.
+        return COMPACT_KINDS[f.subtype.rstrip("a")], 0.5 * (low + high), 2.0 / (high - low)
+    return -1, f.lam, f.zeta

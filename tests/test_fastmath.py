@@ -1,0 +1,43 @@
+"""Inline elementary functions against the C library, and against what fast-math flags might do to them."""
+
+import numpy as np
+import pytest
+
+from mdnnp import fastmath
+from mdnnp.jit import njit_fast
+
+
+def applied(function):
+    @njit_fast
+    def loop(x, out):
+        for i in range(x.size):
+            out[i] = function(x[i])
+
+    def vectorised(x):
+        out = np.empty_like(x)
+        loop(x, out)
+        return out
+
+    return vectorised
+
+
+@pytest.mark.parametrize(
+    ("function", "reference", "domain", "ulp"),
+    [
+        (fastmath.exp, np.exp, (-700.0, 0.0), 2),
+        (fastmath.exp, np.exp, (-1.0, 1.0), 2),
+        (fastmath.exp, np.exp, (0.0, 700.0), 2),
+        (fastmath.tanh_unit, np.tanh, (0.0, 1.0), 4),
+        (fastmath.sin_eighth, np.sin, (-np.pi / 4, np.pi / 4), 2),
+        (fastmath.cos_eighth, np.cos, (-np.pi / 4, np.pi / 4), 2),
+    ],
+)
+def test_against_c_library(function, reference, domain, ulp):
+    x = np.concatenate([np.linspace(*domain, 100_001), domain[0] + (domain[1] - domain[0]) * np.logspace(-18, 0, 1000)])
+    exact = reference(x)
+    assert np.all(np.abs(applied(function)(x) - exact) <= ulp * np.spacing(np.abs(exact)))
+
+
+def test_exp_underflows_to_zero():
+    assert np.array_equal(applied(fastmath.exp)(np.array([-709.0, -1e5, -1e300])), np.zeros(3))
+    assert applied(fastmath.exp)(np.array([0.0]))[0] == 1.0
