@@ -1,3 +1,36 @@
-"""Molecular dynamics with Behler-Parrinello high-dimensional neural network potentials."""
+"""Molecular dynamics with Behler-Parrinello high-dimensional neural network potentials.
+
+    from mdnnp import load_potential, make_system
+    potential = load_potential("my_potential", length_unit="Bohr", energy_unit="Hartree")
+    results = potential.compute(make_system(positions, numbers, cell, pbc=True))
+
+Names are imported when they are first used, so that `import mdnnp` stays light.
+"""
+
+from importlib import import_module
 
 __version__ = "0.1.0"
+
+_EXPORTS = {
+    "load_potential": "mdnnp.potential",
+    "HDNNP": "mdnnp.potential",
+    "LennardJones": "mdnnp.potential",
+    "Results": "mdnnp.potential",
+    "System": "mdnnp.system",
+    "make_system": "mdnnp.system",
+    "neighbor_list": "mdnnp.neighbors",
+    "VerletList": "mdnnp.neighbors",
+    "read_structures": "mdnnp.structures",
+    "set_threads": "mdnnp.jit",
+}
+__all__ = ["__version__", *_EXPORTS]
+
+
+def __getattr__(name: str):
+    if name in _EXPORTS:
+        return getattr(import_module(_EXPORTS[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -74,8 +74,8 @@ def _activate(letter: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if letter == "l":
         return x, np.ones_like(x)
     if letter == "t":
-        y = np.tanh(x)
-        return y, 1.0 - y * y
+        q = np.exp(-2.0 * np.abs(x))
+        return np.tanh(x), 4.0 * q / (1.0 + q) ** 2  # 1 - tanh^2 loses all digits where the node is saturated
     if letter in "sS":
         y = 0.5 * (1.0 + np.tanh(0.5 * x))
         return (y, y * (1.0 - y)) if letter == "s" else (1.0 - y, -y * (1.0 - y))

@@ -1,8 +1,31 @@
-"""Potentials: from a configuration to energy, forces and virial."""
+"""Potentials: from a configuration to energy, forces and virial.
 
-from typing import NamedTuple
+Every potential has the same interface: `cutoff` (Å), `numbers` (atomic numbers that it knows), `compute(system)` and
+`offset_energy(numbers)`. `load_potential` opens either kind from disk.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import numpy as np
+from ase.data import atomic_numbers, chemical_symbols
+
+from mdnnp import units
+from mdnnp.acsf.kernels import center_gradient, center_values, evaluate_envelope, make_scratch, rows_per_block
+from mdnnp.acsf.tables import build_tables
+from mdnnp.edges import gather_edges, scatter_edges
+from mdnnp.errors import FileError, InputError
+from mdnnp.jit import njit, run_chunks
+from mdnnp.mlp import build_layers, make_network_scratch, network_gradient
+from mdnnp.model import HDNNPModel, scaling_coefficients
+from mdnnp.n2p2 import read_potential
+from mdnnp.neighbors import NeighborList, VerletList, coordinates, image_vectors
+from mdnnp.system import System
+
+MAX_EVENTS = 64  # extrapolation events listed per evaluation and chunk of atoms; all are counted
+_MAX_CHUNKS = 32  # bounds the memory of the chunks' force arrays: 24 bytes per atom each
+_ATOMS_PER_CHUNK = 32
 
 
 class Extrapolation(NamedTuple):
@@ -11,7 +34,7 @@ class Extrapolation(NamedTuple):
     count : how many (atom, function) pairs did, exact
     atom, function : (n,) atom (from 0, order of the system) and function (from 1, the potential's order)
     value, lower, upper : (n,) raw value of the function and its bounds
-    The arrays list at most the first few events (see `MAX_EVENTS`), by atom.
+    The arrays are in order of atom and function and list at most MAX_EVENTS events per chunk of atoms.
     """
 
     count: int
@@ -20,6 +43,9 @@ class Extrapolation(NamedTuple):
     value: np.ndarray
     lower: np.ndarray
     upper: np.ndarray
+
+
+NO_EXTRAPOLATION = Extrapolation(0, *(np.empty(0, t) for t in (np.int64, np.int64, float, float, float)))
 
 
 class Results(NamedTuple):
@@ -39,3 +65,402 @@ class Results(NamedTuple):
     virial: np.ndarray
     atomic_virials: np.ndarray
     extrapolation: Extrapolation
+
+
+class Potential(Protocol):
+    """What the engine asks of a potential."""
+
+    cutoff: float
+    numbers: tuple[int, ...]
+
+    def compute(
+        self, system: System, neighbors: NeighborList | None = None, *, atomic_virials: bool = False
+    ) -> Results:
+        """Energy, forces and virial; `neighbors` (of `VerletList.update`) spares a search."""
+
+    def offset_energy(self, numbers: np.ndarray) -> float:
+        """Sum of the constants in the energy (atomic offsets, mean energy) for these atoms, eV."""
+
+
+def load_potential(
+    path: str | Path, length_unit: str | None = None, energy_unit: str | None = None
+) -> "HDNNP | LennardJones":
+    """Open an n2p2/RuNNer potential directory, or a TOML file that describes a Lennard-Jones potential.
+
+    length_unit, energy_unit : native units of a directory that does not state them ("Bohr", "Hartree", ...)
+    Raises InputError for what cannot be used as given, FileError if there is nothing at `path`.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileError(f"{path}: no such potential; expected an n2p2 directory or a Lennard-Jones .toml file")
+    if path.is_dir():
+        return HDNNP(read_potential(path, length_unit, energy_unit))
+    return LennardJones.from_file(path)
+
+
+def _check_elements(potential: Potential, system: System) -> None:
+    """Raise InputError for atoms of an element that the potential does not have."""
+    missing = np.flatnonzero(~np.isin(system.numbers, potential.numbers))
+    if len(missing):
+        known = " ".join(chemical_symbols[z] for z in potential.numbers)
+        symbol = chemical_symbols[system.numbers[missing[0]]]
+        raise InputError(
+            f"atom {missing[0]} is {symbol}, an element that the potential does not have (it knows {known}; atoms "
+            "are counted from 0)"
+        )
+
+
+class _Accumulators:
+    """Forces, strain derivative and virials of every chunk of atoms, added up in a fixed order."""
+
+    def __init__(self, n_atoms: int, atomic_virials: bool):
+        self.n_chunks = max(1, min(_MAX_CHUNKS, n_atoms // _ATOMS_PER_CHUNK))
+        self.bounds = np.linspace(0, n_atoms, self.n_chunks + 1).astype(np.int64)
+        self.energies = np.zeros(n_atoms)
+        self.forces = np.zeros((self.n_chunks, n_atoms, 3))
+        self.strain = np.zeros((self.n_chunks, 3, 3))
+        self.atomic_virials = np.zeros((self.n_chunks, n_atoms if atomic_virials else 0, 3, 3))
+
+    def results(self, order: np.ndarray, offsets: np.ndarray, extrapolation: Extrapolation) -> Results:
+        """Totals in the order of the system's atoms; `offsets` (N,) eV are added to the energies."""
+        energies = _unsorted(self.energies, order) + offsets
+        return Results(
+            float(energies.sum()),
+            energies,
+            _unsorted(self.forces.sum(axis=0), order),
+            -self.strain.sum(axis=0),
+            _unsorted(self.atomic_virials.sum(axis=0), order if self.atomic_virials.size else order[:0]),
+            extrapolation,
+        )
+
+
+def _unsorted(values: np.ndarray, order: np.ndarray) -> np.ndarray:
+    out = np.empty_like(values)
+    out[order] = values
+    return out
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# High-dimensional neural network potential
+
+
+class HDNNP:
+    """A Behler-Parrinello potential: E = sum_i N_e(G_i). J. Behler, M. Parrinello, Phys. Rev. Lett. 98, 146401 (2007).
+
+    model : the parameters, in native units; computing is done in Å and eV
+    """
+
+    def __init__(self, model: HDNNPModel):
+        self.model = model
+        self.elements = tuple(model.elements)
+        self.numbers = tuple(atomic_numbers[symbol] for symbol in self.elements)
+        parts = list(model.elements.values())
+        length, energy = units.length_in_angstrom(model.length_unit), units.energy_in_ev(model.energy_unit)
+        self._tables = build_tables(
+            [part.functions for part in parts], self.elements, model.cutoff_type, model.cutoff_alpha, length
+        )
+        self._layers = build_layers([part.network for part in parts])
+        coefficients = [scaling_coefficients(part, model) for part in parts]
+        self._factor = np.concatenate([c[0] for c in coefficients])
+        self._shift = np.concatenate([c[1] for c in coefficients])
+        scaling = np.concatenate([part.scaling for part in parts])
+        self._lower, self._upper = scaling[:, 0].copy(), scaling[:, 1].copy()
+        self._energy_scale = energy / model.conv_energy
+        self._offsets = np.array([(part.atom_energy + model.mean_energy) * energy for part in parts])
+        self._element_of = np.full(max(self.numbers) + 1, -1, dtype=np.int64)
+        self._element_of[list(self.numbers)] = np.arange(len(self.numbers))
+        self.cutoff = float(self._tables.cutoff.max())
+
+    def offset_energy(self, numbers: np.ndarray) -> float:
+        """Sum of atomic offsets and mean energies of atoms with these atomic numbers, eV."""
+        return float(self._offsets[self._element_of[numbers]].sum())
+
+    def compute(
+        self, system: System, neighbors: NeighborList | None = None, *, atomic_virials: bool = False
+    ) -> Results:
+        """Energy, forces, virial and, if asked, per-atom virials of `system`, from one evaluation.
+
+        neighbors : list from `VerletList.update(system)` with at least the potential's cutoff; built here if None
+        Raises InputError for an element that the potential lacks.
+        """
+        neighbors = self._neighbors(system, neighbors)
+        total = _Accumulators(len(system), atomic_virials)
+        counts, events = self._run(_FUSED, system, neighbors, total, *_NO_ARRAYS)
+        extrapolation = self._extrapolation(neighbors, counts, events)
+        return total.results(neighbors.order, self._offsets[self._element_of[system.numbers]], extrapolation)
+
+    def compute_layered(
+        self, system: System, neighbors: NeighborList | None = None, *, atomic_virials: bool = False
+    ) -> Results:
+        """The same as `compute`, in three steps: functions, the networks in NumPy batched per element, gradient."""
+        neighbors = self._neighbors(system, neighbors)
+        raw = self.descriptors(system, neighbors)
+        energies, gradients = np.zeros(len(system)), np.zeros_like(raw)
+        for e, part in enumerate(self.model.elements.values()):
+            atoms = np.flatnonzero(system.numbers == self.numbers[e])
+            rows = slice(self._tables.function_first[e], self._tables.function_first[e + 1])
+            n = len(part.functions)
+            y, g = part.network.gradient(raw[atoms, :n] * self._factor[rows] + self._shift[rows])
+            energies[atoms] = y * self._energy_scale
+            gradients[np.ix_(atoms, range(n))] = g * (self._factor[rows] * self._energy_scale)
+        return self.pull_back(system, neighbors, gradients, energies, atomic_virials=atomic_virials)
+
+    def descriptors(self, system: System, neighbors: NeighborList | None = None) -> np.ndarray:
+        """(N, n) raw symmetry functions, in the potential's order; n is the largest number, others are padded by 0."""
+        neighbors = self._neighbors(system, neighbors)
+        values = np.zeros((len(system), int(np.diff(self._tables.function_first).max())))
+        total = _Accumulators(len(system), False)
+        self._run(_DESCRIPTORS, system, neighbors, total, values, _NO_ARRAYS[1])
+        return _unsorted(values, neighbors.order)
+
+    def pull_back(
+        self,
+        system: System,
+        neighbors: NeighborList,
+        gradients: np.ndarray,
+        energies: np.ndarray,
+        *,
+        atomic_virials: bool = False,
+    ) -> Results:
+        """Forces and virials from gradients (N, n) = dE/dG by the raw functions, eV; energies (N,) eV, no offsets."""
+        total = _Accumulators(len(system), atomic_virials)
+        counts, events = self._run(
+            _PULL_BACK, system, neighbors, total, _NO_ARRAYS[0], np.ascontiguousarray(gradients[neighbors.order])
+        )
+        total.energies[:] = energies[neighbors.order]
+        extrapolation = self._extrapolation(neighbors, counts, events)
+        return total.results(neighbors.order, self._offsets[self._element_of[system.numbers]], extrapolation)
+
+    def _neighbors(self, system: System, neighbors: NeighborList | None) -> NeighborList:
+        _check_elements(self, system)
+        return VerletList(self.cutoff, skin=0.0).update(system) if neighbors is None else neighbors
+
+    def _run(self, mode, system, neighbors, total: _Accumulators, values, gradients):
+        """Run the kernel over all chunks; returns the chunks' extrapolation counts and events."""
+        positions = coordinates(system.positions, system.cell, neighbors)
+        images = image_vectors(neighbors, system.cell)
+        species = self._element_of[system.numbers[neighbors.order]]
+        counts = np.zeros((total.n_chunks, 2), np.int64)  # all events, listed events
+        events = np.zeros((total.n_chunks, MAX_EVENTS, 3))
+
+        def work(c):
+            _evaluate(
+                mode, total.bounds[c], total.bounds[c + 1], positions, images,
+                neighbors.first, neighbors.j, neighbors.image, species, self._tables, self._layers,
+                self._factor, self._shift, self._lower, self._upper, self._energy_scale, values, gradients,
+                total.energies, total.forces[c], total.strain[c], total.atomic_virials[c], counts[c], events[c],
+            )  # fmt: skip
+
+        run_chunks(work, total.n_chunks)
+        return counts, events
+
+    def _extrapolation(self, neighbors, counts, events) -> Extrapolation:
+        if not counts.any():
+            return NO_EXTRAPOLATION
+        rows = np.concatenate([events[c, : counts[c, 1]] for c in range(len(counts))])
+        atom, row = neighbors.order[rows[:, 0].astype(np.int64)].astype(np.int64), rows[:, 1].astype(np.int64)
+        element = np.searchsorted(self._tables.function_first, row, side="right") - 1
+        by_atom = np.lexsort((row, atom))
+        columns = (
+            atom, row - self._tables.function_first[element] + 1, rows[:, 2], self._lower[row], self._upper[row],
+        )  # fmt: skip
+        return Extrapolation(int(counts[:, 0].sum()), *(column[by_atom] for column in columns))
+
+
+_FUSED, _DESCRIPTORS, _PULL_BACK = 0, 1, 2  # modes of `_evaluate`
+_NO_ARRAYS = (np.empty((0, 0)), np.empty((0, 0)))
+_EXTRAPOLATION_EPS = 1000 * 2.22e-16  # n2p2's tolerance
+
+
+@njit
+def _evaluate(
+    mode, begin, end, positions, images, first, neighbor, image, species, tables, layers,
+    factor, shift, lower, upper, energy_scale, values, gradients,
+    energies, forces, strain, atomic_virials, counts, events,
+):  # fmt: skip
+    """Evaluate centres begin .. end - 1 (sorted order).
+
+    mode fused: energies, and their gradient into forces, strain and atomic_virials; descriptors: raw functions into
+    `values`; pull back: the gradient for given `gradients` = dE/dG. Functions out of range are counted and listed.
+    """
+    most = 1
+    for i in range(begin, end):
+        most = max(most, first[i + 1] - first[i])
+    w = make_scratch(most, tables)
+    kept = np.empty((8, rows_per_block(tables), 128))
+    tri_j, tri_k, tri_d = np.empty(1024, np.uint32), np.empty(1024, np.uint32), np.empty(1024)
+    network = make_network_scratch(layers)
+    widest = 0
+    for e in range(tables.n_elements):
+        widest = max(widest, tables.function_first[e + 1] - tables.function_first[e])
+    raw, scaled, gradient = np.empty(widest), np.empty(widest), np.empty(widest)
+    for i in range(begin, end):
+        e = species[i]
+        n = gather_edges(
+            i, tables.cutoff[e], positions, images, first, neighbor, image, w.x, w.y, w.z, w.r, w.who
+        )
+        t = 0
+        for b in range(tables.n_elements):  # neighbours come in order of element
+            w.segment[b] = t
+            while t < n and species[w.who[t]] == b:
+                t += 1
+        w.segment[tables.n_elements] = t
+        row, n_functions = tables.function_first[e], tables.function_first[e + 1] - tables.function_first[e]
+        raw[:] = 0.0
+        tri_j, tri_k, tri_d, kept = center_values(e, n, tables, w, tri_j, tri_k, tri_d, kept, raw)
+        for s in range(n_functions):
+            outside = raw[s] + _EXTRAPOLATION_EPS < lower[row + s] or raw[s] - _EXTRAPOLATION_EPS > upper[row + s]
+            if outside:
+                if counts[1] < MAX_EVENTS:
+                    events[counts[1], 0], events[counts[1], 1], events[counts[1], 2] = i, row + s, raw[s]
+                    counts[1] += 1
+                counts[0] += 1
+        if mode == _DESCRIPTORS:
+            values[i, :n_functions] = raw[:n_functions]
+            continue
+        if mode == _FUSED:
+            for s in range(n_functions):
+                scaled[s] = raw[s] * factor[row + s] + shift[row + s]
+            energies[i] = network_gradient(e, layers, scaled, network, gradient) * energy_scale
+            for s in range(n_functions):
+                gradient[s] *= factor[row + s] * energy_scale
+        else:
+            gradient[:n_functions] = gradients[i, :n_functions]
+        center_gradient(e, n, tables, w, tri_j, tri_k, kept, gradient)
+        scatter_edges(i, n, w.who, w.x, w.y, w.z, w.dx, w.dy, w.dz, forces, strain, atomic_virials)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Lennard-Jones reference
+
+# How the pair energy ends at the cutoff: a cutoff function of `acsf.kernels.evaluate_envelope`, or a constant shift.
+_SMOOTHINGS = {"truncated": 0, "shifted": -1, "cos": 1, "exp": 4, "poly1": 5, "poly2": 6, "poly3": 7, "poly4": 8}
+
+
+class LennardJones:
+    """A Lennard-Jones potential with Lorentz-Berthelot mixing, for tests and teaching.
+
+    parameters : symbol -> (epsilon in eV, sigma in Å)
+    cutoff_A : cutoff radius; smoothing : "truncated", "shifted", or a cutoff function ("cos", "exp", "poly1" ..
+    "poly4") that takes the pair energy to zero between inner_cutoff_A and cutoff_A.
+    Raises InputError for values that make no sense.
+    """
+
+    def __init__(
+        self,
+        parameters: dict[str, tuple[float, float]],
+        cutoff_A: float,
+        smoothing: str = "poly2",
+        inner_cutoff_A: float | None = None,
+        source: str = "Lennard-Jones",
+    ):
+        inner = 0.8 * cutoff_A if inner_cutoff_A is None else inner_cutoff_A
+        if smoothing not in _SMOOTHINGS:
+            raise InputError(f"{source}: unknown smoothing {smoothing!r}; known: {', '.join(_SMOOTHINGS)}")
+        if not (np.isfinite(cutoff_A) and 0 <= inner < cutoff_A):
+            raise InputError(f"{source}: need 0 <= inner_cutoff_A ({inner}) < cutoff_A ({cutoff_A})")
+        for symbol, pair in parameters.items():
+            if symbol not in atomic_numbers or symbol == "X":
+                raise InputError(f"{source}: unknown element {symbol!r}")
+            if len(pair) != 2 or not all(np.isfinite(v) and v > 0 for v in pair):
+                raise InputError(f"{source}: epsilon_eV and sigma_A of {symbol} must be positive, found {pair}")
+        if not parameters:
+            raise InputError(f"{source}: no elements; give [elements.Ar] with epsilon_eV and sigma_A")
+        ordered = sorted(parameters, key=lambda symbol: atomic_numbers[symbol])
+        self.elements = tuple(ordered)
+        self.numbers = tuple(atomic_numbers[symbol] for symbol in ordered)
+        self.parameters, self.smoothing = {symbol: parameters[symbol] for symbol in ordered}, smoothing
+        self.cutoff, self.inner_cutoff, self.source = float(cutoff_A), float(inner), source
+        epsilon, sigma = np.array([parameters[symbol] for symbol in ordered]).T
+        self._epsilon = np.sqrt(epsilon[:, None] * epsilon[None, :])
+        self._sigma = 0.5 * (sigma[:, None] + sigma[None, :])
+        self._element_of = np.full(max(self.numbers) + 1, -1, dtype=np.int64)
+        self._element_of[list(self.numbers)] = np.arange(len(self.numbers))
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> "LennardJones":
+        """Read a TOML file with kind = "lennard-jones", cutoff_A, smoothing and [elements.X] tables."""
+        path = Path(path)
+        try:
+            data = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+        except OSError as error:
+            raise FileError(f"{path}: cannot be read: {error.strerror}") from None
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise InputError(f"{path}: not a potential: neither a directory nor a valid TOML file ({error})") from None
+        if data.pop("kind", None) != "lennard-jones":
+            raise InputError(f'{path}: a potential in a TOML file must say kind = "lennard-jones"')
+        elements = data.pop("elements", {})
+        known = {"cutoff_A", "smoothing", "inner_cutoff_A"}
+        if unknown := sorted(set(data) - known):
+            raise InputError(f"{path}: unknown key {unknown[0]!r}; known: elements, {', '.join(sorted(known))}")
+        if "cutoff_A" not in data:
+            raise InputError(f"{path}: the key cutoff_A is missing")
+        numbers = {k: data[k] for k in ("cutoff_A", "inner_cutoff_A") if k in data}
+        parameters = {}
+        for symbol, entry in elements.items():
+            if not isinstance(entry, dict) or set(entry) != {"epsilon_eV", "sigma_A"}:
+                raise InputError(f"{path}: [elements.{symbol}] must have exactly epsilon_eV and sigma_A")
+            numbers |= {f"elements.{symbol}.{k}": v for k, v in entry.items()}
+            parameters[symbol] = (entry["epsilon_eV"], entry["sigma_A"])
+        for name, value in numbers.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise InputError(f"{path}: {name} must be a number, found {value!r}")
+        return cls(parameters, source=str(path), **data)
+
+    def offset_energy(self, numbers: np.ndarray) -> float:
+        """Lennard-Jones energies have no offset: 0."""
+        return 0.0
+
+    def compute(
+        self, system: System, neighbors: NeighborList | None = None, *, atomic_virials: bool = False
+    ) -> Results:
+        """Energy, forces, virial and, if asked, per-atom virials of `system`; each pair energy is shared equally."""
+        _check_elements(self, system)
+        if neighbors is None:
+            neighbors = VerletList(self.cutoff, skin=0.0).update(system)
+        total = _Accumulators(len(system), atomic_virials)
+        positions = coordinates(system.positions, system.cell, neighbors)
+        images = image_vectors(neighbors, system.cell)
+        species = self._element_of[system.numbers[neighbors.order]]
+
+        def work(c):
+            _evaluate_lennard_jones(
+                total.bounds[c], total.bounds[c + 1], positions, images,
+                neighbors.first, neighbors.j, neighbors.image, species, self._epsilon, self._sigma,
+                _SMOOTHINGS[self.smoothing], self.inner_cutoff, self.cutoff,
+                total.energies, total.forces[c], total.strain[c], total.atomic_virials[c],
+            )  # fmt: skip
+
+        run_chunks(work, total.n_chunks)
+        return total.results(neighbors.order, np.zeros(len(system)), NO_EXTRAPOLATION)
+
+
+@njit
+def _evaluate_lennard_jones(
+    begin, end, positions, images, first, neighbor, image, species, epsilon, sigma, kind, inner, cutoff,
+    energies, forces, strain, atomic_virials,
+):  # fmt: skip
+    """Centres begin .. end - 1 (sorted order): E_i = 1/2 sum_j V(r_ij), V = 4 eps [(s/r)^12 - (s/r)^6] f(r)."""
+    most = 1
+    for i in range(begin, end):
+        most = max(most, first[i + 1] - first[i])
+    x, y, z, r, who = np.empty(most), np.empty(most), np.empty(most), np.empty(most), np.empty(most, np.uint32)
+    f, slope, dx, dy, dz = np.ones(most), np.zeros(most), np.empty(most), np.empty(most), np.empty(most)
+    for i in range(begin, end):
+        n = gather_edges(i, cutoff, positions, images, first, neighbor, image, x, y, z, r, who)
+        if kind >= 0:
+            evaluate_envelope(kind, inner, cutoff, r, n, f, slope, dx, dy)
+        energy = 0.0
+        for t in range(n):
+            eps, sig = epsilon[species[i], species[who[t]]], sigma[species[i], species[who[t]]]
+            s6 = (sig / r[t]) ** 6
+            pair = 4.0 * eps * (s6 * s6 - s6)
+            force = 4.0 * eps * (6.0 * s6 - 12.0 * s6 * s6) / r[t]
+            if kind < 0:
+                c6 = (sig / cutoff) ** 6
+                pair -= 4.0 * eps * (c6 * c6 - c6)
+            energy += 0.5 * pair * f[t]
+            along = 0.5 * (force * f[t] + pair * f[t] * slope[t]) / r[t]
+            dx[t], dy[t], dz[t] = along * x[t], along * y[t], along * z[t]
+        energies[i] = energy
+        scatter_edges(i, n, who, x, y, z, dx, dy, dz, forces, strain, atomic_virials)
