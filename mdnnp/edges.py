@@ -10,18 +10,23 @@ neighbours costs less memory than storing them, and the result does not depend o
 centres adds to arrays of its own.
 """
 
-from mdnnp.jit import njit, njit_fast
+import math
+
+import numpy as np
+
+from mdnnp.jit import njit_fast, vectorize_freely
 
 
-@njit
+@njit_fast
 def gather_edges(i, cutoff, coordinates, image_vectors, first, neighbor, image, x, y, z, r, who):
     """Collect the listed neighbours of centre `i` that are nearer than `cutoff` (Å); returns how many.
 
     coordinates (N, 3), image_vectors (M, 3), Å; first, neighbor, image: the neighbour list.
     Fills x, y, z (r_ij, Å), r (its length) and who (index of the neighbour), in the order of the list.
     """
+    vectorize_freely()
     xi, yi, zi = coordinates[i, 0], coordinates[i, 1], coordinates[i, 2]
-    n = 0
+    n = np.uint64(0)
     for edge in range(first[i], first[i + 1]):
         j = neighbor[edge]
         s = image[edge]
@@ -30,10 +35,11 @@ def gather_edges(i, cutoff, coordinates, image_vectors, first, neighbor, image, 
         dz = coordinates[j, 2] - zi + image_vectors[s, 2]
         d = dx * dx + dy * dy + dz * dz
         x[n], y[n], z[n], r[n], who[n] = dx, dy, dz, d, j
-        n += d < cutoff * cutoff  # branch-free: the entry is overwritten unless it counts
-    for t in range(n):
-        r[t] = r[t] ** 0.5
-    return n
+        n += np.uint64(d < cutoff * cutoff)  # branch-free: the entry is overwritten unless it counts
+    found = np.int64(n)
+    for t in range(found):
+        r[t] = math.sqrt(r[t])
+    return found
 
 
 @njit_fast
@@ -42,6 +48,7 @@ def scatter_edges(i, n, who, x, y, z, dx, dy, dz, forces, strain, atomic_virials
 
     forces (N, 3), strain (3, 3); atomic_virials (N, 3, 3) is left alone if it is empty.
     """
+    vectorize_freely()
     fx = fy = fz = 0.0
     xx = xy = xz = yx = yy = yz = zx = zy = zz = 0.0
     for t in range(n):

@@ -9,6 +9,9 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numba
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
 # NaN and infinity are caught before a kernel is entered (`system.validate`), so the flags that forbid them are safe.
 _FAST = {"reassoc", "contract", "arcp", "nsz", "nnan", "ninf", "afn"}
@@ -21,7 +24,28 @@ def njit(function):
 
 def njit_fast(function):
     """Compile a floating-point kernel: vectorisable reductions, fused multiply-add, no NaN or infinity."""
-    return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST)(function)
+    return numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=_FAST, _nrt=False)(function)
+
+
+@intrinsic
+def vectorize_freely(typingctx):
+    """Called first in a kernel: promises that its array arguments do not overlap, and allows the widest vectors.
+
+    Without the promise LLVM does not vectorise a loop that reads through an index array (measured on the strip
+    ``h[t] = g[j[t]] * g[k[t]] * f[t] * exp(-eta * d[t]^2)``: 5.0 ns an element, 1.5 with it, 1.1 with 512-bit vectors,
+    which LLVM avoids by default on some processors).
+    """
+
+    def codegen(context, builder, signature, args):
+        function = builder.function
+        set.add(function.attributes, '"prefer-vector-width"="512"')
+        for argument in function.args:
+            # An array arrives as the members of a struct, of which number 4 is the pointer to its data.
+            if isinstance(argument.type, ir.PointerType) and argument.name.endswith(".4"):
+                argument.add_attribute("noalias")
+        return context.get_dummy_value()
+
+    return types.none(), codegen
 
 
 _threads = 1

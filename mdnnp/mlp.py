@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mdnnp.fastmath import exp
-from mdnnp.jit import njit, njit_fast
+from mdnnp.jit import njit, njit_fast, vectorize_freely
 
 ACTIVATIONS = "ltsprgcSeh"
 ACTIVATION_NAMES = {
@@ -140,6 +140,7 @@ def make_network_scratch(layers):
 @njit_fast
 def network_gradient(e, layers, inputs, scratch, gradient):
     """Output of element `e`'s network for one atom's `inputs`; fills `gradient` with d(output)/d(inputs)."""
+    vectorize_freely()
     begin, end = layers.first[e], layers.first[e + 1]
     back, forth = scratch[2 * (end - begin)], scratch[2 * (end - begin) + 1]
     for m in range(begin, end):
@@ -173,6 +174,7 @@ def network_gradient(e, layers, inputs, scratch, gradient):
 @njit_fast
 def activate(code, n, y, slope):
     """In place: y <- f(y), slope <- f'(y); `code` is the place of the activation in ACTIVATIONS."""
+    vectorize_freely()
     for k in range(n):
         slope[k] = 1.0
     if code == 1:  # tanh x = (1 - q)/(1 + q), q = exp(-2 |x|)

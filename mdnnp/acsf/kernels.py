@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mdnnp.fastmath import cos_eighth, exp, sin_eighth, tanh_unit
-from mdnnp.jit import njit, njit_fast
+from mdnnp.jit import njit, njit_fast, vectorize_freely
 
 BLOCK = 128  # triplets per strip: the working set of a strip stays in the first-level cache
 _TINY = 1e-16  # keeps 1 - x of an envelope off zero, where f'/f diverges (f itself is masked there)
@@ -112,6 +112,7 @@ def evaluate_envelope(kind, low, high, r, n, f, slope, y, dx):
     keeps its relative accuracy at the cutoff. kind 0-8: cutoff functions with inner radius `low`; from 9 on: compact
     cores on (low, high). Formulas: Singraber, Behler, Dellago, J. Chem. Theory Comput. 15, 1827 (2019).
     """
+    vectorize_freely()
     if kind == 2 or kind == 3:
         norm = 1.0 if kind == 2 else 1.0 / math.tanh(1.0) ** 3
         inverse = 1.0 / high
@@ -154,6 +155,7 @@ def evaluate_envelope(kind, low, high, r, n, f, slope, y, dx):
 @njit_fast
 def evaluate_shape(shape, n, y, dx, f, slope):
     """f(x) and (df/dx)/f * dx/dr for shapes 1 cos, 4 exp, 5-8 poly1-poly4, at y = 1 - x in (0, 1]."""
+    vectorize_freely()
     if shape == 1:
         for t in range(n):
             u = 0.25 * math.pi * y[t]  # f = (cos(pi x) + 1)/2 = sin^2(2 u)
@@ -200,12 +202,13 @@ def evaluate_shape(shape, n, y, dx, f, slope):
 
 
 @njit_fast
-def evaluate_angle(kind, a, b, n, c, value, derivative, y, dx):
-    """P(c) and dP/dc at c[0..n-1]; y and dx are working strips.
+def evaluate_angle(kind, a, b, n, c, value, derivative, y, dx, core):
+    """P(c) and dP/dc at c[0..n-1]; y, dx and core are working strips.
 
     kind -1: (1 + a c)^b, zero where the base is not positive. Otherwise the compact core of theta = arccos(c) centred
     at a (radians) with inverse half-width b, zero for collinear triplets.
     """
+    vectorize_freely()
     if kind >= 0:
         for t in range(n):
             inside = abs(c[t]) < 1.0
@@ -215,11 +218,10 @@ def evaluate_angle(kind, a, b, n, c, value, derivative, y, dx):
             y[t] = max(1.0 - abs(u), _TINY) if inside else 1.0
             dx[t] = -math.copysign(b, u) / math.sqrt(1.0 - c[t] * c[t]) if inside else 0.0
             value[t] = 1.0 if inside else 0.0
-        core_value, core_slope = derivative, dx
-        evaluate_shape(4 if kind == 13 else kind - 4, n, y, dx, core_value, core_slope)
+        evaluate_shape(4 if kind == 13 else kind - 4, n, y, dx, core, derivative)
         for t in range(n):
-            value[t] *= core_value[t]
-            derivative[t] = value[t] * core_slope[t]
+            value[t] *= core[t]
+            derivative[t] *= value[t]
         return
     power = int(b)
     if power != b or power < 1:
@@ -255,6 +257,7 @@ def evaluate_angle(kind, a, b, n, c, value, derivative, y, dx):
 @njit_fast
 def evaluate_channels(e, n, tables, w):
     """Envelopes and channels of a centre of element `e` at its `n` neighbours, into the scratch `w`."""
+    vectorize_freely()
     for t in range(n):
         w.inverse[t] = 1.0 / w.r[t]
     first = tables.envelope_first[e]
@@ -281,6 +284,7 @@ def evaluate_channels(e, n, tables, w):
 @njit_fast
 def radial_values(e, tables, w, values):
     """Add the radial functions of a centre of element `e` to `values`."""
+    vectorize_freely()
     for b in range(tables.n_elements):
         owner = e * tables.n_elements + b
         for row in range(tables.radial_first[owner], tables.radial_first[owner + 1]):
@@ -294,6 +298,7 @@ def radial_values(e, tables, w, values):
 @njit_fast
 def radial_gradient(e, tables, w, gradient):
     """Add dE/dr_ij / r_ij of the radial functions, given gradient = dE/dG, to the coefficients of r_ij."""
+    vectorize_freely()
     first = tables.channel_first[e]
     for b in range(tables.n_elements):
         owner = e * tables.n_elements + b
@@ -306,7 +311,7 @@ def radial_gradient(e, tables, w, gradient):
                 w.sum_alpha[t] += weight * g[t] * (slope[t] - two_eta * (w.r[t] - rs)) * w.inverse[t]
 
 
-@njit
+@njit_fast
 def find_triplets(p, total, tables, w, tri_j, tri_k, tri_d):
     """Append the triplets of part `p`: neighbours j < k within the part's cutoff and, if narrow, of each other.
 
@@ -314,29 +319,43 @@ def find_triplets(p, total, tables, w, tri_j, tri_k, tri_d):
     if the arrays are too small.
     """
     b1, b2, narrow, cutoff = tables.part_element1[p], tables.part_element2[p], tables.part_narrow[p], tables.part_cutoff[p]
-    limit = cutoff * cutoff if narrow else np.inf
-    x, y, z, r, d = w.x, w.y, w.z, w.r, w.line1
-    last = w.segment[b2 + 1]
+    limit = cutoff * cutoff if narrow else 1e299
+    end = w.segment[b2 + 1]
     for j in range(w.segment[b1], w.segment[b1 + 1]):
-        if r[j] >= cutoff:
+        if w.r[j] >= cutoff:
             continue
         start = j + 1 if b1 == b2 else w.segment[b2]
-        if total + last - start > tri_j.size:
+        if total + end - start > tri_j.size:
             return -1
-        for k in range(start, last):
-            ux, uy, uz = x[k] - x[j], y[k] - y[j], z[k] - z[j]
-            d[k] = ux * ux + uy * uy + uz * uz
-        for k in range(start, last):
-            tri_j[total] = j
-            tri_k[total] = k
-            tri_d[total] = d[k]
-            total += (d[k] < limit) & (r[k] < cutoff)
+        found = near_neighbors(
+            end - start, w.x[j], w.y[j], w.z[j], w.x[start:end], w.y[start:end], w.z[start:end], w.r[start:end],
+            cutoff, limit, start, tri_k[total:], tri_d[total:], w.line1,
+        )  # fmt: skip
+        for t in range(total, total + found):
+            tri_j[t] = j
+        total += found
     return total
+
+
+@njit_fast
+def near_neighbors(n, xj, yj, zj, x, y, z, r, cutoff, limit, start, tri_k, tri_d, d):
+    """Of `n` neighbours, list those with r < cutoff and squared distance from j below limit; returns how many."""
+    vectorize_freely()
+    for k in range(n):
+        ux, uy, uz = x[k] - xj, y[k] - yj, z[k] - zj
+        d[k] = ux * ux + uy * uy + uz * uz + (0.0 if r[k] < cutoff else 1e300)
+    found = np.uint64(0)
+    for k in range(n):  # branch-free: an entry is overwritten unless it counts
+        tri_k[found] = start + k
+        tri_d[found] = d[k]
+        found += np.uint64(d[k] < limit)
+    return np.int64(found)
 
 
 @njit_fast
 def block_values(e, p, start, n, tables, w, tri_j, tri_k, tri_d, rows, values):
     """Forward pass over one block of triplets of part `p`; keeps in `rows` what the backward pass needs."""
+    vectorize_freely()
     narrow = tables.part_narrow[p]
     c, r = rows[0], rows[1]
     for t in range(n):
@@ -353,7 +372,7 @@ def block_values(e, p, start, n, tables, w, tri_j, tri_k, tri_d, rows, values):
         row = tables.angle_first[p] + a
         evaluate_angle(
             tables.angle_kind[row], tables.angle_a[row], tables.angle_b[row],
-            n, c, rows[angle_row + 2 * a], rows[angle_row + 2 * a + 1], w.line1, w.line2,
+            n, c, rows[angle_row + 2 * a], rows[angle_row + 2 * a + 1], w.line1, w.line2, w.line3,
         )  # fmt: skip
     f = w.line3
     for v in range(first_envelope, end_envelope):
@@ -388,6 +407,7 @@ def block_values(e, p, start, n, tables, w, tri_j, tri_k, tri_d, rows, values):
 @njit_fast
 def block_gradient(e, p, start, n, tables, w, tri_j, tri_k, rows, gradient):
     """Backward pass over one block of triplets, given gradient = dE/dG: adds to the edge gradients in `w`."""
+    vectorize_freely()
     narrow = tables.part_narrow[p]
     c, r = rows[0], rows[1]
     bend, along_j, along_k, along_jk = w.bottom[0], w.bottom[1], w.bottom[2], w.bottom[3]
@@ -489,6 +509,7 @@ def enlarged(array, size):
 @njit_fast
 def center_gradient(e, n, tables, w, tri_j, tri_k, kept, gradient):
     """D_ij = dE/dr_ij of the centre that `center_values` has just seen, given gradient = dE/dG, into w.dx, dy, dz."""
+    vectorize_freely()
     for t in range(n):
         w.sum_alpha[t] = w.dx[t] = w.dy[t] = w.dz[t] = 0.0
     radial_gradient(e, tables, w, gradient)
