@@ -54,3 +54,27 @@ class HDNNPModel:
     conv_energy: float = 1.0
     conv_length: float = 1.0
     source: str = "potential"
+
+
+def scaling_coefficients(element: ElementModel, model: HDNNPModel) -> tuple[np.ndarray, np.ndarray]:
+    """(factor, offset), each (n_functions,), of what the network sees: scaled G = factor * G + offset.
+
+    A function without spread (min = max, or sigma = 0, whichever the scaling mode divides by) has no finite factor;
+    its scaled value is the constant scale_min: factor 0, offset scale_min. n2p2 divides by zero there.
+    """
+    low, high, mean, sigma = element.scaling.T
+    if model.scaling_mode == "none":
+        return np.ones(len(low)), np.zeros(len(low))
+    if model.scaling_mode == "center":
+        return np.ones(len(low)), -mean
+    spread = sigma if model.scaling_mode == "scalesigma" else high - low
+    origin = low if model.scaling_mode == "scale" else mean
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        factor = (model.scale_max - model.scale_min) / spread
+    factor = np.where(np.isfinite(factor), factor, 0.0)
+    return factor, model.scale_min - factor * origin
+
+
+def without_spread(element: ElementModel, model: HDNNPModel) -> np.ndarray:
+    """Indices (from 0) of the functions that reach the network as a constant: see `scaling_coefficients`."""
+    return np.flatnonzero(scaling_coefficients(element, model)[0] == 0.0)
