@@ -1,0 +1,303 @@
+"""The input of a run: a TOML file, read strictly into frozen records.
+
+The records are the only description of the input: the text of `mdnnp init`, the reference in docs/input.md
+and the comparison at a restart derive from them. Names carry units; paths are relative to the input file.
+"""
+# ruff: noqa: RUF009 (`key` makes the fields)
+
+import json
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+from mdnnp.schema import Rule, key, read_records, refuse, toml_value
+from mdnnp.toml import Document, Mistake, parse_toml, read_toml
+
+POSITIVE = Rule(lambda v: v > 0, "must be larger than 0")
+NOT_NEGATIVE = Rule(lambda v: v >= 0, "must not be negative")
+AT_LEAST_ONE = Rule(lambda v: 1 <= v <= 10**12, "must be at least 1 (and at most 1e12)")
+STEPS = Rule(lambda v: 0 <= v <= 10**12, "must not be negative (nor above 1e12)")
+TIMESTEP = Rule(
+    lambda v: 1e-6 <= v <= 100,
+    "must be larger than 0, and is in femtoseconds: 0.5 is usual with hydrogen, 1 to 2 without, 100 the most",
+)
+SEED = Rule(lambda v: 0 <= v < 2**63, "must be a whole number from 0 to 2^63 - 1")
+TEMPERATURE = Rule(lambda v: 0 <= v <= 1e6, "must lie between 0 and 1e6 K")
+REPEATS = Rule(lambda v: all(1 <= n <= 10_000 for n in v), "needs three whole numbers, each at least 1")
+SKIN = Rule(lambda v: 0 <= v <= 10, "must lie between 0 and 10 Å")
+MASSES = Rule(
+    lambda v: all(_is_element(s) and 0 < m < 1000 for s, m in v.items()),
+    "needs element symbols with masses in u (above 0, below 1000), such as {H = 2.014}",
+)
+
+
+@dataclass(frozen=True)
+class StructureConfig:
+    """Where the atoms start."""
+
+    file: Path = key(
+        "Starting structure: any format that ASE reads (xyz, cif, POSCAR, ...), or n2p2's input.data.",
+        restart="free",
+        example='"structure.xyz"',
+    )
+    index: int = key("Which structure of the file, counted from 0; -1 is the last.", -1, restart="free")
+    length_unit: str | None = key(
+        "Unit of length of an input.data file, which does not state it: Angstrom, Bohr or nm.",
+        None,
+        restart="free",
+        example='"Bohr"',
+    )
+    energy_unit: str | None = key(
+        "Unit of energy of an input.data file: eV, Hartree, Rydberg, kJ/mol or kcal/mol.",
+        None,
+        restart="free",
+        example='"Hartree"',
+    )
+    replicate: tuple[int, int, int] = key(
+        "Copies of the structure along its cell vectors a, b, c.",
+        (1, 1, 1),
+        rule=REPEATS,
+        example="[2, 2, 2]",
+    )
+    pbc: tuple[bool, bool, bool] | None = key(
+        "Periodic along a, b, c? By default as the file says.", None, example="[true, true, false]"
+    )
+    masses: dict[str, float] = key(
+        "Masses in u that differ from the standard atomic weights (isotopes).",
+        {},
+        rule=MASSES,
+        example="{H = 2.014}",
+    )
+
+
+@dataclass(frozen=True)
+class PotentialConfig:
+    """What acts between the atoms."""
+
+    path: Path = key(
+        "Directory of an n2p2 potential (input.nn, scaling.data, weights.*.data), or the TOML file of a "
+        "Lennard-Jones potential.",
+        restart="free",
+        example='"potential"',
+    )
+    length_unit: str | None = key(
+        "Unit of length of the potential: Angstrom, Bohr or nm. Needed unless the directory states it.",
+        None,
+        restart="free",
+        example='"Bohr"',
+    )
+    energy_unit: str | None = key(
+        "Unit of energy of the potential: eV, Hartree, Rydberg, kJ/mol or kcal/mol. Needed unless the "
+        "directory states it.",
+        None,
+        restart="free",
+        example='"Hartree"',
+    )
+
+
+@dataclass(frozen=True)
+class DynamicsConfig:
+    """How the atoms move: velocity Verlet at constant energy."""
+
+    steps: int = key(
+        "Steps at constant energy, after those of the equilibration; 0 evaluates the start alone. Raise it "
+        "to prolong a finished run with --resume.",
+        rule=STEPS,
+        restart="free",
+        example="10000",
+    )
+    timestep_fs: float = key(
+        "Time step in fs; at most a tenth of the period of the fastest vibration, which the run prints.",
+        rule=TIMESTEP,
+        example="0.5",
+    )
+    velocities: Literal["maxwell-boltzmann", "file", "zero"] = key(
+        "Starting velocities: drawn at temperature_K, read from the structure file, or zero.",
+        "maxwell-boltzmann",
+    )
+    temperature_K: float | None = key(
+        "Temperature of drawn velocities and of the equilibration, in K. Needed for either.",
+        None,
+        rule=TEMPERATURE,
+        example="300",
+    )
+    seed: int = key("Seed of the drawn velocities.", 1, rule=SEED)
+    exact_temperature: bool = key(
+        "Scale drawn velocities to temperature_K exactly; otherwise their temperature fluctuates about it.",
+        True,
+    )
+    remove_momentum: bool = key("Remove the centre-of-mass motion from the starting velocities.", True)
+    equilibration_steps: int = key(
+        "Steps at the start, during which velocities are scaled to temperature_K every 10 steps. They do not "
+        "count for the drift.",
+        0,
+        rule=STEPS,
+    )
+    skin_A: float = key(
+        "Margin of the neighbour list beyond the cutoff, in Å. Changes the speed, and results by rounding.",
+        1.0,
+        rule=SKIN,
+    )
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """What is written, and how often."""
+
+    file: Path | None = key(
+        "Trajectory in H5MD format; by default the input's name with the ending .h5. The checkpoint is put "
+        "beside it.",
+        None,
+        restart="free",
+        example='"run.h5"',
+    )
+    frame_interval: int = key(
+        "Steps between frames of the trajectory (positions, velocities, forces).", 100, rule=AT_LEAST_ONE
+    )
+    thermo_interval: int = key(
+        "Steps between records of energy, temperature, stress and momentum, which give the drift.",
+        10,
+        rule=AT_LEAST_ONE,
+    )
+    checkpoint_interval: int = key(
+        "Steps between checkpoints, which `mdnnp run --resume` goes on from.",
+        1000,
+        rule=AT_LEAST_ONE,
+        restart="free",
+    )
+    log_interval: int | None = key(
+        "Steps between lines on the screen; by default a twentieth of the run.",
+        None,
+        rule=AT_LEAST_ONE,
+        restart="free",
+        example="1000",
+    )
+    velocities: bool = key("Store velocities in the frames.", True)
+    forces: bool = key("Store forces in the frames.", True)
+
+
+@dataclass(frozen=True)
+class LimitsConfig:
+    """What stops a run that goes wrong. All that was written until then is kept."""
+
+    max_extrapolations: int | None = key(
+        "Stop after more than so many extrapolations (a symmetry function of an atom outside the range of "
+        "scaling.data, at a step); by default never.",
+        None,
+        rule=NOT_NEGATIVE,
+        restart="free",
+        example="1000",
+    )
+    max_temperature_K: float = key(
+        "Stop above this temperature, in K.", 50_000.0, rule=POSITIVE, restart="free"
+    )
+    max_displacement_A: float = key(
+        "Stop if an atom moves further than this in one step, in Å.", 1.0, rule=POSITIVE, restart="free"
+    )
+
+
+SECTIONS: dict[str, type] = {
+    "structure": StructureConfig,
+    "potential": PotentialConfig,
+    "dynamics": DynamicsConfig,
+    "output": OutputConfig,
+    "limits": LimitsConfig,
+}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The input of a run; paths are absolute.
+
+    source : the input file
+    text : its verbatim text
+    """
+
+    structure: StructureConfig
+    potential: PotentialConfig
+    dynamics: DynamicsConfig
+    output: OutputConfig
+    limits: LimitsConfig
+    source: Path
+    text: str
+
+    @property
+    def trajectory_path(self) -> Path:
+        """Where the trajectory goes."""
+        return self.output.file or self.source.with_suffix(".h5")
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Where the checkpoint goes: beside the trajectory."""
+        return self.trajectory_path.with_suffix(".checkpoint")
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the equilibration and of the run proper."""
+        return self.dynamics.equilibration_steps + self.dynamics.steps
+
+
+def read_config(path: str | Path) -> RunConfig:
+    """Read the input file of a run.
+
+    Raises FileError if it cannot be read, and InputError with one line for each of its mistakes.
+    """
+    return _build(read_toml(path), Path(path))
+
+
+def parse_config(text: str, source: str | Path = "run.toml") -> RunConfig:
+    """As `read_config`, from a text; `source` is the file that it stands for."""
+    return _build(parse_toml(text, str(source)), Path(source))
+
+
+def resolved_text(config: RunConfig) -> str:
+    """The input with every default filled in, as TOML."""
+    lines = []
+    for section, record in SECTIONS.items():
+        lines += ["", f"[{section}]"]
+        for f in fields(record):
+            value = getattr(getattr(config, section), f.name)
+            if value is not None:
+                lines.append(f"{f.name} = {toml_value(value)}")
+    return "\n".join(lines[1:]) + "\n"
+
+
+def restart_settings(config: RunConfig) -> dict[str, object]:
+    """Settings that must be the same when a run is resumed, by 'section.key', in JSON types."""
+    return {
+        f"{section}.{f.name}": json.loads(json.dumps(getattr(getattr(config, section), f.name)))
+        for section, record in SECTIONS.items()
+        for f in fields(record)
+        if f.metadata.get("restart") != "free"
+    }
+
+
+def _build(document: Document, source: Path) -> RunConfig:
+    values, mistakes = read_records(document, SECTIONS, source.parent)
+    refuse(mistakes + _missing_temperature(document, values["dynamics"]))
+    records = {section: record(**values[section]) for section, record in SECTIONS.items()}
+    return RunConfig(**records, source=source.absolute(), text=document.text)
+
+
+def _missing_temperature(document: Document, dynamics: dict) -> list[Mistake]:
+    if "temperature_K" in dynamics or ("dynamics", "temperature_K") in document.lines:
+        return []
+    reasons = []
+    if dynamics.get("velocities", "maxwell-boltzmann") == "maxwell-boltzmann":
+        reasons.append(
+            'velocities = "maxwell-boltzmann"' + ("" if "velocities" in dynamics else " (the default)")
+        )
+    if dynamics.get("equilibration_steps", 0) > 0:
+        reasons.append(f"equilibration_steps = {dynamics['equilibration_steps']}")
+    if not reasons:
+        return []
+    where = document.at(("dynamics",)) if ("dynamics",) in document.lines else document.name
+    text = f"missing key 'temperature_K' in [dynamics] at {where}: {' and '.join(reasons)} needs it"
+    return [Mistake(math.inf, text)]
+
+
+def _is_element(symbol: str) -> bool:
+    from ase.data import atomic_numbers
+
+    return atomic_numbers.get(symbol, 0) > 0
