@@ -1,0 +1,20 @@
+"""Files of n2p2 and RuNNer: potential directories and structures (`input.data`).
+
+Formats: A. Singraber, J. Behler, C. Dellago, J. Chem. Theory Comput. 15, 1827 (2019) and the n2p2
+documentation. `settings` understands `input.nn`; `reader` and `writer` turn a directory into an `HDNNPModel`
+and back; `inputdata` does the same for structures. Nothing here converts units: everything is native.
+"""
+
+from mdnnp.n2p2.inputdata import DataBlock, is_input_data, read_input_data, write_input_data
+from mdnnp.n2p2.reader import SIDECAR, read_potential
+from mdnnp.n2p2.writer import write_potential
+
+__all__ = [
+    "SIDECAR",
+    "DataBlock",
+    "is_input_data",
+    "read_input_data",
+    "read_potential",
+    "write_input_data",
+    "write_potential",
+]

@@ -1,0 +1,75 @@
+"""Files and directories that appear complete or not at all, and never replace anything unasked."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mdnnp.errors import FileError
+
+
+@contextmanager
+def new_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; what is written there becomes `path` when the block ends well.
+
+    Raises FileError if `path` exists and `overwrite` is False, is a directory, or cannot be written.
+    """
+    path = Path(path).resolve()
+    if path.is_dir():
+        raise FileError(f"{path}: is a directory, expected the name of a file")
+    if path.exists() and not overwrite:
+        raise FileError(f"{path} exists already; choose another name, or allow overwriting")
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_directory(path: str | Path, overwrite: bool = False, belongs=lambda name: True) -> Iterator[Path]:
+    """Yield an empty temporary directory beside `path`; it becomes `path` when the block ends well.
+
+    belongs : tells of a file name whether overwriting may delete it
+    Raises FileError if `path` exists and `overwrite` is False, or holds files that do not belong to it, or if
+    the directory cannot be written.
+    """
+    path = Path(path).resolve()
+    if path.exists():
+        _check_replaceable(path, overwrite, belongs)
+    temporary, old = (path.with_name(f".{os.getpid()}.{path.name}{end}") for end in ("", ".old"))
+    try:
+        temporary.mkdir()
+        yield temporary
+        if path.exists():
+            os.rename(path, old)
+        try:
+            os.rename(temporary, path)
+        except OSError:
+            if old.exists():
+                os.rename(old, path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_replaceable(path: Path, overwrite: bool, belongs) -> None:
+    if not overwrite or not path.is_dir():
+        raise FileError(
+            f"{path} exists already; choose another name"
+            + (", or allow overwriting" if path.is_dir() else "")
+        )
+    foreign = sorted(entry.name for entry in path.iterdir() if not belongs(entry.name))
+    if foreign:
+        raise FileError(
+            f"{path}: will not be overwritten, because that would delete other files in it: "
+            f"{', '.join(foreign[:5])}"
+            f"{' ...' if len(foreign) > 5 else ''}; move them, or choose another name"
+        )
