@@ -82,14 +82,15 @@ class PotentialConfig:
         example='"potential"',
     )
     length_unit: str | None = key(
-        "Unit of length of the potential: Angstrom, Bohr or nm. Needed unless the directory states it.",
+        "Unit of length of the potential: Angstrom, Bohr or nm. Needed unless mdnnp.toml in its directory "
+        "says.",
         None,
         restart="free",
         example='"Bohr"',
     )
     energy_unit: str | None = key(
-        "Unit of energy of the potential: eV, Hartree, Rydberg, kJ/mol or kcal/mol. Needed unless the "
-        "directory states it.",
+        "Unit of energy of the potential: eV, Hartree, Rydberg, kJ/mol or kcal/mol. Needed unless "
+        "mdnnp.toml in its directory says.",
         None,
         restart="free",
         example='"Hartree"',
