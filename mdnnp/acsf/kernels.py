@@ -26,11 +26,16 @@ from mdnnp.fastmath import cos_eighth, exp, sin_eighth, tanh_unit
 from mdnnp.jit import njit, njit_fast, vectorize_freely
 
 BLOCK = 128  # triplets per strip: the working set of a strip stays in the first-level cache
+_LANES = 32  # strips of triplets are filled up to a multiple of this, so that no remainder runs one value at a time
 _TINY = 1e-16  # keeps 1 - x of an envelope off zero, where f'/f diverges (f itself is masked there)
 
 
 class Scratch(NamedTuple):
-    """Working memory of one chunk of centres; `n` neighbours, blocks of BLOCK triplets."""
+    """Working memory of one chunk of centres; blocks of BLOCK triplets.
+
+    n is one more than the largest number of neighbours: behind a centre's neighbours stands a dummy whose channels are
+    zero. Triplets of the dummy fill up strips and contribute nothing.
+    """
 
     x: np.ndarray  # (n,) r_ij, Å
     y: np.ndarray
@@ -62,6 +67,7 @@ def make_scratch(n, tables):
         n_envelopes = max(n_envelopes, tables.envelope_first[e + 1] - tables.envelope_first[e])
         n_channels = max(n_channels, tables.channel_first[e + 1] - tables.channel_first[e])
         n_parts = max(n_parts, tables.part_first[e + 1] - tables.part_first[e])
+    n += 1
     m = max(n, BLOCK)
     return Scratch(
         np.empty(n),
@@ -89,7 +95,7 @@ def make_scratch(n, tables):
 
 @njit
 def rows_per_block(tables):
-    """Strips that a block of triplets keeps between forward and backward pass: c, r_jk, then L, h, P and dP/dc."""
+    """Strips that a block of triplets keeps between forward and backward pass: c, 1/r_jk, r_jk, then L, h, P and dP/dc."""
     rows = 0
     for p in range(tables.part_element1.size):
         n_envelopes = tables.part_envelope_first[p + 1] - tables.part_envelope_first[p]
@@ -97,7 +103,7 @@ def rows_per_block(tables):
         n_channels = tables.part_channel_first[tables.part_envelope_first[p + 1]] - first
         n_angles = tables.angle_first[p + 1] - tables.angle_first[p]
         rows = max(rows, n_envelopes + n_channels + 2 * n_angles)
-    return 2 + rows
+    return 3 + rows
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -117,9 +123,11 @@ def evaluate_envelope(kind, low, high, r, n, f, slope, y, dx):
         norm = 1.0 if kind == 2 else 1.0 / math.tanh(1.0) ** 3
         inverse = 1.0 / high
         for t in range(n):
-            th = tanh_unit(min(max((high - r[t]) * inverse, _TINY), 1.0))
+            p, q = tanh_unit(min(max((high - r[t]) * inverse, _TINY), 1.0))
+            once = 1.0 / (p * q)
+            th, coth = p * p * once, q * q * once
             f[t] = norm * th * th * th if r[t] < high else 0.0
-            slope[t] = 3.0 * inverse * (th * th - 1.0) / th
+            slope[t] = 3.0 * inverse * (th - coth)
         return
     if kind == 0:
         for t in range(n):
@@ -258,7 +266,8 @@ def evaluate_angle(kind, a, b, n, c, value, derivative, y, dx, core):
 def evaluate_channels(e, n, tables, w):
     """Envelopes and channels of a centre of element `e` at its `n` neighbours, into the scratch `w`."""
     vectorize_freely()
-    for t in range(n):
+    w.x[n], w.y[n], w.z[n], w.r[n] = 0.0, 0.0, 0.0, 1.0
+    for t in range(n + 1):
         w.inverse[t] = 1.0 / w.r[t]
     first = tables.envelope_first[e]
     for v in range(first, tables.envelope_first[e + 1]):
@@ -266,6 +275,9 @@ def evaluate_channels(e, n, tables, w):
             tables.envelope_kind[v], tables.envelope_low[v], tables.envelope_high[v],
             w.r, n, w.envelope[v - first], w.slope[v - first], w.line1, w.line2,
         )  # fmt: skip
+        w.slope[v - first, n] = 0.0
+    for q in range(tables.channel_first[e + 1] - tables.channel_first[e]):
+        w.channel[q, n] = 0.0
     for b in range(tables.n_elements):
         owner = e * tables.n_elements + b
         for row in range(tables.used_first[owner], tables.used_first[owner + 1]):
@@ -312,11 +324,11 @@ def radial_gradient(e, tables, w, gradient):
 
 
 @njit_fast
-def find_triplets(p, total, tables, w, tri_j, tri_k, tri_d):
+def find_triplets(p, n, total, tables, w, tri_j, tri_k, tri_d):
     """Append the triplets of part `p`: neighbours j < k within the part's cutoff and, if narrow, of each other.
 
-    Writes the places of j and k in the neighbour strip and r_jk^2 from `total` on. Returns the new total, or minus one
-    if the arrays are too small.
+    Writes the places of j and k in the strip of `n` neighbours and r_jk^2 from `total` on, a multiple of _LANES.
+    Returns the new total, or minus one if the arrays are too small.
     """
     b1, b2, narrow, cutoff = tables.part_element1[p], tables.part_element2[p], tables.part_narrow[p], tables.part_cutoff[p]
     limit = cutoff * cutoff if narrow else 1e299
@@ -334,6 +346,11 @@ def find_triplets(p, total, tables, w, tri_j, tri_k, tri_d):
         for t in range(total, total + found):
             tri_j[t] = j
         total += found
+    if total + _LANES > tri_j.size:
+        return -1
+    while total % _LANES != 0:
+        tri_j[total], tri_k[total], tri_d[total] = n, n, 1.0
+        total += 1
     return total
 
 
@@ -357,15 +374,16 @@ def block_values(e, p, start, n, tables, w, tri_j, tri_k, tri_d, rows, values):
     """Forward pass over one block of triplets of part `p`; keeps in `rows` what the backward pass needs."""
     vectorize_freely()
     narrow = tables.part_narrow[p]
-    c, r = rows[0], rows[1]
+    c, inverse, r = rows[0], rows[1], rows[2]
     for t in range(n):
         j, k = tri_j[start + t], tri_k[start + t]
         d = tri_d[start + t]
         c[t] = 0.5 * (w.r[j] * w.r[j] + w.r[k] * w.r[k] - d) * w.inverse[j] * w.inverse[k]
-        r[t] = math.sqrt(d)
+        inverse[t] = 1.0 / math.sqrt(d)
+        r[t] = d * inverse[t]
     first_envelope, end_envelope = tables.part_envelope_first[p], tables.part_envelope_first[p + 1]
     first_channel = tables.part_channel_first[first_envelope]
-    channel_row = 2 + end_envelope - first_envelope
+    channel_row = 3 + end_envelope - first_envelope
     angle_row = channel_row + tables.part_channel_first[end_envelope] - first_channel
     n_angles = tables.angle_first[p + 1] - tables.angle_first[p]
     for a in range(n_angles):
@@ -380,7 +398,7 @@ def block_values(e, p, start, n, tables, w, tri_j, tri_k, tri_d, rows, values):
             own = tables.envelope_first[e] + tables.part_envelope[v]
             evaluate_envelope(
                 tables.envelope_kind[own], tables.envelope_low[own], tables.envelope_high[own],
-                r, n, f, rows[2 + v - first_envelope], w.line1, w.line2,
+                r, n, f, rows[3 + v - first_envelope], w.line1, w.line2,
             )  # fmt: skip
         for u in range(tables.part_channel_first[v], tables.part_channel_first[v + 1]):
             q = tables.part_channel[u]
@@ -409,14 +427,14 @@ def block_gradient(e, p, start, n, tables, w, tri_j, tri_k, rows, gradient):
     """Backward pass over one block of triplets, given gradient = dE/dG: adds to the edge gradients in `w`."""
     vectorize_freely()
     narrow = tables.part_narrow[p]
-    c, r = rows[0], rows[1]
+    c, inverse, r = rows[0], rows[1], rows[2]
     bend, along_j, along_k, along_jk = w.bottom[0], w.bottom[1], w.bottom[2], w.bottom[3]
     s1, s2, s3, angular = w.bottom[4], w.bottom[5], w.bottom[6], w.bottom[7]
     for t in range(n):
         bend[t] = along_j[t] = along_k[t] = along_jk[t] = 0.0
     first_envelope, end_envelope = tables.part_envelope_first[p], tables.part_envelope_first[p + 1]
     first_channel = tables.part_channel_first[first_envelope]
-    channel_row = 2 + end_envelope - first_envelope
+    channel_row = 3 + end_envelope - first_envelope
     angle_row = channel_row + tables.part_channel_first[end_envelope] - first_channel
     for v in range(first_envelope, end_envelope):
         for t in range(n):
@@ -445,9 +463,9 @@ def block_gradient(e, p, start, n, tables, w, tri_j, tri_k, rows, gradient):
             along_j[t] += s1[t] * slope[j] - 2.0 * (s2[t] * w.r[j] - s3[t])
             along_k[t] += s1[t] * slope[k] - 2.0 * (s2[t] * w.r[k] - s3[t])
         if narrow:
-            slope_jk = rows[2 + v - first_envelope]
+            slope_jk = rows[3 + v - first_envelope]
             for t in range(n):
-                along_jk[t] += (s1[t] * slope_jk[t] - 2.0 * (s2[t] * r[t] - s3[t])) / r[t]
+                along_jk[t] += (s1[t] * slope_jk[t] - 2.0 * (s2[t] * r[t] - s3[t])) * inverse[t]
     for t in range(n):
         j, k = tri_j[start + t], tri_k[start + t]
         uj, uk = w.inverse[j], w.inverse[k]
@@ -478,11 +496,11 @@ def center_values(e, n, tables, w, tri_j, tri_k, tri_d, kept, values):
     total = blocks = 0
     for p in range(tables.part_first[e], tables.part_first[e + 1]):
         begin = total
-        total = find_triplets(p, begin, tables, w, tri_j, tri_k, tri_d)
+        total = find_triplets(p, n, begin, tables, w, tri_j, tri_k, tri_d)
         while total < 0:
-            size = 2 * tri_j.size + n
+            size = 2 * tri_j.size + n + _LANES
             tri_j, tri_k, tri_d = enlarged(tri_j, size), enlarged(tri_k, size), enlarged(tri_d, size)
-            total = find_triplets(p, begin, tables, w, tri_j, tri_k, tri_d)
+            total = find_triplets(p, n, begin, tables, w, tri_j, tri_k, tri_d)
         own = p - tables.part_first[e]
         w.part_start[own], w.part_start[own + 1] = begin, total
         w.block_start[own] = blocks
@@ -510,7 +528,7 @@ def enlarged(array, size):
 def center_gradient(e, n, tables, w, tri_j, tri_k, kept, gradient):
     """D_ij = dE/dr_ij of the centre that `center_values` has just seen, given gradient = dE/dG, into w.dx, dy, dz."""
     vectorize_freely()
-    for t in range(n):
+    for t in range(n + 1):
         w.sum_alpha[t] = w.dx[t] = w.dy[t] = w.dz[t] = 0.0
     radial_gradient(e, tables, w, gradient)
     for p in range(tables.part_first[e], tables.part_first[e + 1]):
