@@ -59,8 +59,8 @@ class HDNNPModel:
 def scaling_coefficients(element: ElementModel, model: HDNNPModel) -> tuple[np.ndarray, np.ndarray]:
     """(factor, offset), each (n_functions,), of what the network sees: scaled G = factor * G + offset.
 
-    A function without spread (min = max, or sigma = 0, whichever the scaling mode divides by) has no finite factor;
-    its scaled value is the constant scale_min: factor 0, offset scale_min. n2p2 divides by zero there.
+    A function without spread (min = max, or sigma = 0, whichever the scaling mode divides by) has no finite
+    factor; its scaled value is the constant scale_min: factor 0, offset scale_min. n2p2 divides by zero there.
     """
     low, high, mean, sigma = element.scaling.T
     if model.scaling_mode == "none":

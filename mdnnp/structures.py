@@ -1,0 +1,511 @@
+"""Structures from files and back: everything that ASE reads, and n2p2's `input.data`.
+
+Inside, lengths are Å, energies eV, masses u, velocities Å/fs. Formats that ASE reads have units of their own;
+an `input.data` has none, so they must be given.
+"""
+
+import tempfile
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase import units as ase_units
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.data import atomic_masses, atomic_numbers, chemical_symbols, covalent_radii
+from ase.io import read as ase_read
+from ase.io import write as ase_write
+from ase.io.formats import UnknownFileTypeError, filetype, string2index
+from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
+
+from mdnnp import n2p2, units
+from mdnnp.errors import FileError, InputError, MdnnpWarning
+from mdnnp.n2p2.output import new_file
+from mdnnp.system import System, validate, volume
+
+# Columns of velocities that some programs write without saying in which unit.
+_UNITLESS_VELOCITIES = ("velocities", "velocity", "velo", "vel")
+_NOBLE_GASES = (2, 10, 18, 36, 54, 86)
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """A configuration of N atoms, and what its file says about it. None: the file does not say.
+
+    system : positions Å, numbers, cell Å, pbc
+    masses : (N,) u; isotopes as the file gives them, else standard atomic weights
+    velocities : (N, 3) Å/fs
+    energy : eV; forces : (N, 3) eV/Å; atomic_energies : (N,) eV
+    stress : (3, 3) eV/Å^3, with ASE's sign (positive: tension)
+    label : "file:index", for messages
+    """
+
+    system: System
+    masses: np.ndarray
+    velocities: np.ndarray | None = None
+    energy: float | None = None
+    forces: np.ndarray | None = None
+    stress: np.ndarray | None = None
+    label: str = "structure"
+    atomic_energies: np.ndarray | None = None
+
+
+# -----------------------------------------------------------------------------------------------------------
+# Reading
+
+
+def read_structures(
+    path: str | Path,
+    index: str | int | slice = ":",
+    length_unit: str | None = None,
+    energy_unit: str | None = None,
+) -> list[Structure]:
+    """Read structures from a file of any format that ASE knows, or from n2p2's `input.data`.
+
+    index : which ones, as ASE understands it: ":" all, -1 the last, "0:10", ...
+    length_unit, energy_unit : units of an `input.data` (needed there; recognised by its first word, `begin`).
+        They do not concern other formats, whose units ASE knows, and are not used for them.
+    Raises FileError if the file cannot be opened; InputError, naming file and structure, if it cannot be
+    understood or holds what no simulation can start from (see `system.validate`). Warns (MdnnpWarning) of
+    what is left out.
+    """
+    path = Path(path)
+    _require_file(path)
+    wanted = _parse_index(path, index)
+    if n2p2.is_input_data(path):
+        return _read_input_data(path, wanted, length_unit, energy_unit)
+    frames = _read_with_ase(path, wanted)
+    labels = [f"{path}:{n}" for n in _frame_numbers(wanted, len(frames))]
+    return [from_atoms(atoms, label) for atoms, label in zip(frames, labels, strict=True)]
+
+
+def _require_file(path: Path) -> None:
+    if path.is_dir():
+        raise InputError(f"{path}: is a directory, expected a file with structures")
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except FileNotFoundError:
+        raise FileError(f"{path}: no such file") from None
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror}") from None
+    if empty:
+        raise InputError(f"{path}: the file is empty")
+
+
+def _parse_index(path: Path, index: str | int | slice) -> int | slice:
+    try:
+        parsed = string2index(index) if isinstance(index, str) else index
+    except ValueError:
+        parsed = None
+    if not isinstance(parsed, int | slice) or isinstance(parsed, bool):
+        raise InputError(
+            f"{path}: index {index!r} is not understood; give a number (-1: the last) or a range (0:10)"
+        )
+    return parsed
+
+
+def _frame_numbers(wanted: int | slice, count: int) -> list[int]:
+    """Numbers of the `count` structures that were chosen; negative ones count from the file's end."""
+    if isinstance(wanted, int):
+        return [wanted]
+    step = wanted.step or 1
+    start = wanted.start if wanted.start is not None else (0 if step > 0 else -1)
+    if start < 0 and step == 1 and wanted.stop is None:
+        start = -count  # a range such as -10: may reach beyond the first structure
+    return [start + k * step for k in range(count)]
+
+
+def _in_range(wanted: int | slice) -> str:
+    if wanted == slice(None):
+        return ""
+    limits = (wanted.start, wanted.stop, *([wanted.step] if wanted.step else []))
+    return " in the range " + ":".join("" if limit is None else str(limit) for limit in limits)
+
+
+def _read_with_ase(path: Path, wanted: int | slice) -> list[Atoms]:
+    """Structures as ASE reads them; whatever goes wrong in ASE becomes an InputError."""
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            source = _plain_text_copy(path, Path(scratch))
+            frames = ase_read(str(source), index=wanted, do_not_split_by_at_sign=True)
+        except OSError as error:
+            if error.errno is None:  # ASE derives its parser's errors from OSError
+                raise InputError(f"{path}: not readable as {_format_name(path)}: {error}") from None
+            raise FileError(f"{path}: cannot be read: {error.strerror}") from None
+        except UnknownFileTypeError:
+            raise InputError(
+                f"{path}: format not recognised; give extended XYZ, another format that ASE reads, or "
+                "input.data of n2p2"
+            ) from None
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+        except IndexError:
+            raise InputError(f"{path}: has no structure {wanted}, or is cut off") from None
+        except KeyError as error:
+            raise InputError(f"{path}: not readable as {_format_name(path)}: unknown name {error}") from None
+        except Exception as error:  # ASE's parsers raise anything
+            reason = str(error) or type(error).__name__
+            raise InputError(f"{path}: not readable as {_format_name(path)}: {reason}") from None
+    frames = [frames] if isinstance(frames, Atoms) else list(frames)
+    if not frames:
+        raise InputError(f"{path}: holds no structures{_in_range(wanted)}")
+    return frames
+
+
+def _plain_text_copy(path: Path, scratch: Path) -> Path:
+    """The file, or a copy without byte-order mark and carriage returns, on which ASE's parsers trip."""
+    with path.open("rb") as file:
+        head = file.read(65536)
+        if b"\0" in head or not (head.startswith(b"\xef\xbb\xbf") or b"\r\n" in head):
+            return path
+        rest = file.read()
+    copy = scratch / path.name
+    copy.write_bytes((head + rest).removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n"))
+    return copy
+
+
+def _format_name(path: Path) -> str:
+    try:
+        return filetype(str(path))
+    except Exception:
+        return "any format that ASE knows"
+
+
+def from_atoms(atoms: Atoms, label: str = "structure") -> Structure:
+    """The Structure of an ASE Atoms object, with its isotope masses, momenta and results of a calculation.
+
+    Nothing is computed: results are taken only if they are there. Raises InputError, naming `label`.
+    """
+    system = System(
+        np.array(atoms.positions, dtype=np.float64),
+        np.array(atoms.numbers, dtype=np.int64),
+        np.array(atoms.cell.array, dtype=np.float64),
+        np.array(atoms.pbc, dtype=bool),
+    )
+    unknown = np.flatnonzero((system.numbers < 1) | (system.numbers >= len(chemical_symbols)))
+    if len(unknown):
+        raise InputError(f"{label}: atom {unknown[0]} is of no chemical element (symbol X)")
+    validate(system, label)
+    if atoms.constraints:
+        text = f"{label}: its constraints are not used; all atoms will move"
+        warnings.warn(text, MdnnpWarning, stacklevel=2)
+    results = atoms.calc.results if _results_are_current(atoms) else {}
+    energy = results.get("energy", results.get("free_energy"))
+    n = len(system)
+    return Structure(
+        system=system,
+        masses=_masses(atoms, label),
+        velocities=_velocities(atoms, label),
+        energy=None if energy is None else float(_finite(energy, (), "energy", label)),
+        forces=_finite(results.get("forces"), (n, 3), "forces", label),
+        stress=_stress(results.get("stress"), label),
+        label=label,
+        atomic_energies=_finite(results.get("energies"), (n,), "atomic energies", label),
+    )
+
+
+def _results_are_current(atoms: Atoms) -> bool:
+    return atoms.calc is not None and not atoms.calc.check_state(atoms)
+
+
+def _finite(values, shape: tuple[int, ...], what: str, label: str) -> np.ndarray | None:
+    """Values as a float64 array of this shape, None left alone; InputError for anything else."""
+    if values is None:
+        return None
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"{label}: {what}: expected numbers, found {values!r}") from None
+    if array.shape != shape:
+        raise InputError(f"{label}: {what}: expected shape {shape}, found {array.shape}")
+    if not np.isfinite(array).all():
+        first = np.argwhere(~np.isfinite(array))[0]
+        of_atom = f" of atom {first[0]}" if len(first) else ""
+        raise InputError(f"{label}: {what}{of_atom} not a finite number: {array[tuple(first[:1])]}")
+    return array
+
+
+def _stress(values, label: str) -> np.ndarray | None:
+    if values is None:
+        return None
+    shape = np.shape(values)
+    if shape == (6,):
+        return voigt_6_to_full_3x3_stress(_finite(values, (6,), "stress", label))
+    return _finite(np.reshape(values, (3, 3)) if shape == (9,) else values, (3, 3), "stress", label)
+
+
+def _masses(atoms: Atoms, label: str) -> np.ndarray:
+    masses = _finite(atoms.get_masses(), (len(atoms),), "mass", label)
+    bad = np.flatnonzero(masses <= 0.0)
+    if len(bad):
+        raise InputError(
+            f"{label}: mass of atom {bad[0]}: expected a positive number, found {masses[bad[0]]} u"
+        )
+    return masses
+
+
+def _velocities(atoms: Atoms, label: str) -> np.ndarray | None:
+    column = next((name for name in _UNITLESS_VELOCITIES if name in atoms.arrays), None)
+    if column and not atoms.has("momenta"):
+        warnings.warn(
+            f"{label}: column {column!r} is not used, because its unit is not known; velocities are read "
+            "from 'momenta' "
+            "(ASE's units), which ASE's set_velocities fills",
+            MdnnpWarning,
+            stacklevel=3,
+        )
+    if not atoms.has("momenta"):
+        return None
+    return _finite(atoms.get_velocities() * ase_units.fs, (len(atoms), 3), "velocity", label)
+
+
+def _read_input_data(path, wanted, length_unit, energy_unit) -> list[Structure]:
+    length, energy = _input_data_units(path, length_unit, energy_unit)
+    blocks = list(n2p2.read_input_data(path))
+    numbers = range(len(blocks))
+    try:
+        chosen = [numbers[wanted]] if isinstance(wanted, int) else numbers[wanted]
+    except IndexError:
+        raise InputError(f"{path}: has no structure {wanted}; it holds {len(blocks)}") from None
+    if not chosen:
+        raise InputError(f"{path}: holds no structures{_in_range(wanted)}")
+    return [_from_block(blocks[k], f"{path}:{k}", length, energy) for k in chosen]
+
+
+def _input_data_units(path, length_unit: str | None, energy_unit: str | None) -> tuple[float, float]:
+    """Å and eV per native unit; InputError if a unit is missing."""
+    missing = [name for name, unit in (("length", length_unit), ("energy", energy_unit)) if unit is None]
+    if missing:
+        raise InputError(
+            f"{path}: is an input.data, which states no units, and the unit of {' and '.join(missing)} is "
+            "not given; give "
+            "it, for example --length-unit Bohr --energy-unit Hartree (in Python length_unit=, energy_unit=)"
+        )
+    return units.length_in_angstrom(length_unit), units.energy_in_ev(energy_unit)
+
+
+def _from_block(block: n2p2.DataBlock, label: str, length: float, energy: float) -> Structure:
+    periodic = block.lattice is not None
+    numbers = np.array([atomic_numbers[symbol] for symbol in block.symbols], dtype=np.int64)
+    cell = block.lattice * length if periodic else np.zeros((3, 3))
+    system = System(block.positions * length, numbers, cell, np.full(3, periodic))
+    validate(system, label)
+    # The format has columns for forces whether or not there are any: zeros without an energy are none.
+    unlabelled = block.energy is None and not block.forces.any()
+    return Structure(
+        system=system,
+        masses=atomic_masses[numbers],
+        energy=None if block.energy is None else block.energy * energy,
+        forces=None if unlabelled else block.forces * (energy / length),
+        label=label,
+    )
+
+
+# -----------------------------------------------------------------------------------------------------------
+# Writing
+
+
+def to_atoms(structure: Structure) -> Atoms:
+    """ASE Atoms with velocities and isotope masses, and with energy, forces and stress as results."""
+    system = structure.system
+    atoms = Atoms(numbers=system.numbers, positions=system.positions, cell=system.cell, pbc=system.pbc)
+    if not np.array_equal(structure.masses, atomic_masses[system.numbers]):
+        atoms.set_masses(structure.masses)
+    if structure.velocities is not None:
+        atoms.set_velocities(structure.velocities / ase_units.fs)
+    results = {
+        "energy": structure.energy,
+        "forces": structure.forces,
+        "energies": structure.atomic_energies,
+        "stress": None if structure.stress is None else full_3x3_to_voigt_6_stress(structure.stress),
+    }
+    results = {name: value for name, value in results.items() if value is not None}
+    if results:
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    return atoms
+
+
+def write_structures(
+    path: str | Path,
+    structures: Iterable[Structure],
+    *,
+    format: str | None = None,
+    length_unit: str | None = None,
+    energy_unit: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write structures as extended XYZ (all digits), as n2p2's `input.data`, or in any format of ASE's.
+
+    format : "extxyz", "n2p2" or a name that ASE knows; by default what the file name says (.xyz and .extxyz
+        are extended XYZ; .data is n2p2's)
+    length_unit, energy_unit : units of an `input.data`, needed there and nowhere else
+    The file appears complete or not at all. Raises FileError if it exists and `overwrite` is False, or cannot
+    be written; InputError for what the format cannot hold. Warns (MdnnpWarning) of what it leaves out.
+    """
+    path, structures = Path(path), list(structures)
+    if not structures:
+        raise InputError(f"{path}: there is no structure to write")
+    if format is None:
+        suffix = path.suffix.lower()
+        format = {".xyz": "extxyz", ".extxyz": "extxyz", ".data": "n2p2"}.get(suffix)
+    if format == "n2p2":
+        length, energy = _input_data_units(path, length_unit, energy_unit)
+        _warn_of_losses(path, structures)
+        n2p2.write_input_data(path, [_to_block(s, length, energy) for s in structures], overwrite=overwrite)
+        return
+    with new_file(path, overwrite) as temporary:
+        if format == "extxyz":
+            text = "".join(_extended_xyz(structure) for structure in structures)
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+        else:
+            _write_with_ase(path, temporary, structures, format)
+
+
+def _write_with_ase(path: Path, temporary: Path, structures: Sequence[Structure], format: str | None) -> None:
+    try:
+        ase_write(
+            str(temporary),
+            [to_atoms(s) for s in structures],
+            format=format or filetype(str(path), read=False),
+        )
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise InputError(f"{path}: cannot be written: {error}") from None
+    except Exception as error:  # ASE's writers raise anything
+        reason = str(error) or type(error).__name__
+        raise InputError(
+            f"{path}: cannot be written as {format or path.suffix or 'any format'}: {reason}"
+        ) from None
+
+
+def _extended_xyz(structure: Structure) -> str:
+    """One frame with all digits (ASE itself writes eight decimals)."""
+    system, n = structure.system, len(structure.system)
+    columns, properties = [system.positions], ["species:S:1", "pos:R:3"]
+    momenta = None
+    if structure.velocities is not None:
+        momenta = structure.masses[:, None] * structure.velocities / ase_units.fs
+    isotopes = not np.array_equal(structure.masses, atomic_masses[system.numbers])
+    for name, values in (
+        ("masses", structure.masses if isotopes else None),
+        ("momenta", momenta),
+        ("forces", structure.forces),
+        ("energies", structure.atomic_energies),
+    ):
+        if values is not None:
+            columns.append(np.reshape(values, (n, -1)))
+            properties.append(f"{name}:R:{columns[-1].shape[1]}")
+    head = []
+    if system.cell.any():
+        head.append(f'Lattice="{_numbers(system.cell)}"')
+    head.append("Properties=" + ":".join(properties))
+    if structure.energy is not None:
+        head.append(f"energy={structure.energy!r}")
+    if structure.stress is not None:
+        head.append(f'stress="{_numbers(structure.stress.T)}"')
+    head.append('pbc="' + " ".join("T" if periodic else "F" for periodic in system.pbc) + '"')
+    table = np.hstack(columns)
+    rows = [f"{chemical_symbols[z]:<2} {_numbers(row)}" for z, row in zip(system.numbers, table, strict=True)]
+    return "\n".join([str(n), " ".join(head), *rows]) + "\n"
+
+
+def _numbers(values: np.ndarray) -> str:
+    return " ".join(repr(x) for x in np.ravel(values).tolist())
+
+
+def _warn_of_losses(path: Path, structures: Sequence[Structure]) -> None:
+    lost = {
+        "velocities": any(s.velocities is not None for s in structures),
+        "stress": any(s.stress is not None for s in structures),
+        "isotope masses": any(
+            not np.array_equal(s.masses, atomic_masses[s.system.numbers]) for s in structures
+        ),
+    }
+    names = [name for name, present in lost.items() if present]
+    if names:
+        text = f"{path}: input.data cannot hold {', '.join(names)}; left out"
+        warnings.warn(text, MdnnpWarning, stacklevel=3)
+
+
+def _to_block(structure: Structure, length: float, energy: float) -> n2p2.DataBlock:
+    system = structure.system
+    if system.pbc.any() and not system.pbc.all():
+        raise InputError(
+            f"{structure.label}: periodic along {''.join(np.array(list('abc'))[system.pbc])} only, which "
+            "input.data cannot "
+            "hold: it knows clusters and fully periodic cells"
+        )
+    forces = np.zeros((len(system), 3)) if structure.forces is None else structure.forces
+    return n2p2.DataBlock(
+        positions=system.positions / length,
+        symbols=tuple(chemical_symbols[z] for z in system.numbers),
+        lattice=system.cell / length if system.pbc.all() else None,
+        forces=forces / (energy / length),
+        energy=None if structure.energy is None else structure.energy / energy,
+        comment=structure.label,
+    )
+
+
+# -----------------------------------------------------------------------------------------------------------
+# Units mixed up
+
+
+# Limits of `unit_suspicion`, in units of covalent radii.
+SHORTEST = 0.6
+DENSEST = 2.0
+SPARSE = (1.6, 2.6)
+
+
+def unit_suspicion(structure: Structure) -> str | None:
+    """A sentence if the distances look as if Å and Bohr had been mixed up, else None.
+
+    Let q be the shortest distance between atoms, each measured by the sum of the two covalent radii (ordinary
+    bonds and metals: 0.8 to 1.3), and eta the share of the volume that the covalent spheres take up.
+    Suspicious is - q < SHORTEST, or eta > DENSEST: lengths in Å were taken for Bohr, so that all is 1.89
+    times too small; - SPARSE[0] < q < SPARSE[1]: lengths in Bohr were taken for Å, so that all is 1.89 times
+    too large.
+      Noble gases, which have such distances, are not judged by this rule, nor are systems beyond it (gases).
+    Radii: B. Cordero et al., Dalton Trans. 2008, 2832. Raises InputError for atoms on one spot.
+    """
+    system = structure.system
+    radii = covalent_radii[system.numbers]
+    if system.pbc.all():
+        share = float((4.0 / 3.0 * np.pi * radii**3).sum() / volume(system.cell))
+        if share > DENSEST:
+            return (
+                f"{structure.label}: {len(system) / volume(system.cell):.3g} atoms/Å^3, covalent spheres "
+                f"fill {share:.2f} of the "
+                "cell: were lengths in Å taken for Bohr?"
+            )
+    shortest = _shortest_distance(system, radii, SPARSE[1])
+    if shortest is None:
+        return None
+    q, distance, i, j = shortest
+    pair = f"{chemical_symbols[system.numbers[i]]}-{chemical_symbols[system.numbers[j]]}"
+    found = (
+        f"{structure.label}: shortest distance {pair} {distance:.3f} Å, {q:.2f} of the sum of covalent radii"
+    )
+    if q < SHORTEST:
+        return f"{found}: were lengths in Å taken for Bohr, or do atoms overlap?"
+    if SPARSE[0] < q < SPARSE[1] and not np.isin(system.numbers, _NOBLE_GASES).all():
+        return f"{found}: were lengths in Bohr taken for Å?"
+    return None
+
+
+def _shortest_distance(system: System, radii: np.ndarray, reach: float):
+    """(q, distance Å, i, j) of the pair with the smallest q = distance / (r_i + r_j) below `reach`, or None."""
+    from mdnnp.neighbors import neighbor_list  # compiled kernels; not every use of this module needs them
+
+    for q_max in (0.6 * reach, reach):  # the closer shell suffices for most systems
+        i, j, _, vectors = neighbor_list(system, 2.0 * q_max * radii.max())
+        if len(i):
+            distances = np.linalg.norm(vectors, axis=1)
+            q = distances / (radii[i] + radii[j])
+            k = int(np.argmin(q))
+            if q[k] < q_max:
+                return float(q[k]), float(distances[k]), int(i[k]), int(j[k])
+    return None
