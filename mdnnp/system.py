@@ -7,8 +7,15 @@ import numpy as np
 from mdnnp.errors import InputError
 
 
-class System(NamedTuple):
-    """Atoms in a cell.
+class _Fields(NamedTuple):
+    positions: np.ndarray
+    numbers: np.ndarray
+    cell: np.ndarray
+    pbc: np.ndarray
+
+
+class System(_Fields):
+    """Atoms in a cell, an immutable record.
 
     positions : (N, 3) float64, Å; may lie anywhere, also outside the cell
     numbers : (N,) int64, atomic numbers
@@ -16,14 +23,15 @@ class System(NamedTuple):
     pbc : (3,) bool, periodic along a, b, c
     """
 
-    positions: np.ndarray
-    numbers: np.ndarray
-    cell: np.ndarray
-    pbc: np.ndarray
+    __slots__ = ()
 
     def __len__(self) -> int:
         """Number of atoms."""
         return len(self.numbers)
+
+    @classmethod
+    def _make(cls, iterable):  # the inherited one, which `_replace` uses, takes len() for the number of fields
+        return cls(*iterable)
 
 
 def make_system(positions, numbers, cell=None, pbc=False, *, where: str = "structure") -> System:
