@@ -127,6 +127,8 @@ def _in_range(wanted: int | slice) -> str:
 
 def _read_with_ase(path: Path, wanted: int | slice) -> list[Atoms]:
     """Structures as ASE reads them; whatever goes wrong in ASE becomes an InputError."""
+    if path.suffix.lower() in (".xyz", ".extxyz"):
+        _check_xyz_frames(path)
     with tempfile.TemporaryDirectory() as scratch:
         try:
             source = _plain_text_copy(path, Path(scratch))
@@ -153,6 +155,39 @@ def _read_with_ase(path: Path, wanted: int | slice) -> list[Atoms]:
     if not frames:
         raise InputError(f"{path}: holds no structures{_in_range(wanted)}")
     return frames
+
+
+def _check_xyz_frames(path: Path) -> None:
+    """Raise InputError, naming the line, where the frames of an XYZ file do not follow one another.
+
+    ASE stops at a blank line where a frame should begin, and drops the rest of the file without a word.
+    """
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        rows = enumerate(file, start=1)
+        for number, row in rows:
+            words = row.split()
+            if words and words[0].startswith("VEC"):  # cell vectors of ADF's dialect
+                continue
+            if not words:
+                later = next((n for n, rest in rows if rest.strip()), None)
+                if later is None:
+                    return
+                raise InputError(
+                    f"{path}:{number}: blank line between structures (the next text is at line {later})"
+                )
+            if len(words) > 1 or not words[0].isdecimal():
+                raise InputError(
+                    f"{path}:{number}: expected the number of atoms of a structure, found "
+                    f"{row.strip()[:60]!r}; has the "
+                    "structure before it more atoms than it says?"
+                )
+            n_atoms = int(words[0])
+            n_rows = sum(1 for _ in zip(range(n_atoms + 1), rows, strict=False))
+            if n_rows < n_atoms + 1:
+                raise InputError(
+                    f"{path}:{number}: a structure of {n_atoms} atoms begins here, but the file ends after "
+                    f"{max(n_rows - 1, 0)} of them"
+                )
 
 
 def _plain_text_copy(path: Path, scratch: Path) -> Path:
@@ -457,55 +492,56 @@ def _to_block(structure: Structure, length: float, energy: float) -> n2p2.DataBl
 # Limits of `unit_suspicion`, in units of covalent radii.
 SHORTEST = 0.6
 DENSEST = 2.0
-SPARSE = (1.6, 2.6)
+SPARSE = (1.45, 2.6)
 
 
 def unit_suspicion(structure: Structure) -> str | None:
     """A sentence if the distances look as if Å and Bohr had been mixed up, else None.
 
-    Let q be the shortest distance between atoms, each measured by the sum of the two covalent radii (ordinary
-    bonds and metals: 0.8 to 1.3), and eta the share of the volume that the covalent spheres take up.
-    Suspicious is - q < SHORTEST, or eta > DENSEST: lengths in Å were taken for Bohr, so that all is 1.89
-    times too small; - SPARSE[0] < q < SPARSE[1]: lengths in Bohr were taken for Å, so that all is 1.89 times
-    too large.
+    Let q_i be the distance of atom i to its nearest neighbour over the sum of the two covalent radii (about
+    0.8 to 1.25 in molecules, crystals and liquids), and eta the covalent spheres' share of the volume. Suspicious:
+    - min(q) < SHORTEST, or eta > DENSEST: lengths in Å were taken for Bohr, and all is 1.89 times too small;
+    - SPARSE[0] < median(q) < SPARSE[1]: lengths in Bohr were taken for Å, and all is 1.89 times too large.
       Noble gases, which have such distances, are not judged by this rule, nor are systems beyond it (gases).
     Radii: B. Cordero et al., Dalton Trans. 2008, 2832. Raises InputError for atoms on one spot.
     """
-    system = structure.system
+    system, label = structure.system, structure.label
     radii = covalent_radii[system.numbers]
     if system.pbc.all():
-        share = float((4.0 / 3.0 * np.pi * radii**3).sum() / volume(system.cell))
+        v = volume(system.cell)
+        share = float((4.0 / 3.0 * np.pi * radii**3).sum() / v)
         if share > DENSEST:
             return (
-                f"{structure.label}: {len(system) / volume(system.cell):.3g} atoms/Å^3, covalent spheres "
-                f"fill {share:.2f} of the "
-                "cell: were lengths in Å taken for Bohr?"
+                f"{label}: {len(system) / v:.3g} atoms/Å^3, whose covalent spheres would fill the cell "
+                f"{share:.1f} times: were lengths in Å taken for Bohr?"
             )
-    shortest = _shortest_distance(system, radii, SPARSE[1])
-    if shortest is None:
-        return None
-    q, distance, i, j = shortest
-    pair = f"{chemical_symbols[system.numbers[i]]}-{chemical_symbols[system.numbers[j]]}"
-    found = (
-        f"{structure.label}: shortest distance {pair} {distance:.3f} Å, {q:.2f} of the sum of covalent radii"
-    )
-    if q < SHORTEST:
-        return f"{found}: were lengths in Å taken for Bohr, or do atoms overlap?"
-    if SPARSE[0] < q < SPARSE[1] and not np.isin(system.numbers, _NOBLE_GASES).all():
-        return f"{found}: were lengths in Bohr taken for Å?"
+    q, distance, i, j = _nearest(system, radii, SPARSE[0])
+    if np.median(q) > SPARSE[0]:
+        q, distance, i, j = _nearest(system, radii, SPARSE[1])
+    if q.min() < SHORTEST:
+        symbols = "-".join(chemical_symbols[z] for z in system.numbers[[i, j]])
+        return (
+            f"{label}: atoms {i} and {j} ({symbols}) are {distance:.3f} Å apart, {q.min():.2f} of their "
+            "covalent radii' sum: were lengths in Å taken for Bohr, or do atoms overlap?"
+        )
+    if SPARSE[0] < np.median(q) < SPARSE[1] and not np.isin(system.numbers, _NOBLE_GASES).all():
+        return (
+            f"{label}: nearest neighbours are {np.median(q):.2f} of their covalent radii' sum apart (median), "
+            f"{distance:.3f} Å and more: were lengths in Bohr taken for Å?"
+        )
     return None
 
 
-def _shortest_distance(system: System, radii: np.ndarray, reach: float):
-    """(q, distance Å, i, j) of the pair with the smallest q = distance / (r_i + r_j) below `reach`, or None."""
+def _nearest(system: System, radii: np.ndarray, reach: float) -> tuple[np.ndarray, float, int, int]:
+    """q (N,) of all atoms' nearest neighbours, infinite beyond `reach`; the closest pair's distance Å, i, j."""
     from mdnnp.neighbors import neighbor_list  # compiled kernels; not every use of this module needs them
 
-    for q_max in (0.6 * reach, reach):  # the closer shell suffices for most systems
-        i, j, _, vectors = neighbor_list(system, 2.0 * q_max * radii.max())
-        if len(i):
-            distances = np.linalg.norm(vectors, axis=1)
-            q = distances / (radii[i] + radii[j])
-            k = int(np.argmin(q))
-            if q[k] < q_max:
-                return float(q[k]), float(distances[k]), int(i[k]), int(j[k])
-    return None
+    nearest = np.full(len(system), np.inf)
+    i, j, _, vectors = neighbor_list(system, 2.0 * reach * radii.max())
+    if len(i) == 0:
+        return nearest, np.inf, 0, 0
+    distances = np.linalg.norm(vectors, axis=1)
+    q = distances / (radii[i] + radii[j])
+    np.minimum.at(nearest, i, np.where(q < reach, q, np.inf))
+    k = int(np.argmin(q))
+    return nearest, float(distances[k]), int(i[k]), int(j[k])
