@@ -94,7 +94,7 @@ def write_starting_files(kind: str, directory: str | Path) -> list[Path]:
 
 
 def starting_input(title: str, values: Values) -> str:
-    """A commented input: every key with its help, commented out if it has a default and is not in `values`."""
+    """A commented input: every key with its help, commented out if it has a default and not in `values`."""
     lines = [f"# {line}".rstrip() for line in title.rstrip().split("\n")]
     lines += ["#", "# Keys that are commented out show their default, or an example where there is none."]
     lines += ["# Paths are relative to this file."]

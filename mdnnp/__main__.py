@@ -1,0 +1,7 @@
+"""`python -m mdnnp`."""
+
+import sys
+
+from mdnnp.cli import main
+
+sys.exit(main())

@@ -1,0 +1,368 @@
+"""The command `mdnnp`: each verb parses its arguments and calls the module that does the work."""
+
+import argparse
+import os
+import sys
+import warnings
+
+from mdnnp import __version__
+from mdnnp.errors import InputError, MdnnpError, MdnnpWarning
+
+_UNITS_HELP = "its files state no units, so they are given here, unless mdnnp.toml in the directory does"
+
+_EPILOG = """\
+two commands away:
+  mdnnp init argon            write a complete example: liquid argon
+  mdnnp run argon.toml        run it; then: mdnnp analyze argon.h5
+
+with a neural network potential in n2p2's format (here in Bohr and Hartree):
+  mdnnp info potential/ --length-unit Bohr --energy-unit Hartree
+  mdnnp predict potential/ structures.xyz -o out.xyz --length-unit Bohr --energy-unit Hartree
+  mdnnp init                  write an input to fill in, run.toml
+  mdnnp run run.toml          molecular dynamics
+  mdnnp run run.toml --resume go on after an interruption, to the same bits
+
+exit status: 0 done, 1 a check failed or an internal error, 2 input that cannot be used, 3 the simulation
+went wrong, 4 files, 130 and 143 interrupted by SIGINT and SIGTERM (with a checkpoint).
+`mdnnp VERB --help` says more.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that reports errors as everything else does."""
+
+    def error(self, message: str):
+        self.print_usage(sys.stderr)
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    warnings.showwarning = _show_warning
+    warnings.simplefilter("always", MdnnpWarning)
+    debug = os.environ.get("MDNNP_DEBUG") == "1"
+    try:
+        argv = sys.argv[1:] if argv is None else argv
+        arguments = _parser().parse_args(argv or ["--help"])
+        return arguments.verb(arguments) or 0
+    except KeyboardInterrupt:
+        print("\nerror: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        return _report(error)
+
+
+def _report(error: Exception) -> int:
+    """Print an error in the form `error: ...`; returns the exit status."""
+    if isinstance(error, MdnnpError):
+        message, status = str(error), error.exit_code
+    elif isinstance(error, OSError):
+        message, status = f"{error.filename or 'file'}: {error.strerror or error}", 4
+    elif isinstance(error, MemoryError):
+        message, status = f"not enough memory: {error}" if str(error) else "not enough memory", 1
+    else:
+        message = (
+            f"internal error, {type(error).__name__}: {error}; this is a bug of mdnnp, please report it "
+            "(MDNNP_DEBUG=1 in the environment shows where it happened)"
+        )
+        status = 1
+    for line in message.split("\n"):
+        print(line if line.startswith(" ") else f"error: {line}", file=sys.stderr)
+    return status
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    if issubclass(category, MdnnpWarning):
+        print(f"warning: {message}", file=sys.stderr)
+    elif os.environ.get("MDNNP_DEBUG") == "1":
+        print(warnings.formatwarning(message, category, filename, lineno, line), file=sys.stderr, end="")
+
+
+# Verbs ------------------------------------------------------------------------------------------
+
+
+def _run(arguments) -> int:
+    from mdnnp.config import read_config
+
+    config = read_config(arguments.input)
+    from mdnnp.run import run
+
+    _use_threads(arguments)
+    return run(config, resume=arguments.resume, overwrite=arguments.overwrite).exit_code
+
+
+def _predict(arguments) -> int:
+    _refuse_existing(arguments.output, arguments.overwrite)
+    potential = _load(arguments)
+    from mdnnp.predict import HEADER, errors_against_reference, predict, table_row
+    from mdnnp.structures import read_structures, write_structures
+
+    _use_threads(arguments)
+    units = (arguments.length_unit, arguments.energy_unit)
+    structures = [s for path in arguments.structures for s in read_structures(path, arguments.index, *units)]
+    print(HEADER)
+    predictions = []
+    for prediction in predict(potential, structures):
+        print(table_row(prediction), flush=True)
+        predictions.append(prediction)
+    errors = errors_against_reference(predictions)
+    if errors:
+        print("\nErrors against the reference values in the files")
+        print("\n".join(errors))
+    if arguments.output:
+        labelled = [p.labelled() for p in predictions]
+        write_structures(arguments.output, labelled, format="extxyz", overwrite=arguments.overwrite)
+        print(f"\nWritten: {arguments.output}")
+    return 0
+
+
+def _convert(arguments) -> int:
+    from pathlib import Path
+
+    source = Path(arguments.input)
+    if source.is_dir():
+        from mdnnp.n2p2 import read_potential, write_potential
+
+        model = read_potential(source, arguments.length_unit, arguments.energy_unit)
+        write_potential(model, arguments.output, overwrite=arguments.overwrite)
+        what = f"potential ({' '.join(model.elements)}; {model.length_unit}, {model.energy_unit})"
+    else:
+        from mdnnp.structures import read_structures, write_structures
+
+        units = {"length_unit": arguments.length_unit, "energy_unit": arguments.energy_unit}
+        structures = read_structures(source, arguments.index, **units)
+        write_structures(
+            arguments.output, structures, format=arguments.format, overwrite=arguments.overwrite, **units
+        )
+        what = f"{len(structures)} structure{'s' * (len(structures) != 1)}"
+    print(f"Written: {arguments.output}, {what}")
+    return 0
+
+
+def _info(arguments) -> int:
+    potential = _load(arguments)
+    from mdnnp.info import describe
+
+    print(describe(potential))
+    return 0
+
+
+def _init(arguments) -> int:
+    from mdnnp.init import reference, write_starting_files
+
+    if arguments.reference:
+        print(reference())
+        return 0
+    paths = write_starting_files(arguments.kind, arguments.output)
+    print("Written: " + ", ".join(str(p) for p in paths))
+    print(f"Next:    mdnnp run {paths[0]}" if len(paths) > 1 else f"Next:    fill in {paths[0]}")
+    return 0
+
+
+def _analyze(arguments) -> int:
+    from mdnnp.analyze import main as analyze
+
+    return analyze(arguments)
+
+
+def _check(arguments) -> int:
+    potential = _load(arguments)
+    from mdnnp.check import main as check
+    from mdnnp.structures import read_structures
+
+    _use_threads(arguments)
+    (structure,) = read_structures(
+        arguments.structure, int(arguments.index), arguments.length_unit, arguments.energy_unit
+    )
+    return check(potential, structure)
+
+
+def _load(arguments):
+    from mdnnp.potential import load_potential
+
+    return load_potential(arguments.potential, arguments.length_unit, arguments.energy_unit)
+
+
+def _use_threads(arguments) -> None:
+    from mdnnp.jit import available_cores, set_threads
+
+    set_threads(arguments.threads or available_cores())
+
+
+def _refuse_existing(path: str | None, overwrite: bool) -> None:
+    """Refuse an output that exists before any work is done."""
+    from mdnnp.errors import FileError
+
+    if path and os.path.lexists(path) and not overwrite:
+        raise FileError(f"{path} exists already; choose another name, or give --overwrite")
+
+
+# Arguments ------------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(
+        prog="mdnnp",
+        description="Molecular dynamics with Behler-Parrinello neural network potentials.",
+        epilog=_EPILOG,
+        formatter_class=raw,
+    )
+    parser.add_argument("--version", action="version", version=f"mdnnp {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, parser_class=_Parser)
+
+    def verb(name, function, help, epilog=""):
+        p = verbs.add_parser(name, help=help, description=help, epilog=epilog, formatter_class=raw)
+        p.set_defaults(verb=function)
+        return p
+
+    p = verb("run", _run, "Run molecular dynamics as an input file says.", _RUN_EPILOG)
+    p.add_argument("input", metavar="INPUT.toml", help="input file; `mdnnp init` writes one to start from")
+    p.add_argument("--resume", action="store_true", help="go on from the checkpoint of this run")
+    p.add_argument("--overwrite", action="store_true", help="replace the output of an earlier run")
+    _add_threads(p)
+
+    p = verb("predict", _predict, "Energy, forces, stress of structures.", _PREDICT_EPILOG)
+    _add_potential(p)
+    p.add_argument(
+        "structures",
+        nargs="+",
+        metavar="STRUCTURES",
+        help="files of any format that ASE reads, or input.data",
+    )
+    p.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT.xyz",
+        help="write extended XYZ with energy, forces, stress, atomic energies",
+    )
+    p.add_argument(
+        "--index", default=":", help="which structures of each file, as 0, -1 or 0:10 (default: all)"
+    )
+    p.add_argument("--overwrite", action="store_true", help="replace OUT.xyz if it exists")
+    _add_threads(p)
+
+    p = verb("convert", _convert, "Rewrite a potential, or structures, in another form.", _CONVERT_EPILOG)
+    p.add_argument("input", metavar="INPUT", help="directory of a potential, or file with structures")
+    p.add_argument("output", metavar="OUT", help="directory or file to write")
+    p.add_argument("--index", default=":", help="which structures, as 0, -1 or 0:10 (default: all)")
+    p.add_argument(
+        "--format",
+        help="format of structures: extxyz, n2p2, or a name of ASE's (default: by the name of OUT)",
+    )
+    p.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    _add_units(p)
+
+    p = verb("init", _init, "Write a commented input file to start from.", _init_epilog())
+    p.add_argument(
+        "kind", nargs="?", default="hdnnp", choices=["hdnnp", "argon"], help="which one (default: hdnnp)"
+    )
+    p.add_argument(
+        "-o", "--output", default=".", metavar="DIR", help="directory to write into (default: this one)"
+    )
+    p.add_argument("--reference", action="store_true", help="print the reference of every key instead")
+
+    p = verb("info", _info, "Show what a potential is made of.", _INFO_EPILOG)
+    _add_potential(p)
+
+    p = verb(
+        "analyze",
+        _analyze,
+        "Drift, energies, temperature, pressure of a run: numbers and figures.",
+        _ANALYZE_EPILOG,
+    )
+    p.add_argument("trajectory", metavar="RUN.h5", help="trajectory that `mdnnp run` wrote")
+    p.add_argument(
+        "-o", "--output", metavar="DIR", help="directory for figures and numbers (default: beside RUN.h5)"
+    )
+
+    p = verb("check", _check, "Prove on a structure that a potential behaves.", _CHECK_EPILOG)
+    _add_potential(p)
+    p.add_argument("structure", metavar="STRUCTURE", help="file of any format that ASE reads, or input.data")
+    p.add_argument("--index", default="-1", help="which structure of the file (default: the last)")
+    _add_threads(p)
+    return parser
+
+
+def _add_potential(p) -> None:
+    p.add_argument(
+        "potential", metavar="POTENTIAL", help="n2p2 directory, or TOML file of a Lennard-Jones potential"
+    )
+    _add_units(p)
+
+
+def _add_units(p) -> None:
+    group = p.add_argument_group("units of an n2p2 directory, and of input.data", _UNITS_HELP)
+    group.add_argument("--length-unit", metavar="U", help="Angstrom, Bohr or nm")
+    group.add_argument("--energy-unit", metavar="U", help="eV, Hartree, Rydberg, kJ/mol or kcal/mol")
+
+
+def _add_threads(p) -> None:
+    p.add_argument(
+        "--threads",
+        type=_positive,
+        metavar="N",
+        help="number of threads (default: all cores); results are the same bits for any number",
+    )
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+_RUN_EPILOG = """\
+Writes INPUT.h5 (H5MD: trajectory, energies, the input) and INPUT.checkpoint, and reports the energy drift
+with its error bar. Ctrl-C or SIGTERM finish the step and write a checkpoint.
+
+examples:
+  mdnnp run water.toml
+  mdnnp run water.toml --resume      after an interruption, or with more steps in water.toml
+"""
+_PREDICT_EPILOG = """\
+examples:
+  mdnnp predict potential/ water.xyz --length-unit Bohr --energy-unit Hartree
+  mdnnp predict potential/ test.xyz -o predicted.xyz       errors are shown if test.xyz has reference values
+"""
+_CONVERT_EPILOG = """\
+A potential is written with mdnnp.toml, which states its units, so that they need not be given again.
+
+examples:
+  mdnnp convert potential/ water-potential/ --length-unit Bohr --energy-unit Hartree
+  mdnnp convert input.data train.xyz --length-unit Bohr --energy-unit Hartree
+  mdnnp convert train.xyz input.data --length-unit Angstrom --energy-unit eV
+"""
+_INFO_EPILOG = """\
+Elements, units, cutoffs, symmetry functions in the potential's order with their scaling, networks, and how
+smooth the energy is: the class C^k that the cutoff functions and activations give.
+
+example:
+  mdnnp info potential/ --length-unit Bohr --energy-unit Hartree
+"""
+_ANALYZE_EPILOG = """\
+example:
+  mdnnp analyze run.h5
+"""
+_CHECK_EPILOG = """\
+Invariance to rotation, translation, permutation and wrapping; extensivity; locality; forces and virial
+against finite differences; continuity across the cutoff. The exit status is 1 if a check fails.
+
+example:
+  mdnnp check potential/ water.xyz --length-unit Bohr --energy-unit Hartree
+"""
+
+
+def _init_epilog() -> str:
+    return """\
+kinds:
+  hdnnp   run.toml, an input to fill in, for a potential and a structure of your own
+  argon   argon.toml, argon.xyz, argon-lj.toml: liquid argon, complete, runs as it is
+
+Nothing is overwritten.
+"""

@@ -1,0 +1,113 @@
+"""Energies, forces and stresses of structures, as a table and as a file: the verb `mdnnp predict`."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mdnnp.errors import InputError, MdnnpWarning
+from mdnnp.potential import Potential, Results
+from mdnnp.structures import Structure, unit_suspicion
+from mdnnp.system import volume
+from mdnnp.units import EV_PER_A3_IN_GPA
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a potential gives for a structure.
+
+    structure : as read, with its reference energy, forces and stress if it has them
+    results : energy, forces and virial
+    """
+
+    structure: Structure
+    results: Results
+
+    @property
+    def stress(self) -> np.ndarray | None:
+        """(3, 3) eV/Å^3, positive: tension; None unless the cell is periodic in three directions."""
+        system = self.structure.system
+        return -self.results.virial / volume(system.cell) if system.pbc.all() else None
+
+    @property
+    def pressure_GPa(self) -> float:
+        """Pressure of the atoms at rest; NaN without a volume."""
+        return np.nan if self.stress is None else -float(np.trace(self.stress)) / 3 * EV_PER_A3_IN_GPA
+
+    def labelled(self) -> Structure:
+        """The structure with the predicted energy, atomic energies, forces and stress."""
+        r = self.results
+        return replace(
+            self.structure,
+            energy=r.energy,
+            atomic_energies=r.atomic_energies,
+            forces=r.forces,
+            stress=None if self.stress is None else 0.5 * (self.stress + self.stress.T),
+        )
+
+
+def predict(potential: Potential, structures: Iterable[Structure]) -> Iterator[Prediction]:
+    """Evaluate structures one by one. Raises InputError, naming the structure that cannot be computed."""
+    for structure in structures:
+        suspicion = unit_suspicion(structure)
+        if suspicion:
+            warnings.warn(suspicion, MdnnpWarning, stacklevel=2)
+        try:
+            results = potential.compute(structure.system)
+        except InputError as error:
+            raise InputError(f"{structure.label}: {error}") from None
+        yield Prediction(structure, results)
+
+
+HEADER = (
+    f"{'structure':<32} {'atoms':>7} {'energy/eV':>20} {'eV/atom':>15} {'max F/eV/Å':>12} "
+    f"{'pressure/GPa':>13} {'extrapol.':>9}"
+)
+
+
+def table_row(prediction: Prediction) -> str:
+    """One line of the table under `HEADER`."""
+    structure, results = prediction.structure, prediction.results
+    n = len(structure.system)
+    largest = np.max(np.linalg.norm(results.forces, axis=1))
+    label = structure.label if len(structure.label) <= 32 else "…" + structure.label[-31:]
+    pressure = "-" if np.isnan(prediction.pressure_GPa) else f"{prediction.pressure_GPa:.6f}"
+    return (
+        f"{label:<32} {n:>7} {results.energy:>20.9f} {results.energy / n:>15.9f} {largest:>12.6f} "
+        f"{pressure:>13} {results.extrapolation.count:>9}"
+    )
+
+
+def errors_against_reference(predictions: Iterable[Prediction]) -> list[str]:
+    """Errors against the structures' reference values (rms, mean absolute, largest), as lines."""
+    energy, forces, stress = [], [], []
+    for p in predictions:
+        reference = p.structure
+        if not _is_labelled(reference):
+            continue
+        if reference.energy is not None:
+            energy.append((p.results.energy - reference.energy) / len(reference.system) * 1e3)
+        if reference.forces is not None:
+            forces.append((p.results.forces - reference.forces).ravel() * 1e3)
+        if reference.stress is not None and p.stress is not None:
+            stress.append((p.stress - reference.stress).ravel() * EV_PER_A3_IN_GPA)
+    lines = []
+    for name, unit, errors in (
+        ("energy", "meV/atom", [np.array(energy)] if energy else []),
+        ("force components", "meV/Å", forces),
+        ("stress components", "GPa", stress),
+    ):
+        if errors:
+            e = np.abs(np.concatenate(errors))
+            lines.append(
+                f"{name:<18} rms {np.sqrt(np.mean(e**2)):.4g}, mean absolute {np.mean(e):.4g}, "
+                f"largest {np.max(e):.4g} {unit} ({len(e)} values)"
+            )
+    return lines
+
+
+def _is_labelled(structure: Structure) -> bool:
+    """Whether there are reference values; an input.data without any has zeros for energy and forces."""
+    forces = structure.forces is not None and bool(structure.forces.any())
+    return bool(structure.energy) or forces or structure.stress is not None

@@ -1,0 +1,215 @@
+"""What a run says: header, lines while it goes, summary. Text only; nothing is decided here."""
+
+import math
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from ase.data import chemical_symbols
+from ase.geometry import cell_to_cellpar
+
+from mdnnp import __version__
+from mdnnp.config import RunConfig
+from mdnnp.integrators import MDState
+from mdnnp.observables import Drift, kinetic_energy, kinetic_tensor, pressure, temperature
+from mdnnp.potential import HDNNP, Extrapolation, Potential
+from mdnnp.prepare import Start
+from mdnnp.system import System, volume
+from mdnnp.units import EV_PER_A3_IN_GPA
+
+_FS_PER_DAY_NS = 86400.0 * 1e-6  # ns/day of one fs per second
+
+
+def header(config: RunConfig, start: Start, period_fs: float, n_threads: int) -> str:
+    """What is going to be run, as lines of text; `period_fs` is that of the fastest vibration."""
+    dynamics, output = config.dynamics, config.output
+    system = start.system
+    symbols, counts = np.unique(system.numbers, return_counts=True)
+    formula = " ".join(f"{chemical_symbols[z]} {n}" for z, n in zip(symbols, counts, strict=True))
+    repeats = config.structure.replicate
+    copies = f", {repeats[0]} x {repeats[1]} x {repeats[2]} copies" if max(repeats) > 1 else ""
+    steps = f"{dynamics.steps} steps"
+    if dynamics.equilibration_steps:
+        steps = f"{dynamics.equilibration_steps} steps of equilibration, then {steps}"
+    duration = config.total_steps * dynamics.timestep_fs * 1e-3
+    rows = [
+        ("structure", f"{start.label}{copies}: {len(system)} atoms ({formula})"),
+        ("cell", _cell(system)),
+        ("potential", _potential(start.potential, config)),
+        (
+            "dynamics",
+            f"velocity Verlet at constant energy, {dynamics.timestep_fs:g} fs; {steps} ({duration:g} ps)",
+        ),
+        ("vibrations", _vibrations(period_fs, dynamics.timestep_fs)),
+        ("velocities", _velocities(config)),
+        ("threads", str(n_threads)),
+        ("trajectory", f"{_short(config.trajectory_path)}, every {output.frame_interval} steps"),
+    ]
+    if not np.array_equal(start.rotation, np.eye(3)):
+        axes = "; ".join(" ".join(f"{x:.6f}" for x in row) for row in start.rotation)
+        rows.insert(2, ("", f"rotated to lower-triangular form: new vector = R old, R = [{axes}]"))
+    return "\n".join([f"mdnnp {__version__}", *(f"{name:<12}{text}" for name, text in rows)])
+
+
+def _cell(system: System) -> str:
+    a, b, c, alpha, beta, gamma = cell_to_cellpar(system.cell)
+    periodic = "".join("abc"[k] for k in range(3) if system.pbc[k])
+    return (
+        f"{a:.6g} {b:.6g} {c:.6g} Å, {alpha:.5g} {beta:.5g} {gamma:.5g}°, "
+        + (f"periodic along {' '.join(periodic)}" if periodic else "not periodic")
+        + (" (other edges enclose the atoms)" if len(periodic) < 3 else "")
+    )
+
+
+def _potential(potential: Potential, config: RunConfig) -> str:
+    kind = "Lennard-Jones"
+    if isinstance(potential, HDNNP):
+        kind = f"HDNNP in {potential.model.length_unit}, {potential.model.energy_unit}"
+    cutoff = f"cutoff {potential.cutoff:.6g} Å + skin {config.dynamics.skin_A:g} Å"
+    return f"{_short(config.potential.path)} ({kind}), {cutoff}"
+
+
+def _vibrations(period_fs: float, timestep_fs: float) -> str:
+    if math.isinf(period_fs):
+        return "none found at the start"
+    wavenumber = 1e15 / period_fs / 2.99792458e10
+    steps = period_fs / timestep_fs
+    return f"fastest about {period_fs:.3g} fs ({wavenumber:.0f} cm^-1) at the start, {steps:.3g} time steps"
+
+
+def _velocities(config: RunConfig) -> str:
+    dynamics = config.dynamics
+    if dynamics.velocities == "maxwell-boltzmann":
+        exactly = " exactly" if dynamics.exact_temperature else ""
+        return f"Maxwell-Boltzmann, {dynamics.temperature_K:g} K{exactly}, seed {dynamics.seed}"
+    return {"file": "of the structure file", "zero": "zero"}[dynamics.velocities]
+
+
+def _short(path) -> str:
+    """A path relative to the working directory where it lies below it."""
+    from pathlib import Path
+
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+class Thermo:
+    """Lines with the state of the run; energies are per atom and less the constants in the potential."""
+
+    HEADER = (
+        f"{'step':>10} {'time/ps':>11} {'T/K':>9} {'E_pot/(eV/atom)':>16} {'E_total/(eV/atom)':>18} "
+        f"{'p/GPa':>10} {'extrapolations':>15}"
+    )
+
+    def __init__(self, start: Start, timestep_fs: float):
+        self._n, self._n_degrees, self._timestep = len(start.system), start.n_degrees, timestep_fs
+        self._offset = start.potential.offset_energy(start.system.numbers)
+        self._volume = volume(start.system.cell) if start.system.pbc.all() else 0.0
+
+    def line(self, state: MDState, n_extrapolations: int) -> str:
+        """The line of one state."""
+        kinetic = float(kinetic_energy(state.velocities, state.masses))
+        potential = state.results.energy - self._offset
+        tensor = kinetic_tensor(state.velocities, state.masses)
+        p = float(pressure(tensor, state.results.virial, self._volume)) * EV_PER_A3_IN_GPA
+        return (
+            f"{state.step:>10} {state.step * self._timestep * 1e-3:>11.5g} "
+            f"{temperature(kinetic, self._n_degrees):>9.2f} {potential / self._n:>16.8f} "
+            f"{(potential + kinetic) / self._n:>18.8f} {'-' if math.isnan(p) else f'{p:.4f}':>10} "
+            f"{n_extrapolations:>15}"
+        )
+
+
+class Progress:
+    """A progress bar with the remaining time, on stderr if that is a terminal; lines go to stdout."""
+
+    def __init__(self, total: int, done: int):
+        self._bar = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=total,
+                initial=done,
+                unit="step",
+                file=sys.stderr,
+                leave=False,
+                mininterval=0.2,
+                delay=1.0,
+            )
+        self._begun, self._done, self._total, self._first = time.perf_counter(), done, total, done
+
+    def advance(self) -> None:
+        """One step more is done."""
+        self._done += 1
+        if self._bar is not None:
+            self._bar.update()
+
+    def line(self, text: str) -> None:
+        """Print a line, above the bar if there is one; without a bar, with the remaining time at its end."""
+        if self._bar is not None:
+            from tqdm import tqdm
+
+            tqdm.write(text, file=sys.stdout)
+            sys.stdout.flush()
+            return
+        done = self._done - self._first
+        if done > 0 and self._done < self._total:
+            left = (time.perf_counter() - self._begun) / done * (self._total - self._done)
+            text += f"   {_duration(left)} left"
+        print(text, flush=True)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def speed(n_steps: int, n_atoms: int, timestep_fs: float, seconds: float) -> str:
+    """Steps, time, us per atom and step, and ns/day, as a sentence."""
+    if n_steps == 0 or seconds <= 0:
+        return "0 steps"
+    per_atom = seconds / n_steps / n_atoms * 1e6
+    per_day = n_steps * timestep_fs / seconds * _FS_PER_DAY_NS
+    return f"{n_steps} steps in {seconds:.4g} s: {per_atom:.4g} us per atom and step, {per_day:.4g} ns/day"
+
+
+def drift_verdict(drift: Drift) -> str:
+    """The drift with its error bar, and whether it is resolved, as a sentence."""
+    if not drift.enough:
+        return str(drift)
+    if drift.sigmas < 3:
+        return f"{drift} - not resolved, {drift.sigmas:.1f} standard errors"
+    return f"{drift} - resolved, {drift.sigmas:.1f} standard errors"
+
+
+def extrapolation_line(step: int, event: Extrapolation, numbers: np.ndarray) -> str:
+    """The first of the listed events of one evaluation, as a sentence."""
+    atom, function = int(event.atom[0]), int(event.function[0])
+    return (
+        f"extrapolation at step {step}: atom {atom} ({chemical_symbols[numbers[atom]]}), symmetry function "
+        f"{function}: {event.value[0]:.8g} is outside {event.lower[0]:.8g} .. {event.upper[0]:.8g}"
+        + (f" ({event.count} in all at this step)" if event.count > 1 else "")
+    )
+
+
+def files_line(paths: Sequence) -> str:
+    """Paths with their sizes."""
+    return ", ".join(f"{_short(p)} ({_size(p.stat().st_size)})" for p in paths if p.exists())
+
+
+def _size(n: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if n < 1000:
+            return f"{n:.3g} {unit}"
+        n /= 1000
+    return f"{n:.3g} GB"
