@@ -1,0 +1,342 @@
+"""The verb `mdnnp check`: proves on the user's own case that a potential behaves.
+
+`check` measures the figures of `probes` on one structure and holds them against gates that float64 reaches.
+The structure is rattled (and a cell strained) first, since zero forces prove nothing.
+"""
+
+import json
+import math
+import warnings
+from dataclasses import asdict, dataclass
+from itertools import combinations_with_replacement
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from mdnnp import probes
+from mdnnp.errors import MdnnpWarning, PhysicsError
+from mdnnp.potential import Potential
+from mdnnp.system import System, complete_cell, heights, replicate
+
+GATES = {
+    "sum of atomic energies": 1e-12,
+    "translation": 1e-11,
+    "rotation": 1e-11,
+    "rotation, open": 1e-11,
+    "inversion": 1e-11,
+    "permutation": 1e-12,
+    "permutation, like atoms": 1e-12,
+    "wrapping": 1e-11,
+    "extensivity": 1e-12,
+    "locality": 1e-14,
+    "net force": 1e-11,
+    "net torque": 1e-11,
+    "sum of atomic virials": 1e-11,
+    "forces": 1e-8,
+    "virial": 1e-8,
+    "cutoff energy": 1e-12,
+    "cutoff force": 1e-11,
+}
+REPLICAS = ((2, 1, 1), (1, 2, 1), (1, 1, 2), (2, 2, 2))
+FAR_CELLS = 1000
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    check, quantity : what was done and what was looked at
+    value : the figure (NaN: not measured); gate : its limit (NaN: it has none)
+    passed : the verdict, None where there is none
+    remark : how it was measured, or why not
+    """
+
+    check: str
+    quantity: str
+    value: float
+    gate: float
+    passed: bool | None
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """All rows, and notes on how the structure was prepared."""
+
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def failures(self) -> tuple[Row, ...]:
+        """The rows that failed."""
+        return tuple(row for row in self.rows if row.passed is False)
+
+    @property
+    def passed(self) -> bool:
+        """Whether no row failed."""
+        return not self.failures
+
+    @property
+    def exit_code(self) -> int:
+        """Exit status of the command: 0, or that of a PhysicsError."""
+        return 0 if self.passed else PhysicsError.exit_code
+
+    def table(self) -> str:
+        """The report as text."""
+        lines = [*self.notes, "", f"{'check':<25}{'quantity':<12}{'deviation':>10}{'gate':>9}  result"]
+        for row in self.rows:
+            value = "-" if math.isnan(row.value) else f"{row.value:.1e}"
+            gate = "-" if math.isnan(row.gate) else f"{row.gate:.0e}"
+            verdict = {True: "pass", False: "FAIL", None: "-"}[row.passed]
+            remark = f"  {row.remark}" if row.remark else ""
+            lines.append(f"{row.check:<25}{row.quantity:<12}{value:>10}{gate:>9}  {verdict}{remark}")
+        verdicts = [row.passed for row in self.rows]
+        counts = f"{verdicts.count(True)} passed, {verdicts.count(False)} failed"
+        return "\n".join([*lines, "", f"{counts}, {verdicts.count(None)} without verdict"])
+
+    def to_json(self) -> str:
+        """The report as JSON; what was not measured is null."""
+
+        def plain(value):
+            return None if isinstance(value, float) and not math.isfinite(value) else value
+
+        rows = [{key: plain(value) for key, value in asdict(row).items()} for row in self.rows]
+        return json.dumps({"passed": self.passed, "notes": list(self.notes), "rows": rows}, indent=2)
+
+
+def check(
+    potential: Potential,
+    system: System,
+    *,
+    rattle_A: float = 0.05,
+    strain: float = 0.01,
+    seed: int = 1,
+    max_atoms: int = 10_000,
+) -> CheckReport:
+    """Measure everything on one structure.
+
+    rattle_A : standard deviation of the random displacements, Å; strain : of the random strain of a cell
+    max_atoms : replicas with more atoms are not made
+    Warns (MdnnpWarning) where the structure leaves the potential's range. Raises InputError for an element
+    that the potential does not have.
+    """
+    given = potential.compute(system)
+    rattled, notes = prepare(system, rattle_A=rattle_A, strain=strain, seed=seed)
+    found = potential.compute(rattled)
+    force = float(np.max(np.abs(found.forces)))
+    size = probes.evaluate(potential, rattled).energy_scale
+    notes.append(f"largest force component {force:.3g} eV/Å; sum of |E_i| less offsets {size:.3g} eV")
+    if force < 1e-6:
+        notes.append("all forces vanish: what is checked about them proves little; try a denser structure")
+    notes += _extrapolation_notes(given, found, len(system))
+    rows = (
+        *_sums(potential, rattled),
+        *_invariances(potential, rattled, seed),
+        *_replicas(potential, rattled, max_atoms),
+        *_locality(potential, rattled, seed, max_atoms),
+        *_derivatives(potential, rattled, seed),
+        *_cutoffs(potential, rattled, seed),
+    )
+    return CheckReport(rows, tuple(notes))
+
+
+def prepare(
+    system: System, *, rattle_A: float = 0.05, strain: float = 0.01, seed: int = 1
+) -> tuple[System, list[str]]:
+    """The structure without symmetry, and what was done to it.
+
+    A single periodic atom is replicated, since the forces on it vanish wherever it is. Atoms are displaced at
+    random; a cell is strained at random, with its atoms.
+    """
+    rng = np.random.default_rng(seed)
+    notes = []
+    if len(system) == 1 and system.pbc.any():
+        system = replicate(system, tuple(2 if p else 1 for p in system.pbc))
+        notes.append(f"the one atom was replicated to {len(system)}")
+    if strain > 0 and system.pbc.any():
+        random = rng.normal(0, strain, (3, 3))
+        change = np.eye(3) + 0.5 * (random + random.T)
+        system = system._replace(positions=system.positions @ change, cell=system.cell @ change)
+        notes.append(f"the cell was strained at random by about {strain:g}")
+    if rattle_A > 0:
+        system = system._replace(positions=system.positions + rng.normal(0, rattle_A, (len(system), 3)))
+        notes.append(f"the atoms were displaced at random by about {rattle_A:g} Å")
+    notes = [f"{'; '.join(notes)} (seed {seed}): zero forces would prove nothing"] if notes else []
+    return system, notes
+
+
+def _extrapolation_notes(given, rattled, n_atoms: int) -> list[str]:
+    """Warn where the structure as given is out of range; note it where only the rattled one is."""
+    if given.extrapolation.count:
+        e = given.extrapolation
+        text = (
+            f"the structure is out of the potential's range: {e.count} symmetry functions extrapolate, such "
+            f"as number {e.function[0]} of atom {e.atom[0]}: {e.value[0]:.6g}, range {e.lower[0]:.6g} to "
+            f"{e.upper[0]:.6g}; the potential is not to be trusted here, whatever the table says"
+        )
+        warnings.warn(text, MdnnpWarning, stacklevel=3)
+        return [text]
+    if rattled.extrapolation.count:
+        return [
+            f"{rattled.extrapolation.count} symmetry functions leave the potential's range by these "
+            "displacements; none does in the structure as given"
+        ]
+    return []
+
+
+# --- Rows --------------------------------------------------------------------------------------------------
+
+
+def _row(
+    check: str, quantity: str, value: float, remark: str = "", *, gate: str = "", factor: float = 1.0
+) -> Row:
+    limit = GATES[gate or check] * factor
+    return Row(check, quantity, value, limit, bool(value <= limit), remark)
+
+
+def _not_measured(check: str, remark: str) -> Row:
+    return Row(check, "-", math.nan, math.nan, None, remark)
+
+
+def _deviation_rows(check: str, deviation: probes.Deviation, remark="", *, gate="", factor=1.0) -> list[Row]:
+    return [
+        _row(check, quantity, value, remark, gate=gate, factor=factor)
+        for quantity, value in zip(("energy", "forces", "virial"), deviation, strict=True)
+    ]
+
+
+def _sums(potential, system) -> list[Row]:
+    return [
+        _row("sum of atomic energies", "energy", probes.energy_sum(potential, system)),
+        _row("sum of atomic virials", "virial", probes.atomic_virial_sum(potential, system)),
+        _row("net force", "forces", probes.net_force(potential, system)),
+        _row("net torque", "virial", probes.net_torque(potential, system)),
+    ]
+
+
+def _invariances(potential, system, seed) -> list[Row]:
+    rows = _deviation_rows("translation", probes.translation(potential, system, seed=seed))
+    with_cell = "cell and atoms together" if system.pbc.any() else ""
+    rows += _deviation_rows("rotation", probes.rotation(potential, system, seed=seed), with_cell)
+    if system.pbc.any():
+        opened = system._replace(pbc=np.zeros(3, dtype=bool), cell=np.zeros((3, 3)))
+        rows += _deviation_rows(
+            "rotation, open", probes.rotation(potential, opened, seed=seed), "the same atoms without a cell"
+        )
+    rows += _deviation_rows("inversion", probes.inversion(potential, system))
+    rows += _deviation_rows("permutation", probes.permutation(potential, system, seed=seed), "of all atoms")
+    if len(np.unique(system.numbers)) < len(system):
+        like = probes.permutation(potential, system, seed=seed, like_atoms=True)
+        rows += _deviation_rows("permutation, like atoms", like)
+    else:
+        rows.append(_not_measured("permutation, like atoms", "no element has two atoms"))
+    return rows + _wrapping(potential, system, seed)
+
+
+def _wrapping(potential, system, seed) -> list[Row]:
+    if not system.pbc.any():
+        return [_not_measured("wrapping", "no direction is periodic")]
+    near = probes.wrapping(potential, system, seed=seed)
+    far = probes.wrapping(potential, system, seed=seed, cells=FAR_CELLS)
+    # So far out coordinates have fewer digits behind the point: rounding grows with the distance.
+    distance = FAR_CELLS * float(np.max(np.linalg.norm(system.cell[system.pbc], axis=1)))
+    return [
+        *_deviation_rows("wrapping", near, "each atom up to 2 cells away"),
+        *_deviation_rows(
+            "wrapping, far",
+            far,
+            f"up to {FAR_CELLS} cells: the gate grows with the rounding of coordinates",
+            gate="wrapping",
+            factor=max(1.0, distance / 100),
+        ),
+    ]
+
+
+def _replicas(potential, system, max_atoms) -> list[Row]:
+    rows = []
+    for repeats in dict.fromkeys(tuple(np.where(system.pbc, r, 1).tolist()) for r in REPLICAS):
+        if 1 < math.prod(repeats) <= max_atoms // len(system):
+            name = "x".join(str(r) for r in repeats)
+            rows += _deviation_rows("extensivity", probes.extensivity(potential, system, repeats), name)
+    if rows:
+        return rows
+    why = f"a replica has more than {max_atoms} atoms" if system.pbc.any() else "no direction is periodic"
+    return [_not_measured("extensivity", why)]
+
+
+def _locality(potential, system, seed, max_atoms) -> list[Row]:
+    large = _with_room(system, 4 * potential.cutoff + 2.0, max_atoms)
+    # In an open structure the atom farthest from the middle has most atoms out of its reach.
+    distance = np.linalg.norm(large.positions - large.positions.mean(axis=0), axis=1)
+    atom = 0 if large.pbc.any() else int(np.argmax(distance))
+    found = probes.locality(potential, large, atom, seed=seed)
+    remark = f"atom {atom} of {len(large)} moved"
+    rows = []
+    for quantity, value, reach in (("energy", found.energies, 1), ("forces", found.forces, 2)):
+        if math.isnan(value):
+            rows.append(
+                _not_measured(
+                    "locality", f"{quantity}: no atom is farther than {reach} x cutoff from another"
+                )
+            )
+        else:
+            rows.append(_row("locality", quantity, value, f"{remark}, effect beyond {reach} x cutoff"))
+    return rows
+
+
+def _with_room(system: System, width: float, max_atoms: int) -> System:
+    """The system repeated along the one direction where it needs the fewest copies to be `width` Å wide."""
+    if not system.pbc.any():
+        return system
+    copies = np.ceil(width / heights(complete_cell(system.cell, system.pbc))).astype(int)
+    along = min(np.flatnonzero(system.pbc), key=lambda k: copies[k])
+    n = max(1, min(int(copies[along]), max_atoms // len(system)))
+    return replicate(system, tuple(n if k == along else 1 for k in range(3)))
+
+
+def _derivatives(potential, system, seed) -> list[Row]:
+    n_atoms = int(np.clip(4000 // len(system), 1, 12))  # each atom costs 16 evaluations
+    forces = probes.forces_by_differences(potential, system, seed=seed, n_atoms=n_atoms)
+    virial = probes.virial_by_differences(potential, system)
+    return [
+        _row("forces", "forces", forces, "against finite differences of the energy"),
+        _row("virial", "virial", virial, "against strain derivatives of the energy"),
+    ]
+
+
+def _cutoffs(potential, system, seed) -> list[Row]:
+    rows = []
+    for pair in combinations_with_replacement(np.unique(system.numbers), 2):
+        centre = int(np.flatnonzero(system.numbers == pair[0])[0])
+        found = {
+            radius: probes.continuity(potential, system, centre, int(pair[1]), radius, seed=seed)
+            for radius in probes.cutoff_radii(potential)
+        }
+        rows += _cutoff_rows("-".join(chemical_symbols[z] for z in pair), found)
+    return rows
+
+
+def _cutoff_rows(name: str, found: dict[float, probes.Continuity]) -> list[Row]:
+    """Three rows for a pair of elements: the worst of all radii of energy, force, and slope of the force."""
+    radius_of_energy = max(found, key=lambda r: found[r].energy)
+    radius_of_force = max(found, key=lambda r: found[r].force)
+    kinks = [r for r in found if found[r].slope_jumps]
+    radius_of_slope = max(kinks or found, key=lambda r: found[r].slope)
+    check = f"cutoff {name}"
+    energy = _row(
+        check,
+        "energy",
+        found[radius_of_energy].energy,
+        f"jump at {radius_of_energy:.4g} Å",
+        gate="cutoff energy",
+    )
+    force = _row(
+        check, "force", found[radius_of_force].force, f"jump at {radius_of_force:.4g} Å", gate="cutoff force"
+    )
+    if not (energy.passed and force.passed):
+        remark = "meaningless where energy or force jump"
+    elif kinks:
+        remark = f"jumps at {radius_of_slope:.4g} Å: the force has a kink there (C^1)"
+    else:
+        remark = "no jump: it shrinks with the step of the scan, or is rounding (C^2 or smoother)"
+    return [energy, force, Row(check, "slope", found[radius_of_slope].slope, math.nan, None, remark)]

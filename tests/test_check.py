@@ -1,0 +1,306 @@
+"""What is right must pass, and each fault must be caught by the rows that concern it, and by no others.
+
+The right potential and the faulty ones are variants of one toy potential, whose faults are consistent in all
+other respects (a non-invariant energy, for example, comes with its exact forces and virial).
+"""
+
+import json
+import math
+import warnings
+
+import numpy as np
+import pytest
+from toy_potential import ToyPotential
+
+from mdnnp import check as check_module
+from mdnnp import probes
+from mdnnp.check import check, prepare
+from mdnnp.errors import MdnnpWarning
+from mdnnp.potential import Extrapolation, LennardJones, load_potential
+from mdnnp.system import make_system
+
+TRICLINIC = [[4.1, 0, 0], [1.2, 3.7, 0], [-0.8, 1.5, 4.4]]
+
+
+def atoms(n, cell=TRICLINIC, pbc=True, seed=0):
+    """n atoms H and O at least 1.2 Å apart."""
+    rng = np.random.default_rng(seed)
+    cell = np.array(cell, dtype=float)
+    kept = []
+    while len(kept) < n:
+        x = rng.uniform(0, 1, 3) @ cell
+        trial = make_system([*kept, x], [1] * (len(kept) + 1), cell, pbc)
+        if len(probes.within(trial, x, 1.2)[0]) == 1:
+            kept.append(x)
+    return make_system(kept, rng.permutation(np.resize([1, 8], n)), cell, pbc)
+
+
+CASES = {
+    "triclinic, smaller than the cutoff": atoms(5),
+    "triclinic, larger than the cutoff": atoms(16, 2 * np.array(TRICLINIC)),
+    "periodic along a and c": atoms(6, pbc=[True, False, True]),
+    "periodic along b, other rows zero": make_system(
+        [[0.1, 0.2, 0.3], [1.5, 1.0, 0.4], [0.2, 2.1, 1.5]],
+        [1, 8, 1],
+        [[0, 0, 0], [0.3, 3.6, 0.2], [0, 0, 0]],
+        [False, True, False],
+    ),
+    "open": atoms(9, 2 * np.array(TRICLINIC), pbc=False),
+    "one atom in a cell": make_system([[0.2, 0.3, 0.4]], [8], TRICLINIC, True),
+}  # fmt: skip
+SMALL, LARGE = CASES["triclinic, smaller than the cutoff"], CASES["triclinic, larger than the cutoff"]
+
+
+def failures(potential, system):
+    return {(row.check, row.quantity) for row in check(potential, system).failures}
+
+
+def names(potential, system):
+    return {name for name, _ in failures(potential, system)}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_right_potential_passes_everywhere(case):
+    report = check(ToyPotential(), CASES[case])
+    assert report.passed, report.table()
+    assert report.exit_code == 0
+
+
+def test_every_row_is_measured_where_it_can_be():
+    report = check(ToyPotential(), LARGE)
+    assert [row.check for row in report.rows if math.isnan(row.value)] == []
+    assert {"extensivity", "wrapping", "wrapping, far", "rotation, open"} <= {
+        row.check for row in report.rows
+    }
+    assert {"cutoff H-H", "cutoff H-O", "cutoff O-O"} <= {row.check for row in report.rows}
+    unmeasured = {row.check for row in check(ToyPotential(), CASES["open"]).rows if math.isnan(row.value)}
+    assert unmeasured >= {"wrapping", "extensivity"}
+
+
+def test_wrong_forces_by_a_millionth():
+    assert failures(ToyPotential(factors=(1, 1 + 1e-6, 1, 1)), SMALL) == {("forces", "forces")}
+
+
+def test_wrong_force_on_one_element_in_one_component():
+    class Wrong(ToyPotential):
+        def compute(self, system, neighbors=None, *, atomic_virials=False):
+            results = super().compute(system, atomic_virials=atomic_virials)
+            return results._replace(
+                forces=results.forces * np.where(system.numbers == 8, 1 + 1e-6, 1)[:, None]
+            )
+
+    assert failures(Wrong(), LARGE) == {("forces", "forces"), ("net force", "forces")}
+
+
+def test_wrong_virial():
+    assert failures(ToyPotential(factors=(1, 1, 1 + 1e-6, 1 + 1e-6)), SMALL) == {("virial", "virial")}
+
+
+def test_transposed_virial_of_an_anisotropic_energy():
+    # Where the virial is symmetric transposing is no fault; where it is not, the strain derivative tells.
+    class Transposed(ToyPotential):
+        def compute(self, system, neighbors=None, *, atomic_virials=False):
+            results = super().compute(system, atomic_virials=atomic_virials)
+            return results._replace(
+                virial=results.virial.T, atomic_virials=results.atomic_virials.swapaxes(1, 2)
+            )
+
+    assert failures(Transposed(), SMALL) == set()
+    assert ("virial", "virial") in failures(Transposed(anisotropy=1e-3), SMALL)
+    assert ("virial", "virial") not in failures(ToyPotential(anisotropy=1e-3), SMALL)
+
+
+def test_wrong_atomic_virials():
+    assert failures(ToyPotential(factors=(1, 1, 1, 1 + 1e-9)), SMALL) == {("sum of atomic virials", "virial")}
+
+
+def test_total_energy_that_is_not_the_sum():
+    assert failures(ToyPotential(factors=(1 + 1e-9, 1, 1, 1)), SMALL) == {
+        ("sum of atomic energies", "energy")
+    }
+
+
+def test_missing_images_of_the_atom_itself():
+    assert names(ToyPotential(self_images=False), SMALL) == {"extensivity"}
+    assert names(ToyPotential(self_images=False), LARGE) == set()
+
+
+def test_energy_that_knows_an_axis():
+    found = names(ToyPotential(anisotropy=1e-7), SMALL)
+    assert found == {"rotation", "rotation, open", "net torque"}
+
+
+def test_energy_that_knows_left_from_right():
+    assert names(ToyPotential(chirality=1e-6), SMALL) == {"inversion"}
+
+
+def test_energy_that_knows_where_it_is():
+    found = names(ToyPotential(field=1e-8), SMALL)
+    assert found >= {"translation", "net force", "rotation", "wrapping"}
+    assert "forces" not in found and "permutation" not in found
+
+
+def test_energy_that_knows_the_order_of_the_atoms():
+    found = names(ToyPotential(by_order=1e-9), LARGE)
+    assert found == {"permutation", "permutation, like atoms", "extensivity"}
+
+
+def test_energy_that_is_not_local():
+    assert names(ToyPotential(global_coupling=1e-9), LARGE) == {"locality"}
+
+
+def test_images_missed_for_atoms_far_outside_the_cell():
+    found = names(ToyPotential(images_about_raw_positions=True), SMALL)
+    assert found == {"wrapping", "wrapping, far"}
+
+
+@pytest.mark.parametrize(
+    ("smoothing", "failing"),
+    [("hard", {"energy", "force"}), ("linear", {"force"}), ("cos", set()), ("poly2", set())],
+)
+def test_discontinuities_at_the_cutoff(smoothing, failing):
+    report = check(ToyPotential(smoothing=smoothing), LARGE)
+    rows = [row for row in report.rows if row.check.startswith("cutoff")]
+    assert {row.check for row in rows} == {"cutoff H-H", "cutoff H-O", "cutoff O-O"}
+    for row in rows:
+        assert (row.passed is False) == (row.quantity in failing), report.table()
+    elsewhere = {row.check for row in report.failures} - {row.check for row in rows}
+    assert elsewhere <= ({"forces", "virial"} if smoothing in ("hard", "linear") else set())
+    slopes = [row.remark for row in rows if row.quantity == "slope"]
+    if smoothing == "cos":
+        assert all("C^1" in remark for remark in slopes)
+    if smoothing == "poly2":
+        assert all("C^2" in remark for remark in slopes)
+
+
+def test_jump_of_one_pair_of_elements_only():
+    class Partly(ToyPotential):
+        """H sees O through a hard cutoff, everything else is smooth."""
+
+        def compute(self, system, neighbors=None, *, atomic_virials=False):
+            smooth = super().compute(system, atomic_virials=atomic_virials)
+            i, j, _ = self._edges(system)
+            pairs = (system.numbers[i] == 1) & (system.numbers[j] == 8)
+            energies = smooth.atomic_energies + 1e-9 * np.bincount(i[pairs], minlength=len(system))
+            return smooth._replace(atomic_energies=energies, energy=float(np.sum(energies)))
+
+    found = {row for row in failures(Partly(), LARGE) if row[0].startswith("cutoff")}
+    assert found == {("cutoff H-O", "energy")}
+
+
+def lennard_jones(smoothing):
+    return LennardJones({"Ar": (0.0104, 3.4), "Kr": (0.0141, 3.65)}, 8.5, smoothing)
+
+
+def argon_krypton(n=8, width=9.0):
+    rng = np.random.default_rng(2)
+    grid = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]) * width / 2
+    numbers = np.resize([18, 36], n)
+    return make_system(
+        grid[:n] + rng.normal(0, 0.1, (n, 3)),
+        numbers,
+        [[width, 0, 0], [2.0, width, 0], [0, 1.0, width]],
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("smoothing", "order"),
+    [("truncated", -1), ("shifted", 0), ("cos", 1), ("poly1", 1), ("poly2", 2), ("poly3", 2), ("exp", 2)],
+)
+def test_smoothness_class_of_lennard_jones_variants(smoothing, order):
+    potential = lennard_jones(smoothing)
+    found = probes.continuity(potential, argon_krypton(), 0, 36, potential.cutoff)
+    energy_jumps = found.energy > check_module.GATES["cutoff energy"]
+    force_jumps = found.force > check_module.GATES["cutoff force"]
+    assert energy_jumps == (order < 0)
+    assert force_jumps == (order < 1)
+    assert found.slope_jumps == (order < 2)
+
+
+def test_size_of_the_jump_of_a_truncated_pair():
+    potential = lennard_jones("truncated")
+    pair = make_system([[0, 0, 0], [30.0, 0, 0]], [18, 18])
+    found = probes.continuity(potential, pair, 0, 18, potential.cutoff)
+    s6 = (3.4 / 8.5) ** 6
+    # The pair alone has its energy on one side only.
+    assert found.energy == pytest.approx(1.0, rel=1e-3)
+    assert found.force == pytest.approx(1.0, rel=1e-3)
+    scale = probes.evaluate(potential, make_system([[0, 0, 0], [8.5 - 1e-9, 0, 0]], [18, 18]))
+    assert scale.energy_scale == pytest.approx(4 * 0.0104 * (s6 - s6 * s6), rel=1e-6)
+
+
+def test_lennard_jones_passes():
+    report = check(lennard_jones("poly2"), argon_krypton())
+    assert report.passed, report.table()
+
+
+@pytest.mark.parametrize("name", ["big1", "all6", "act_et", "cut7", "norm"])
+def test_neural_network_potentials_pass(name, shared):
+    potential = load_potential(shared / "golden" / name, "Bohr", "Hartree")
+    from mdnnp.structures import read_structures
+
+    structure = read_structures(shared / "golden" / name / "input.data", 0, "Bohr", "Hartree")[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MdnnpWarning)
+        report = check(potential, structure.system)
+    assert report.passed, report.table()
+
+
+def test_extrapolation_is_warned_of():
+    class Outside(ToyPotential):
+        def compute(self, system, neighbors=None, *, atomic_virials=False):
+            event = Extrapolation(1, *(np.array([x]) for x in (2, 7, 1.5, 0.1, 1.2)))
+            return super().compute(system, atomic_virials=atomic_virials)._replace(extrapolation=event)
+
+    with pytest.warns(MdnnpWarning, match="number 7 of atom 2: 1.5, range 0.1 to 1.2"):
+        report = check(Outside(), SMALL)
+    assert report.passed and "out of the potential's range" in report.table()
+
+
+def test_perfect_crystal_is_rattled():
+    # On the perfect crystal forces vanish, and a wrong factor of theirs cannot be seen.
+    crystal = make_system([[0, 0, 0], [2.0, 2.0, 2.0]], [1, 1], [4.0, 4.0, 4.0], True)
+    wrong = ToyPotential(factors=(1, 1.1, 1, 1))
+    assert np.max(np.abs(wrong.compute(crystal).forces)) < 1e-13
+    report = check(wrong, crystal)
+    assert {row.check for row in report.failures} == {"forces"}
+    assert any("seed 1" in note for note in report.notes)
+
+
+def test_prepare_leaves_the_original_alone_and_repeats():
+    before = SMALL.positions.copy()
+    first, second = prepare(SMALL, seed=4)[0], prepare(SMALL, seed=4)[0]
+    assert np.array_equal(before, SMALL.positions)
+    assert np.array_equal(first.positions, second.positions) and np.array_equal(first.cell, second.cell)
+    untouched, notes = prepare(SMALL, rattle_A=0, strain=0)
+    assert untouched is SMALL and notes == []
+
+
+def test_replicas_beyond_the_limit_are_not_made():
+    report = check(ToyPotential(), SMALL, max_atoms=9)
+    (row,) = [row for row in report.rows if row.check == "extensivity"]
+    assert row.passed is None and "more than 9 atoms" in row.remark
+
+
+def test_report_as_table_and_json():
+    report = check(ToyPotential(factors=(1, 1 + 1e-6, 1, 1)), SMALL)
+    data = json.loads(report.to_json())
+    assert data["passed"] is False and report.exit_code == 3
+    assert [row["check"] for row in data["rows"] if row["passed"] is False] == ["forces"]
+    (line,) = [line for line in report.table().splitlines() if "FAIL" in line]
+    assert line.startswith("forces")
+    assert "1 failed" in report.table().splitlines()[-1]
+    assert "NaN" not in report.to_json()
+
+
+def test_images_by_brute_force_agree_with_ase():
+    from ase import Atoms
+    from ase.neighborlist import neighbor_list
+
+    for system in CASES.values():
+        atoms_of_ase = Atoms(system.numbers, system.positions, cell=system.cell, pbc=system.pbc)
+        i, distance = neighbor_list("id", atoms_of_ase, 7.3)
+        for atom in range(len(system)):
+            found = np.linalg.norm(probes.within(system, system.positions[atom], 7.3)[1], axis=1)
+            np.testing.assert_allclose(np.sort(found)[1:], np.sort(distance[i == atom]), atol=1e-12)
