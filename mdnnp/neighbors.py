@@ -219,7 +219,8 @@ def _sort_into_bins(wrapped, inverse, origin, scale, bins):
     for i in range(n):
         b = (place[i, 0] * bins[1] + place[i, 1]) * bins[2] + place[i, 2]
         order[fill[b]] = i
-        bin_of[fill[b]] = place[i]
+        for k in range(3):
+            bin_of[fill[b], k] = place[i, k]
         fill[b] += 1
     return order, bin_of, start
 
@@ -263,18 +264,18 @@ def _search(
     Returns (neighbours, images, how many) and (smallest squared distance, and between which two).
     """
     limit = cutoff * cutoff
-    longest = 1
+    longest = np.int64(1)
     for b in range(start.size - 1):
         longest = max(longest, start[b + 1] - start[b])
     run = longest * min(bins[2], 2 * reach[2] + 1)
     d = np.empty(run)
     who, where = np.empty(512 + run, np.int32), np.empty(512 + run, np.uint16)
     out_j, out_image = np.empty((end - begin) * 64, np.int32), np.empty((end - begin) * 64, np.uint16)
-    total = 0
+    total = np.int64(0)
     nearest = np.array([1e300, 0.0, 0.0])
     offset = np.empty(n_kinds + 1, np.int64)
     for i in range(begin, end):
-        n = 0
+        n = np.int64(0)
         for a in range(bin_of[i, 0] - reach[0], bin_of[i, 0] + reach[0] + 1):
             sa = a // bins[0]
             if sa != 0 and not pbc[0]:
@@ -301,7 +302,8 @@ def _search(
         if total + n > out_j.size:
             size = out_j.size + out_j.size // 2 + n
             out_j, out_image = _longer(out_j, size), _longer(out_image, size)
-        offset[:] = 0
+        for k in range(n_kinds + 1):
+            offset[k] = 0
         for t in range(n):
             offset[kind[who[t]] + 1] += 1
         for k in range(n_kinds):
@@ -318,5 +320,6 @@ def _search(
 @njit
 def _longer(array, size):
     longer = np.empty(size, array.dtype)
-    longer[: array.size] = array
+    for v in range(array.size):
+        longer[v] = array[v]
     return longer

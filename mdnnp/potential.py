@@ -12,11 +12,11 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from mdnnp import units
-from mdnnp.acsf.kernels import center_gradient, center_values, evaluate_envelope, make_scratch, rows_per_block
+from mdnnp.acsf.kernels import center_gradient, center_values, evaluate_envelope, make_scratch
 from mdnnp.acsf.tables import build_tables
 from mdnnp.edges import gather_edges, scatter_edges
 from mdnnp.errors import FileError, InputError
-from mdnnp.jit import njit, run_chunks
+from mdnnp.jit import njit, njit_fast, run_chunks
 from mdnnp.mlp import build_layers, make_network_scratch, network_gradient
 from mdnnp.model import HDNNPModel, scaling_coefficients
 from mdnnp.n2p2 import read_potential
@@ -283,51 +283,62 @@ def _evaluate(
     mode fused: energies, and their gradient into forces, strain and atomic_virials; descriptors: raw functions into
     `values`; pull back: the gradient for given `gradients` = dE/dG. Functions out of range are counted and listed.
     """
-    most = 1
+    most = np.int64(1)
     for i in range(begin, end):
         most = max(most, first[i + 1] - first[i])
-    w = make_scratch(most, tables)
-    kept = np.empty((8, rows_per_block(tables), 128))
-    tri_j, tri_k, tri_d = np.empty(1024, np.uint32), np.empty(1024, np.uint32), np.empty(1024)
-    network = make_network_scratch(layers)
-    widest = 0
+    widest = np.int64(0)
     for e in range(tables.n_elements):
         widest = max(widest, tables.function_first[e + 1] - tables.function_first[e])
-    raw, scaled, gradient = np.empty(widest), np.empty(widest), np.empty(widest)
+    work, network, rows = make_scratch(most, tables), make_network_scratch(layers), np.empty((3, widest))
     for i in range(begin, end):
-        e = species[i]
-        n = gather_edges(
-            i, tables.cutoff[e], positions, images, first, neighbor, image, w.x, w.y, w.z, w.r, w.who
-        )
-        t = 0
-        for b in range(tables.n_elements):  # neighbours come in order of element
-            w.segment[b] = t
-            while t < n and species[w.who[t]] == b:
-                t += 1
-        w.segment[tables.n_elements] = t
-        row, n_functions = tables.function_first[e], tables.function_first[e + 1] - tables.function_first[e]
-        raw[:] = 0.0
-        tri_j, tri_k, tri_d, kept = center_values(e, n, tables, w, tri_j, tri_k, tri_d, kept, raw)
+        _evaluate_center(
+            mode, i, positions, images, first, neighbor, image, species, tables, layers,
+            factor, shift, lower, upper, energy_scale, values, gradients,
+            energies, forces, strain, atomic_virials, counts, events, work, network, rows,
+        )  # fmt: skip
+
+
+@njit_fast
+def _evaluate_center(
+    mode, i, positions, images, first, neighbor, image, species, tables, layers,
+    factor, shift, lower, upper, energy_scale, values, gradients,
+    energies, forces, strain, atomic_virials, counts, events, w, network, rows,
+):  # fmt: skip
+    """One centre of `_evaluate`."""
+    e = species[i]
+    n = gather_edges(i, tables.cutoff[e], positions, images, first, neighbor, image, w.x, w.y, w.z, w.r, w.who)
+    t = 0
+    for b in range(tables.n_elements):  # neighbours come in order of element
+        w.segment[b] = t
+        while t < n and species[w.who[t]] == b:
+            t += 1
+    w.segment[tables.n_elements] = t
+    raw, scaled, gradient = rows[0], rows[1], rows[2]
+    row, n_functions = tables.function_first[e], tables.function_first[e + 1] - tables.function_first[e]
+    for s in range(n_functions):
+        raw[s] = 0.0
+    center_values(e, n, tables, w, raw)
+    for s in range(n_functions):
+        if raw[s] + _EXTRAPOLATION_EPS < lower[row + s] or raw[s] - _EXTRAPOLATION_EPS > upper[row + s]:
+            if counts[1] < MAX_EVENTS:
+                events[counts[1], 0], events[counts[1], 1], events[counts[1], 2] = i, row + s, raw[s]
+                counts[1] += 1
+            counts[0] += 1
+    if mode == _DESCRIPTORS:
         for s in range(n_functions):
-            outside = raw[s] + _EXTRAPOLATION_EPS < lower[row + s] or raw[s] - _EXTRAPOLATION_EPS > upper[row + s]
-            if outside:
-                if counts[1] < MAX_EVENTS:
-                    events[counts[1], 0], events[counts[1], 1], events[counts[1], 2] = i, row + s, raw[s]
-                    counts[1] += 1
-                counts[0] += 1
-        if mode == _DESCRIPTORS:
-            values[i, :n_functions] = raw[:n_functions]
-            continue
-        if mode == _FUSED:
-            for s in range(n_functions):
-                scaled[s] = raw[s] * factor[row + s] + shift[row + s]
-            energies[i] = network_gradient(e, layers, scaled, network, gradient) * energy_scale
-            for s in range(n_functions):
-                gradient[s] *= factor[row + s] * energy_scale
-        else:
-            gradient[:n_functions] = gradients[i, :n_functions]
-        center_gradient(e, n, tables, w, tri_j, tri_k, kept, gradient)
-        scatter_edges(i, n, w.who, w.x, w.y, w.z, w.dx, w.dy, w.dz, forces, strain, atomic_virials)
+            values[i, s] = raw[s]
+        return
+    if mode == _FUSED:
+        for s in range(n_functions):
+            scaled[s] = raw[s] * factor[row + s] + shift[row + s]
+        energies[i] = network_gradient(e, layers, scaled, network, gradient) * energy_scale
+        for s in range(n_functions):
+            gradient[s] *= factor[row + s] * energy_scale
+    else:
+        for s in range(n_functions):
+            gradient[s] = gradients[i, s]
+    center_gradient(e, n, tables, w, gradient)
+    scatter_edges(i, n, w.who, w.x, w.y, w.z, w.dx, w.dy, w.dz, forces, strain, atomic_virials)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -441,7 +452,7 @@ def _evaluate_lennard_jones(
     energies, forces, strain, atomic_virials,
 ):  # fmt: skip
     """Centres begin .. end - 1 (sorted order): E_i = 1/2 sum_j V(r_ij), V = 4 eps [(s/r)^12 - (s/r)^6] f(r)."""
-    most = 1
+    most = np.int64(1)
     for i in range(begin, end):
         most = max(most, first[i + 1] - first[i])
     x, y, z, r, who = np.empty(most), np.empty(most), np.empty(most), np.empty(most), np.empty(most, np.uint32)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mdnnp import fastmath
-from mdnnp.jit import njit_fast
+from mdnnp.jit import njit, njit_fast
 
 
 @njit_fast
@@ -19,9 +19,13 @@ def applied(function):
         for i in range(x.size):
             out[i] = function(x[i])
 
+    @njit
+    def call(x, out):
+        loop(x, out)
+
     def vectorised(x):
         out = np.empty_like(x)
-        loop(x, out)
+        call(x, out)
         return out
 
     return vectorised

@@ -3,9 +3,26 @@
 import numpy as np
 import pytest
 
-from mdnnp.acsf.kernels import evaluate_angle, evaluate_envelope
+from mdnnp.acsf import kernels
 from mdnnp.acsf.tables import COMPACT_KINDS
-from mdnnp.mlp import ACTIVATIONS, Network, build_layers, make_network_scratch, network_gradient
+from mdnnp.jit import njit
+from mdnnp.mlp import ACTIVATIONS, Network, build_layers, make_network_scratch
+from mdnnp.mlp import network_gradient as network_gradient_kernel
+
+@njit
+def evaluate_envelope(kind, low, high, r, n, f, slope, y, dx):
+    kernels.evaluate_envelope(kind, low, high, r, n, f, slope, y, dx)
+
+
+@njit
+def evaluate_angle(kind, a, b, n, c, value, derivative, y, dx, core):
+    kernels.evaluate_angle(kind, a, b, n, c, value, derivative, y, dx, core)
+
+
+@njit
+def network_gradient(e, layers, inputs, scratch, gradient):
+    return network_gradient_kernel(e, layers, inputs, scratch, gradient)
+
 
 CORES = {
     "p1": lambda x: (2 * x - 3) * x**2 + 1,

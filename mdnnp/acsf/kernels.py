@@ -55,8 +55,24 @@ class Scratch(NamedTuple):
     dy: np.ndarray
     dz: np.ndarray
     part_start: np.ndarray  # (parts + 1,) triplets of a part are part_start[p] .. part_start[p + 1] - 1
-    block_start: np.ndarray  # (parts + 1,) likewise its blocks
+    tri_j: np.ndarray  # places of j and k of a triplet in the strip of neighbours, and r_jk^2
+    tri_k: np.ndarray
+    tri_d: np.ndarray
+    kept: np.ndarray  # (blocks, rows, BLOCK) what the forward pass keeps for the backward pass
     bottom: np.ndarray  # (8, BLOCK) accumulators of the backward pass
+
+
+@njit
+def rows_per_block(tables):
+    """Strips that a block of triplets keeps between forward and backward pass: c, 1/r_jk, r_jk, then L, h, P and dP/dc."""
+    rows = 0
+    for p in range(tables.part_element1.size):
+        n_envelopes = tables.part_envelope_first[p + 1] - tables.part_envelope_first[p]
+        first = tables.part_channel_first[tables.part_envelope_first[p]]
+        n_channels = tables.part_channel_first[tables.part_envelope_first[p + 1]] - first
+        n_angles = tables.angle_first[p + 1] - tables.angle_first[p]
+        rows = max(rows, n_envelopes + n_channels + 2 * n_angles)
+    return 3 + rows
 
 
 @njit
@@ -67,6 +83,8 @@ def make_scratch(n, tables):
         n_envelopes = max(n_envelopes, tables.envelope_first[e + 1] - tables.envelope_first[e])
         n_channels = max(n_channels, tables.channel_first[e + 1] - tables.channel_first[e])
         n_parts = max(n_parts, tables.part_first[e + 1] - tables.part_first[e])
+    # Every pair of neighbours may count twice, narrow and wide; memory that is never touched costs nothing.
+    triplets = n * n + n_parts * _LANES
     n += 1
     m = max(n, BLOCK)
     return Scratch(
@@ -88,22 +106,12 @@ def make_scratch(n, tables):
         np.empty(n),
         np.empty(n),
         np.zeros(n_parts + 1, np.int64),
-        np.zeros(n_parts + 1, np.int64),
+        np.empty(triplets, np.uint32),
+        np.empty(triplets, np.uint32),
+        np.empty(triplets),
+        np.empty((triplets // BLOCK + n_parts, rows_per_block(tables), BLOCK)),
         np.empty((8, BLOCK)),
     )
-
-
-@njit
-def rows_per_block(tables):
-    """Strips that a block of triplets keeps between forward and backward pass: c, 1/r_jk, r_jk, then L, h, P and dP/dc."""
-    rows = 0
-    for p in range(tables.part_element1.size):
-        n_envelopes = tables.part_envelope_first[p + 1] - tables.part_envelope_first[p]
-        first = tables.part_channel_first[tables.part_envelope_first[p]]
-        n_channels = tables.part_channel_first[tables.part_envelope_first[p + 1]] - first
-        n_angles = tables.angle_first[p + 1] - tables.angle_first[p]
-        rows = max(rows, n_envelopes + n_channels + 2 * n_angles)
-    return 3 + rows
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -324,11 +332,11 @@ def radial_gradient(e, tables, w, gradient):
 
 
 @njit_fast
-def find_triplets(p, n, total, tables, w, tri_j, tri_k, tri_d):
+def find_triplets(p, n, total, tables, w):
     """Append the triplets of part `p`: neighbours j < k within the part's cutoff and, if narrow, of each other.
 
     Writes the places of j and k in the strip of `n` neighbours and r_jk^2 from `total` on, a multiple of _LANES.
-    Returns the new total, or minus one if the arrays are too small.
+    Returns the new total.
     """
     b1, b2, narrow, cutoff = tables.part_element1[p], tables.part_element2[p], tables.part_narrow[p], tables.part_cutoff[p]
     limit = cutoff * cutoff if narrow else 1e299
@@ -337,19 +345,15 @@ def find_triplets(p, n, total, tables, w, tri_j, tri_k, tri_d):
         if w.r[j] >= cutoff:
             continue
         start = j + 1 if b1 == b2 else w.segment[b2]
-        if total + end - start > tri_j.size:
-            return -1
         found = near_neighbors(
             end - start, w.x[j], w.y[j], w.z[j], w.x[start:end], w.y[start:end], w.z[start:end], w.r[start:end],
-            cutoff, limit, start, tri_k[total:], tri_d[total:], w.line1,
+            cutoff, limit, start, w.tri_k[total:], w.tri_d[total:], w.line1,
         )  # fmt: skip
         for t in range(total, total + found):
-            tri_j[t] = j
+            w.tri_j[t] = j
         total += found
-    if total + _LANES > tri_j.size:
-        return -1
     while total % _LANES != 0:
-        tri_j[total], tri_k[total], tri_d[total] = n, n, 1.0
+        w.tri_j[total], w.tri_k[total], w.tri_d[total] = n, n, 1.0
         total += 1
     return total
 
@@ -485,58 +489,35 @@ def block_gradient(e, p, start, n, tables, w, tri_j, tri_k, rows, gradient):
         w.dz[k] -= m * w.z[j]
 
 
-@njit
-def center_values(e, n, tables, w, tri_j, tri_k, tri_d, kept, values):
-    """All functions of a centre of element `e` with the `n` neighbours in `w`, added to `values`.
-
-    tri_j, tri_k, tri_d: triplets; kept (blocks, rows, BLOCK). Those that are too small are returned larger.
-    """
+@njit_fast
+def center_values(e, n, tables, w, values):
+    """All functions of a centre of element `e` with the `n` neighbours in `w`, added to `values`."""
     evaluate_channels(e, n, tables, w)
     radial_values(e, tables, w, values)
-    total = blocks = 0
+    total = block = np.int64(0)  # int64 from the start: a literal 0 would compile everything below twice
     for p in range(tables.part_first[e], tables.part_first[e + 1]):
-        begin = total
-        total = find_triplets(p, n, begin, tables, w, tri_j, tri_k, tri_d)
-        while total < 0:
-            size = 2 * tri_j.size + n + _LANES
-            tri_j, tri_k, tri_d = enlarged(tri_j, size), enlarged(tri_k, size), enlarged(tri_d, size)
-            total = find_triplets(p, n, begin, tables, w, tri_j, tri_k, tri_d)
-        own = p - tables.part_first[e]
+        own, begin = p - tables.part_first[e], total
+        total = find_triplets(p, n, begin, tables, w)
         w.part_start[own], w.part_start[own + 1] = begin, total
-        w.block_start[own] = blocks
-        n_blocks = (total - begin + BLOCK - 1) // BLOCK
-        if blocks + n_blocks > kept.shape[0]:
-            more = np.empty((2 * kept.shape[0] + n_blocks, kept.shape[1], BLOCK))
-            more[:blocks] = kept[:blocks]
-            kept = more
         for start in range(begin, total, BLOCK):
             size = min(BLOCK, total - start)
-            block_values(e, p, start, size, tables, w, tri_j, tri_k, tri_d, kept[blocks], values)
-            blocks += 1
-    return tri_j, tri_k, tri_d, kept
-
-
-@njit
-def enlarged(array, size):
-    """A longer copy of a one-dimensional array."""
-    longer = np.empty(size, array.dtype)
-    longer[: array.size] = array
-    return longer
+            block_values(e, p, start, size, tables, w, w.tri_j, w.tri_k, w.tri_d, w.kept[block], values)
+            block += 1
 
 
 @njit_fast
-def center_gradient(e, n, tables, w, tri_j, tri_k, kept, gradient):
+def center_gradient(e, n, tables, w, gradient):
     """D_ij = dE/dr_ij of the centre that `center_values` has just seen, given gradient = dE/dG, into w.dx, dy, dz."""
     vectorize_freely()
     for t in range(n + 1):
         w.sum_alpha[t] = w.dx[t] = w.dy[t] = w.dz[t] = 0.0
     radial_gradient(e, tables, w, gradient)
+    block = np.int64(0)
     for p in range(tables.part_first[e], tables.part_first[e + 1]):
         own = p - tables.part_first[e]
-        block = w.block_start[own]
         for start in range(w.part_start[own], w.part_start[own + 1], BLOCK):
             size = min(BLOCK, w.part_start[own + 1] - start)
-            block_gradient(e, p, start, size, tables, w, tri_j, tri_k, kept[block], gradient)
+            block_gradient(e, p, start, size, tables, w, w.tri_j, w.tri_k, w.kept[block], gradient)
             block += 1
     for t in range(n):
         w.dx[t] += w.sum_alpha[t] * w.x[t]
