@@ -499,7 +499,7 @@ def unit_suspicion(structure: Structure) -> str | None:
     """A sentence if the distances look as if Å and Bohr had been mixed up, else None.
 
     Let q_i be the distance of atom i to its nearest neighbour over the sum of the two covalent radii (about
-    0.8 to 1.25 in molecules, crystals and liquids), and eta the covalent spheres' share of the volume. Suspicious:
+    0.8 to 1.25 in ordinary matter), and eta the covalent spheres' share of the volume. Suspicious:
     - min(q) < SHORTEST, or eta > DENSEST: lengths in Å were taken for Bohr, and all is 1.89 times too small;
     - SPARSE[0] < median(q) < SPARSE[1]: lengths in Bohr were taken for Å, and all is 1.89 times too large.
       Noble gases, which have such distances, are not judged by this rule, nor are systems beyond it (gases).
@@ -526,14 +526,14 @@ def unit_suspicion(structure: Structure) -> str | None:
         )
     if SPARSE[0] < np.median(q) < SPARSE[1] and not np.isin(system.numbers, _NOBLE_GASES).all():
         return (
-            f"{label}: nearest neighbours are {np.median(q):.2f} of their covalent radii' sum apart (median), "
+            f"{label}: nearest neighbours are {np.median(q):.2f} of their radii' sum apart (median), "
             f"{distance:.3f} Å and more: were lengths in Bohr taken for Å?"
         )
     return None
 
 
 def _nearest(system: System, radii: np.ndarray, reach: float) -> tuple[np.ndarray, float, int, int]:
-    """q (N,) of all atoms' nearest neighbours, infinite beyond `reach`; the closest pair's distance Å, i, j."""
+    """q (N,) of the nearest neighbours, infinite beyond `reach`; the closest pair's distance Å, i, j."""
     from mdnnp.neighbors import neighbor_list  # compiled kernels; not every use of this module needs them
 
     nearest = np.full(len(system), np.inf)

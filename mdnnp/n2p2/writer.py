@@ -4,6 +4,7 @@ import json
 import re
 import warnings
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -66,12 +67,15 @@ def _check_model(model: HDNNPModel) -> None:
         )
     for symbol, element in model.elements.items():
         where, network = f"{model.source}: element {symbol}", element.network
-        sizes = [(len(element.functions), network.weights[0].shape[0])]
-        sizes += [
-            (a.shape[1], b.shape[0]) for a, b in zip(network.weights[:-1], network.weights[1:], strict=True)
-        ]
-        sizes += [(w.shape[1], len(b)) for w, b in zip(network.weights, network.biases, strict=True)]
-        if len(network.weights) < 2 or any(a != b for a, b in sizes) or network.weights[-1].shape[1] != 1:
+        sizes = [len(element.functions), *(w.shape[1] for w in network.weights)]
+        layers = list(pairwise(sizes))
+        if (
+            [w.shape for w in network.weights] != layers
+            or [b.shape for b in network.biases] != [(n_out,) for _, n_out in layers]
+            or len(network.activations) != len(layers)
+            or len(layers) < 2
+            or sizes[-1] != 1
+        ):
             raise InputError(
                 f"{where}: the network's layers {[w.shape for w in network.weights]} do not lead from "
                 f"{len(element.functions)} functions over a hidden layer to one output"
