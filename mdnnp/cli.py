@@ -22,8 +22,8 @@ with a neural network potential in n2p2's format (here in Bohr and Hartree):
   mdnnp run run.toml          molecular dynamics
   mdnnp run run.toml --resume go on after an interruption, to the same bits
 
-exit status: 0 done, 1 a check failed or an internal error, 2 input that cannot be used, 3 the simulation
-went wrong, 4 files, 130 and 143 interrupted by SIGINT and SIGTERM (with a checkpoint).
+exit status: 0 done, 1 internal error, 2 input that cannot be used, 3 the simulation went wrong or a check
+failed, 4 files, 130 and 143 interrupted by SIGINT and SIGTERM (with a checkpoint).
 `mdnnp VERB --help` says more.
 """
 
@@ -172,14 +172,16 @@ def _analyze(arguments) -> int:
 
 def _check(arguments) -> int:
     potential = _load(arguments)
-    from mdnnp.check import main as check
+    from mdnnp.check import check
     from mdnnp.structures import read_structures
 
     _use_threads(arguments)
     (structure,) = read_structures(
-        arguments.structure, int(arguments.index), arguments.length_unit, arguments.energy_unit
+        arguments.structure, arguments.index, arguments.length_unit, arguments.energy_unit
     )
-    return check(potential, structure)
+    report = check(potential, structure.system)
+    print(report.to_json() if arguments.json else report.table())
+    return report.exit_code
 
 
 def _load(arguments):
@@ -284,7 +286,8 @@ def _parser() -> argparse.ArgumentParser:
     p = verb("check", _check, "Prove on a structure that a potential behaves.", _CHECK_EPILOG)
     _add_potential(p)
     p.add_argument("structure", metavar="STRUCTURE", help="file of any format that ASE reads, or input.data")
-    p.add_argument("--index", default="-1", help="which structure of the file (default: the last)")
+    p.add_argument("--index", type=int, default=-1, help="which structure of the file (default: the last)")
+    p.add_argument("--json", action="store_true", help="print the table as JSON")
     _add_threads(p)
     return parser
 
@@ -351,7 +354,7 @@ example:
 """
 _CHECK_EPILOG = """\
 Invariance to rotation, translation, permutation and wrapping; extensivity; locality; forces and virial
-against finite differences; continuity across the cutoff. The exit status is 1 if a check fails.
+against finite differences; continuity across the cutoff. The exit status is 3 if a check fails.
 
 example:
   mdnnp check potential/ water.xyz --length-unit Bohr --energy-unit Hartree

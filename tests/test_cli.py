@@ -1,5 +1,6 @@
 """The command line from outside: output, exit status, and errors on stderr without a traceback."""
 
+import json
 import os
 import subprocess
 import sys
@@ -330,10 +331,16 @@ def test_convert_overwrites_nothing(argon_xyz, water, capfd):
 # check
 
 
-def test_check_of_a_good_potential(argon_xyz, capsys):
+def test_check_of_a_good_potential(argon_xyz, capfd):
     assert main(["check", str(ARGON), "argon.xyz"]) == 0
+    out, err = capfd.readouterr()
+    assert "FAIL" not in out
+    assert "0 failed" in out
+    assert "error" not in err
 
 
-def test_check_fails_for_a_truncated_potential(argon_xyz, capsys):
+def test_check_fails_for_a_truncated_potential(argon_xyz, capfd):
     Path("bad.toml").write_text(ARGON.read_text().replace("poly3", "truncated"))
-    assert main(["check", "bad.toml", "argon.xyz"]) == 1
+    assert main(["check", "bad.toml", "argon.xyz", "--json"]) == 3
+    report = json.loads(capfd.readouterr().out)
+    assert {row["check"] for row in report["rows"] if row["passed"] is False} == {"cutoff Ar-Ar"}
