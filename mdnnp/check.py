@@ -8,7 +8,7 @@ import json
 import math
 import warnings
 from dataclasses import asdict, dataclass
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, groupby
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -37,6 +37,7 @@ GATES = {
     "cutoff energy": 1e-12,
     "cutoff force": 1e-11,
 }
+QUANTITIES = ("energy", "forces", "virial")
 REPLICAS = ((2, 1, 1), (1, 2, 1), (1, 1, 2), (2, 2, 2))
 FAR_CELLS = 1000
 
@@ -45,7 +46,7 @@ FAR_CELLS = 1000
 class Row:
     """One line of the table.
 
-    check, quantity : what was done and what was looked at
+    check, quantity : what was done, and what was looked at (energy, forces or virial)
     value : the figure (NaN: not measured); gate : its limit (NaN: it has none)
     passed : the verdict, None where there is none
     remark : how it was measured, or why not
@@ -82,17 +83,21 @@ class CheckReport:
         return 0 if self.passed else PhysicsError.exit_code
 
     def table(self) -> str:
-        """The report as text."""
-        lines = [*self.notes, "", f"{'check':<25}{'quantity':<12}{'deviation':>10}{'gate':>9}  result"]
-        for row in self.rows:
-            value = "-" if math.isnan(row.value) else f"{row.value:.1e}"
-            gate = "-" if math.isnan(row.gate) else f"{row.gate:.0e}"
-            verdict = {True: "pass", False: "FAIL", None: "-"}[row.passed]
-            remark = f"  {row.remark}" if row.remark else ""
-            lines.append(f"{row.check:<25}{row.quantity:<12}{value:>10}{gate:>9}  {verdict}{remark}")
+        """The report as text: one line per check, with the deviations of energy, forces and virial."""
+        head = f"{'check':<25}{'energy':>9}{'forces':>9}{'virial':>9}   {'gate':<15} result"
+        lines = [*self.notes, "", head]
+        for (name, remark), group in groupby(self.rows, key=lambda row: (row.check, row.remark)):
+            rows = {row.quantity: row for row in group}
+            cells = "".join(_cell(rows.get(quantity)) for quantity in QUANTITIES)
+            limits = dict.fromkeys(f"{row.gate:.2g}" for row in rows.values() if math.isfinite(row.gate))
+            verdict = _verdict([row.passed for row in rows.values()])
+            lines.append(f"{name:<25}{cells}   {' '.join(limits):<15} {verdict:<7}{remark}".rstrip())
         verdicts = [row.passed for row in self.rows]
-        counts = f"{verdicts.count(True)} passed, {verdicts.count(False)} failed"
-        return "\n".join([*lines, "", f"{counts}, {verdicts.count(None)} without verdict"])
+        counts = f"{verdicts.count(True)} numbers passed, {verdicts.count(False)} failed"
+        scales = (
+            "Deviations are relative: to sum |E_i| less offsets, to the largest force, to the largest virial."
+        )
+        return "\n".join([*lines, "", scales, f"{counts}, {verdicts.count(None)} without verdict"])
 
     def to_json(self) -> str:
         """The report as JSON; what was not measured is null."""
@@ -102,6 +107,17 @@ class CheckReport:
 
         rows = [{key: plain(value) for key, value in asdict(row).items()} for row in self.rows]
         return json.dumps({"passed": self.passed, "notes": list(self.notes), "rows": rows}, indent=2)
+
+
+def _cell(row: Row | None) -> str:
+    """A figure in its column; one that failed is marked."""
+    if row is None or math.isnan(row.value):
+        return f"{'-':>9}"
+    return f"{row.value:>8.1e}{'!' if row.passed is False else ' '}"
+
+
+def _verdict(passed: list[bool | None]) -> str:
+    return "FAIL" if False in passed else "pass" if True in passed else "-"
 
 
 def check(
@@ -187,21 +203,22 @@ def _extrapolation_notes(given, rattled, n_atoms: int) -> list[str]:
 # --- Rows --------------------------------------------------------------------------------------------------
 
 
-def _row(
-    check: str, quantity: str, value: float, remark: str = "", *, gate: str = "", factor: float = 1.0
-) -> Row:
-    limit = GATES[gate or check] * factor
+def _row(check: str, quantity: str, value: float, remark: str = "", *, limit: float | None = None) -> Row:
+    limit = GATES[check] if limit is None else limit
     return Row(check, quantity, value, limit, bool(value <= limit), remark)
 
 
-def _not_measured(check: str, remark: str) -> Row:
-    return Row(check, "-", math.nan, math.nan, None, remark)
+def _not_measured(check: str, remark: str, quantity: str = "energy") -> Row:
+    return Row(check, quantity, math.nan, math.nan, None, remark)
 
 
 def _deviation_rows(check: str, deviation: probes.Deviation, remark="", *, gate="", factor=1.0) -> list[Row]:
+    """Three rows; the gate of the energy leaves room for the rounding of the constants in it."""
+    limit = GATES[gate or check] * factor
     return [
-        _row(check, quantity, value, remark, gate=gate, factor=factor)
-        for quantity, value in zip(("energy", "forces", "virial"), deviation, strict=True)
+        _row(check, "energy", deviation.energy, remark, limit=limit + deviation.rounding),
+        _row(check, "forces", deviation.forces, remark, limit=limit),
+        _row(check, "virial", deviation.virial, remark, limit=limit),
     ]
 
 
@@ -270,18 +287,16 @@ def _locality(potential, system, seed, max_atoms) -> list[Row]:
     distance = np.linalg.norm(large.positions - large.positions.mean(axis=0), axis=1)
     atom = 0 if large.pbc.any() else int(np.argmax(distance))
     found = probes.locality(potential, large, atom, seed=seed)
-    remark = f"atom {atom} of {len(large)} moved"
-    rows = []
-    for quantity, value, reach in (("energy", found.energies, 1), ("forces", found.forces, 2)):
-        if math.isnan(value):
-            rows.append(
-                _not_measured(
-                    "locality", f"{quantity}: no atom is farther than {reach} x cutoff from another"
-                )
-            )
-        else:
-            rows.append(_row("locality", quantity, value, f"{remark}, effect beyond {reach} x cutoff"))
-    return rows
+    remark = f"atom {atom} of {len(large)} moved, seen from beyond its reach"
+    return [
+        _not_measured("locality", f"every atom is within {reach} of the moved one", quantity)
+        if math.isnan(value)
+        else _row("locality", quantity, value, remark)
+        for quantity, value, reach in (
+            ("energy", found.energies, "the cutoff"),
+            ("forces", found.forces, "twice the cutoff"),
+        )
+    ]
 
 
 def _with_room(system: System, width: float, max_atoms: int) -> System:
@@ -317,26 +332,21 @@ def _cutoffs(potential, system, seed) -> list[Row]:
 
 
 def _cutoff_rows(name: str, found: dict[float, probes.Continuity]) -> list[Row]:
-    """Three rows for a pair of elements: the worst of all radii of energy, force, and slope of the force."""
-    radius_of_energy = max(found, key=lambda r: found[r].energy)
-    radius_of_force = max(found, key=lambda r: found[r].force)
-    kinks = [r for r in found if found[r].slope_jumps]
-    radius_of_slope = max(kinks or found, key=lambda r: found[r].slope)
+    """Rows for a pair of elements: the worst of all radii of energy, forces, and slope of the forces."""
     check = f"cutoff {name}"
-    energy = _row(
-        check,
-        "energy",
-        found[radius_of_energy].energy,
-        f"jump at {radius_of_energy:.4g} Å",
-        gate="cutoff energy",
-    )
-    force = _row(
-        check, "force", found[radius_of_force].force, f"jump at {radius_of_force:.4g} Å", gate="cutoff force"
-    )
-    if not (energy.passed and force.passed):
+    radii = ", ".join(f"{radius:.4g}" for radius in found)
+    crossing = f"an atom crosses {radii} Å" if len(found) < 4 else f"an atom crosses {len(found)} radii"
+    energy = max(found.values(), key=lambda c: c.energy)
+    jumps = [
+        _row(check, "energy", energy.energy, crossing, limit=GATES["cutoff energy"] + energy.rounding),
+        _row(check, "forces", max(c.force for c in found.values()), crossing, limit=GATES["cutoff force"]),
+    ]
+    kinks = [radius for radius in found if found[radius].slope_jumps]
+    slope = max(found[radius].slope for radius in kinks or found)
+    if not all(row.passed for row in jumps):
         remark = "meaningless where energy or force jump"
     elif kinks:
-        remark = f"jumps at {radius_of_slope:.4g} Å: the force has a kink there (C^1)"
+        remark = f"the force has a kink at {kinks[0]:.4g} Å (C^1)"
     else:
-        remark = "no jump: it shrinks with the step of the scan, or is rounding (C^2 or smoother)"
-    return [energy, force, Row(check, "slope", found[radius_of_slope].slope, math.nan, None, remark)]
+        remark = "no kink: it shrinks with the step of the scan, or is rounding (C^2 or smoother)"
+    return [*jumps, Row(f"{check}, slope", "forces", slope, math.nan, None, remark)]

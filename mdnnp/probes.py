@@ -57,11 +57,16 @@ class Evaluation(NamedTuple):
 
 
 class Deviation(NamedTuple):
-    """By how much two evaluations that ought to agree differ, relative to the scales of the first."""
+    """By how much two evaluations that ought to agree differ, relative to the scales of the first.
+
+    energy : the worse of the total and of the energy of a single atom
+    rounding : what the constants in the energies, which swallow digits, may contribute to `energy`
+    """
 
     energy: float
     forces: float
     virial: float
+    rounding: float = 0.0
 
 
 def evaluate(potential: Potential, system: System) -> Evaluation:
@@ -82,15 +87,13 @@ def compare(reference: Evaluation, other: Evaluation) -> Deviation:
     """Deviations of `other` from `reference`; the atoms of both must be in the same order."""
     difference = other.energies - reference.energies
     n = len(difference)
-    total = _above(abs(math.fsum(difference)), 4 * math.sqrt(n) * reference.rounding)
-    single = _above(_largest(difference), 2 * reference.rounding)
+    total, single = reference.energy_scale, _largest(reference.energies)
+    rounding = reference.rounding
     return Deviation(
-        max(
-            _ratio(total, reference.energy_scale),
-            _ratio(single, _largest(reference.energies)),
-        ),
+        max(_ratio(abs(math.fsum(difference)), total), _ratio(_largest(difference), single)),
         _ratio(_largest(other.forces - reference.forces), reference.force_scale),
         _ratio(_largest(other.virial - reference.virial), reference.virial_scale),
+        max(_ratio(4 * math.sqrt(n) * rounding, total), _ratio(2 * rounding, single)),
     )
 
 
@@ -105,10 +108,6 @@ def _largest(values: np.ndarray) -> float:
 def _ratio(value: float, scale: float) -> float:
     """value / scale, where nothing relative to nothing is nothing."""
     return 0.0 if value == 0.0 else value / scale if scale > 0 else math.inf
-
-
-def _above(value: float, noise: float) -> float:
-    return max(0.0, value - noise)
 
 
 # --- Invariances -------------------------------------------------------------------------------------------
@@ -364,12 +363,14 @@ class Continuity(NamedTuple):
     force : largest jump of a force component, over the largest force in cluster or system
     slope : largest jump of the derivative of a force by the distance, over the largest force, 1/Å
     slope_coarse : the same with a scan of twice the step; a jump that is none shrinks with the step
+    rounding : what the constants in the energies, which swallow digits, may contribute to `energy`
     """
 
     energy: float
     force: float
     slope: float
     slope_coarse: float
+    rounding: float
 
     @property
     def slope_jumps(self) -> bool:
@@ -411,6 +412,8 @@ def continuity(
         _ratio(force, force_scale),
         _ratio(slope, force_scale),
         _ratio(slope_coarse, force_scale),
+        # 8: root of the sum of the squared weights in _VALUE_AT_EDGE; 4: sides, and errors in twice the ulp
+        _ratio(4 * 8 * math.sqrt(len(cluster)) * part.rounding, energy_scale),
     )
 
 
@@ -457,9 +460,8 @@ def _jumps(potential, cluster, direction, radius, step) -> tuple[float, float, f
     energies = np.array([o.energies - i.energies for i, o in zip(inner, outer, strict=True)])
     forces = np.array([o.forces - i.forces for i, o in zip(inner, outer, strict=True)])
     slopes = np.array([o.forces + i.forces for i, o in zip(inner, outer, strict=True)])
-    noise = 4 * 8 * math.sqrt(len(cluster)) * inner[0].rounding  # 8: root of the sum of squared weights
     return (
-        _above(abs(math.fsum(_VALUE_AT_EDGE @ energies)), noise),
+        abs(math.fsum(_VALUE_AT_EDGE @ energies)),
         _largest(np.tensordot(_VALUE_AT_EDGE, forces, 1)),
         # Both sides are parametrised away from the sphere: the slopes of a smooth force cancel in the sum.
         _largest(np.tensordot(_SLOPE_AT_EDGE, slopes, 1)) / step,
