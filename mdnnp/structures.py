@@ -17,7 +17,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import atomic_masses, atomic_numbers, chemical_symbols, covalent_radii
 from ase.io import read as ase_read
 from ase.io import write as ase_write
-from ase.io.formats import UnknownFileTypeError, filetype, string2index
+from ase.io.formats import UnknownFileTypeError, filetype, ioformats, string2index
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 
 from mdnnp import n2p2, units
@@ -98,7 +98,7 @@ def _require_file(path: Path) -> None:
 def _parse_index(path: Path, index: str | int | slice) -> int | slice:
     try:
         parsed = string2index(index) if isinstance(index, str) else index
-    except ValueError:
+    except (ValueError, TypeError):
         parsed = None
     if not isinstance(parsed, int | slice) or isinstance(parsed, bool):
         raise InputError(
@@ -131,8 +131,15 @@ def _read_with_ase(path: Path, wanted: int | slice) -> list[Atoms]:
         _check_xyz_frames(path)
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            source = _plain_text_copy(path, Path(scratch))
-            frames = ase_read(str(source), index=wanted, do_not_split_by_at_sign=True)
+            source = str(_plain_text_copy(path, Path(scratch)))
+            format = filetype(source)
+            if format == "runnerdata":  # by its suffix .data alone
+                raise UnknownFileTypeError
+            chosen = _as_slice(wanted)
+            if _ase_selects(chosen, format):
+                frames = ase_read(source, chosen, format=format, do_not_split_by_at_sign=True)
+            else:
+                frames = ase_read(source, slice(None), format=format, do_not_split_by_at_sign=True)[chosen]
         except OSError as error:
             if error.errno is None:  # ASE derives its parser's errors from OSError
                 raise InputError(f"{path}: not readable as {_format_name(path)}: {error}") from None
@@ -140,21 +147,29 @@ def _read_with_ase(path: Path, wanted: int | slice) -> list[Atoms]:
         except UnknownFileTypeError:
             raise InputError(
                 f"{path}: format not recognised; give extended XYZ, another format that ASE reads, or "
-                "input.data of n2p2"
+                "input.data of n2p2, which starts with 'begin' (data files of LAMMPS do not name elements)"
             ) from None
         except UnicodeDecodeError as error:
             raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
-        except IndexError:
-            raise InputError(f"{path}: has no structure {wanted}, or is cut off") from None
         except KeyError as error:
             raise InputError(f"{path}: not readable as {_format_name(path)}: unknown name {error}") from None
         except Exception as error:  # ASE's parsers raise anything
             reason = str(error) or type(error).__name__
             raise InputError(f"{path}: not readable as {_format_name(path)}: {reason}") from None
-    frames = [frames] if isinstance(frames, Atoms) else list(frames)
+    if not frames and isinstance(wanted, int):
+        raise InputError(f"{path}: has no structure {wanted}")
     if not frames:
         raise InputError(f"{path}: holds no structures{_in_range(wanted)}")
     return frames
+
+
+def _as_slice(wanted: int | slice) -> slice:
+    return wanted if isinstance(wanted, slice) else slice(wanted, wanted + 1 if wanted != -1 else None)
+
+
+def _ase_selects(chosen: slice, format: str) -> bool:
+    """Whether ASE may pick the structures; it errs for formats of a single one, and backwards."""
+    return not ioformats[format].single and (chosen.step or 1) > 0
 
 
 def _check_xyz_frames(path: Path) -> None:
