@@ -134,11 +134,12 @@ def test_fields():
 
 def test_order_of_functions():
     """The order of the table in the format's description; the file lists the functions in another one."""
-    expected = """2 S 0.02 0.0 5.0; 2 H 0.5 0.0 6.0; 2 H 0.5 1.0 6.0; 3 H H 0.03 1 4.0 6.0
-        3 H S 0.05 1 2.0 6.0; 3 H S 0.05 -1 2.5 6.0 0.7; 9 H H 0.03 -1 1.5 6.0 0.7; 9 H S 0.05 1 2.0 6.0
-        12 0.1 0.5 6.0; 13 0.03 0.2 1 3.5 6.0; 20 S -6.0 6.0 e; 20 H 0.5 4.0 p2; 20 H 0.0 5.0 p3a
-        21 H S 0.2 6.0 20 160 p1; 21 H H -6.0 6.0 60 300 p4; 22 H H 0.1 5.5 -150 150 e; 22 H S 0.4 5.0 30 110 p2a; 23 0.1 6.0 p2
-        24 0.1 6.0 40 160 p2; 25 0.1 6.0 30 150 p3a"""
+    expected = """2 S 0.02 0.0 5.0; 2 H 0.5 0.0 6.0; 2 H 0.5 1.0 6.0
+        3 H H 0.03 1 4.0 6.0; 3 H S 0.05 1 2.0 6.0; 3 H S 0.05 -1 2.5 6.0 0.7
+        9 H H 0.03 -1 1.5 6.0 0.7; 9 H S 0.05 1 2.0 6.0; 12 0.1 0.5 6.0; 13 0.03 0.2 1 3.5 6.0
+        20 S -6.0 6.0 e; 20 H 0.5 4.0 p2; 20 H 0.0 5.0 p3a; 21 H S 0.2 6.0 20 160 p1
+        21 H H -6.0 6.0 60 300 p4; 22 H H 0.1 5.5 -150 150 e; 22 H S 0.4 5.0 30 110 p2a
+        23 0.1 6.0 p2; 24 0.1 6.0 40 160 p2; 25 0.1 6.0 30 150 p3a"""
     expected = [row.split() for row in re.split("[;\n]", expected)]
     found = read(GOLDEN / "tv").elements["O"].functions
     assert [words(f) for f in found] == [
