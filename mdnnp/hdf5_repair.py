@@ -1,0 +1,75 @@
+"""Mend the one thing that a killed single-writer (SWMR) HDF5 file lacks: its superblock says that it is open.
+
+Superblock version 3 (HDF5 File Format Specification, section II.A): byte 8 version, byte 11 consistency flags, bytes
+28-35 end-of-file address, bytes 44-47 the Jenkins lookup3 checksum of the 44 bytes before.
+"""
+
+import os
+import struct
+from pathlib import Path
+
+from mdnnp.errors import FileError
+
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_SIZE = 48
+
+
+def repair(path: str | Path) -> bool:
+    """Clear the flags of a file that its writer left open; returns whether there was anything to do.
+
+    One write of 48 bytes; the data are not touched. Do not call it while a writer is alive.
+    Raises FileError if the file does not exist, cannot be written, or is not an HDF5 file of the kind that we write.
+    """
+    path = Path(path)
+    try:
+        with open(path, "r+b") as file:
+            block = bytearray(file.read(_SIZE))
+            size = os.fstat(file.fileno()).st_size
+            if len(block) < _SIZE or block[:8] != _SIGNATURE:
+                raise FileError(f"{path}: not an HDF5 file, or cut off at its beginning")
+            if block[8] != 3 or (block[9], block[10]) != (8, 8):
+                raise FileError(f"{path}: an HDF5 file that mdnnp did not write (superblock version {block[8]})")
+            if block[11] == 0:
+                return False
+            block[11] = 0
+            struct.pack_into("<Q", block, 28, size)
+            struct.pack_into("<I", block, 44, lookup3(bytes(block[:44])))
+            file.seek(0)
+            file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise FileError(f"{path}: cannot be opened for writing: {error.strerror or error}") from None
+    return True
+
+
+def lookup3(data: bytes) -> int:
+    """Bob Jenkins' lookup3 hash `hashlittle` of `data` with initial value 0, as HDF5 uses it for checksums."""
+    mask = 0xFFFFFFFF
+
+    def rotate(x: int, k: int) -> int:
+        return ((x << k) | (x >> (32 - k))) & mask
+
+    a = b = c = (0xDEADBEEF + len(data)) & mask
+    while len(data) > 12:
+        x, y, z = struct.unpack_from("<III", data)
+        a, b, c = (a + x) & mask, (b + y) & mask, (c + z) & mask
+        for k1, k2, k3 in ((4, 6, 8), (16, 19, 4)):
+            a = ((a - c) & mask) ^ rotate(c, k1)
+            c = (c + b) & mask
+            b = ((b - a) & mask) ^ rotate(a, k2)
+            a = (a + c) & mask
+            c = ((c - b) & mask) ^ rotate(b, k3)
+            b = (b + a) & mask
+        data = data[12:]
+    if not data:
+        return c
+    x, y, z = struct.unpack("<III", data.ljust(12, b"\0"))
+    a, b, c = (a + x) & mask, (b + y) & mask, (c + z) & mask
+    c = ((c ^ b) - rotate(b, 14)) & mask
+    a = ((a ^ c) - rotate(c, 11)) & mask
+    b = ((b ^ a) - rotate(a, 25)) & mask
+    c = ((c ^ b) - rotate(b, 16)) & mask
+    a = ((a ^ c) - rotate(c, 4)) & mask
+    b = ((b ^ a) - rotate(a, 14)) & mask
+    return ((c ^ b) - rotate(b, 24)) & mask

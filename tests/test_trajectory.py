@@ -1,0 +1,404 @@
+"""H5MD files: other programs read the right numbers, kills lose nothing, and refusals touch nothing."""
+
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from mdnnp import units
+from mdnnp.errors import FileError
+from mdnnp.hdf5_repair import lookup3, repair
+from mdnnp.trajectory import Counts, Trajectory, TrajectoryWriter, WriteError, check_space, next_part
+
+N = 8
+NUMBERS = np.array([8, 1, 1, 14, 8, 1, 1, 14])
+MASSES = np.array([15.999, 1.008, 2.014, 28.085, 15.999, 1.008, 1.008, 28.085])
+CELL = np.array([[9.0, 0.0, 0.0], [1.5, 8.0, 0.0], [-2.0, 1.0, 10.0]])
+THERMO = {"potential_energy": "eV", "total_energy": "eV"}
+
+
+def frame(k: int) -> dict:
+    """The k-th frame: numbers that depend on k alone."""
+    rng = np.random.default_rng(k)
+    return {
+        "step": 10 * k,
+        "time_fs": 5.0 * k,
+        "positions": rng.normal(scale=10.0, size=(N, 3)),
+        "cell": CELL * (1 + 0.01 * k),
+        "observables": {
+            "potential_energy": -3.0 - k,
+            "kinetic_energy": 1.0 + k,
+            "total_energy": -2.0,
+            "temperature": 300.0 + k,
+            "stress": (lambda a: a + a.T)(rng.normal(size=(3, 3))),
+        },
+        "velocities": rng.normal(scale=0.01, size=(N, 3)),
+        "forces": rng.normal(size=(N, 3)),
+    }
+
+
+def create(path, **options):
+    return TrajectoryWriter.create(
+        path,
+        numbers=NUMBERS,
+        masses=MASSES,
+        pbc=np.array([True, True, True]),
+        thermo_units=THERMO,
+        parameters={"config": "[dynamics]\n", "seed": 3},
+        **options,
+    )
+
+
+def write(writer, frames):
+    for k in frames:
+        for s in range(10):
+            writer.write_thermo(10 * k + s, 0.5 * (10 * k + s), {"potential_energy": -3.0 - k - s / 10, "total_energy": -2.0})
+        events = {"atom": [k, 1], "function": [2, 3], "value": [0.1 * k, 1.0], "lower": [0.5, 0.0], "upper": [1.0, 0.9]}
+        writer.write_extrapolations(10 * k, events)
+        writer.write_frame(**frame(k))
+
+
+def contents(path) -> dict:
+    found = {}
+    with h5py.File(path, "r") as file:
+        file.visititems(
+            lambda name, item: found.__setitem__(name, item[()].tobytes() if isinstance(item, h5py.Dataset) else dict(item.attrs))
+        )
+    return {name: {k: np.asarray(v).tolist() for k, v in x.items()} if isinstance(x, dict) else x for name, x in found.items()}
+
+
+def assert_frames(trajectory, n):
+    assert len(trajectory) == n
+    assert trajectory.steps.tolist() == [10 * k for k in range(n)]
+    assert trajectory.times_fs.tolist() == [5.0 * k for k in range(n)]
+    for k in range(n):
+        expected = frame(k)
+        assert np.array_equal(trajectory.positions(k), expected["positions"])
+        assert np.array_equal(trajectory.velocities(k), expected["velocities"])
+        assert np.allclose(trajectory.forces(k), expected["forces"], rtol=1e-14)
+        assert np.array_equal(trajectory.cells(k), expected["cell"])
+        for name, value in expected["observables"].items():
+            assert np.array_equal(trajectory.observables[name][k], value)
+
+
+KILLED_WRITER = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_trajectory import *
+writer = {make}
+write(writer, range({start}, 10**6))
+"""
+
+
+def killed(path, delay, make="create({path!r})", start=0, at_least=0):
+    """Let another process write to `path` from frame `start` on, and kill it when it is past `at_least`."""
+    code = KILLED_WRITER.format(tests=str(Path(__file__).parent), make=make.format(path=str(path)), start=start)
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with Trajectory(path) as trajectory:
+                if len(trajectory) > at_least:
+                    break
+        except FileError:
+            pass
+        time.sleep(0.01)
+    assert process.poll() is None, process.stderr.read().decode()
+    time.sleep(delay)
+    with Trajectory(path) as trajectory:
+        seen = len(trajectory)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+    return seen
+
+
+@pytest.fixture(params=["closed", "killed and continued"])
+def five_frames(request, tmp_path):
+    path = tmp_path / "run.h5"
+    if request.param == "closed":
+        with create(path) as writer:
+            write(writer, range(5))
+    else:
+        assert killed(path, 0.0) > 0
+        with TrajectoryWriter.reopen(path, Counts(1, 10, 2)) as writer:
+            write(writer, range(1, 5))
+    return path
+
+
+def test_own_reader(five_frames):
+    with Trajectory(five_frames) as trajectory:
+        assert_frames(trajectory, 5)
+        assert trajectory.thermo["step"].tolist() == list(range(50))
+        assert trajectory.thermo["potential_energy"][12] == -3.0 - 1 - 0.2
+        assert trajectory.thermo_units["time"] == "fs"
+        assert trajectory.extrapolations["atom"].tolist() == [0, 1, 1, 1, 2, 1, 3, 1, 4, 1]
+        assert np.array_equal(trajectory.numbers, NUMBERS) and np.array_equal(trajectory.masses, MASSES)
+        assert trajectory.pbc.all() and trajectory.parameters["seed"] == 3
+        assert np.array_equal(trajectory.positions(slice(1, 4, 2))[1], frame(3)["positions"])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mdanalysis(five_frames, tmp_path):
+    mda = pytest.importorskip("MDAnalysis")
+    path = five_frames.rename(tmp_path / "run.h5md")
+    universe = mda.Universe(str(path), format="H5MD", topology_format="MINIMAL")
+    assert len(universe.trajectory) == 5
+    for k, ts in enumerate(universe.trajectory):
+        expected = frame(k)
+        assert np.allclose(ts.positions, expected["positions"], rtol=1e-5, atol=1e-5)
+        assert np.allclose(ts.velocities, expected["velocities"] * 1e3, rtol=1e-5, atol=1e-4)
+        assert np.allclose(ts.forces, expected["forces"] * units.EV_IN_KJ_PER_MOL, rtol=1e-5, atol=1e-3)
+        assert np.allclose(ts.triclinic_dimensions, expected["cell"], rtol=1e-5, atol=1e-4)
+        assert ts.time == pytest.approx(5e-3 * k)
+        assert ts.data["step"] == 10 * k if "step" in ts.data else True
+
+
+def test_pyh5md(five_frames):
+    pyh5md = pytest.importorskip("pyh5md")
+    with pyh5md.File(str(five_frames), "r") as file:
+        group = file.particles_group("trajectory")
+        for name, key in (("position", "positions"), ("velocity", "velocities")):
+            assert np.array_equal(pyh5md.element(group, name).value[3], frame(3)[key])
+        assert np.array_equal(pyh5md.element(group["box"], "edges").value[2], frame(2)["cell"])
+        assert pyh5md.element(group, "position").step[4] == 40
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_znh5md_and_ase(five_frames):
+    znh5md = pytest.importorskip("znh5md")
+    for k, atoms in enumerate(znh5md.IO(str(five_frames))[:]):
+        expected = frame(k)
+        assert np.array_equal(atoms.numbers, NUMBERS) and atoms.pbc.all()
+        assert np.allclose(atoms.positions, expected["positions"], rtol=1e-14)
+        assert np.allclose(atoms.cell.array, expected["cell"], rtol=1e-14)
+        assert np.allclose(atoms.get_masses(), MASSES)
+        assert np.allclose(atoms.info["velocities"], expected["velocities"])
+        assert np.allclose(atoms.info["forces"], expected["forces"] * units.EV_IN_KJ_PER_MOL)
+        assert atoms.get_potential_energy() == expected["observables"]["potential_energy"]
+        assert np.allclose(atoms.get_stress(voigt=False), expected["observables"]["stress"])
+    assert k == 4
+
+
+def test_continuing_equals_not_stopping(tmp_path):
+    with create(tmp_path / "whole.h5") as writer:
+        write(writer, range(20))
+    for stop, counted in ((3, 3), (12, 5), (20, 20), (20, 1)):
+        path = tmp_path / f"parts-{stop}-{counted}.h5"
+        with create(path) as writer:
+            write(writer, range(stop))
+        with TrajectoryWriter.reopen(path, Counts(counted, 10 * counted, 2 * counted)) as writer:
+            write(writer, range(counted, 20))
+        assert contents(path) == contents(tmp_path / "whole.h5")
+
+
+def test_a_shorter_continuation_cuts_what_lies_behind(tmp_path):
+    with create(tmp_path / "whole.h5") as writer:
+        write(writer, range(6))
+    with create(tmp_path / "long.h5") as writer:
+        write(writer, range(20))
+    with TrajectoryWriter.reopen(tmp_path / "long.h5", Counts(4, 40, 8)) as writer:
+        write(writer, range(4, 6))
+    assert contents(tmp_path / "long.h5") == contents(tmp_path / "whole.h5")
+
+
+def kill_and_continue(path, delay):
+    seen = killed(path, delay)
+    with Trajectory(path) as trajectory:  # still flagged as open
+        n = len(trajectory)
+        assert n >= seen
+        assert_frames(trajectory, n)
+    assert repair(path)
+    assert not repair(path)
+    with h5py.File(path, "r") as file:
+        assert len(file["particles/trajectory/position/step"]) == n
+    counted = Counts(seen // 2, 10 * (seen // 2), 2 * (seen // 2))
+    make = f"TrajectoryWriter.reopen({{path!r}}, Counts(*{tuple(counted)}))"
+    again = killed(path, delay, make, start=counted.frames, at_least=n)
+    with Trajectory(path) as trajectory:
+        assert_frames(trajectory, len(trajectory))
+        assert len(trajectory) >= max(again, n)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.011, 0.05, 0.13])
+def test_kill_loses_no_committed_frame(tmp_path, delay):
+    kill_and_continue(tmp_path / "run.h5", delay)
+
+
+@pytest.mark.slow
+def test_sixty_kills_lose_no_committed_frame(tmp_path):
+    rng = np.random.default_rng()
+    for k in range(30):  # two kills each
+        kill_and_continue(tmp_path / f"run{k}.h5", rng.uniform(0, 0.3))
+
+
+def test_live_file_can_be_read(tmp_path):
+    with create(tmp_path / "run.h5") as writer:
+        write(writer, range(3))
+        with Trajectory(tmp_path / "run.h5") as trajectory:
+            assert_frames(trajectory, 3)
+
+
+def test_checksum_is_that_of_hdf5(tmp_path):
+    with create(tmp_path / "run.h5") as writer:
+        write(writer, range(1))
+    block = (tmp_path / "run.h5").read_bytes()[:48]
+    assert block[8] == 3 and block[11] == 0
+    assert struct.unpack("<I", block[44:])[0] == lookup3(block[:44])
+
+
+def test_repair_changes_the_superblock_alone(tmp_path):
+    path = tmp_path / "run.h5"
+    killed(path, 0.02)
+    before = path.read_bytes()
+    repair(path)
+    after = path.read_bytes()
+    assert before[48:] == after[48:] and before[:48] != after[:48]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Refusals
+
+
+def test_existing_file_is_kept(tmp_path):
+    path = tmp_path / "run.h5"
+    path.write_text("precious")
+    with pytest.raises(FileError, match=r"exists already.*--overwrite"):
+        create(path)
+    assert path.read_text() == "precious"
+    with create(path, overwrite=True) as writer:
+        write(writer, range(2))
+    with Trajectory(path) as trajectory:
+        assert len(trajectory) == 2
+
+
+def test_places_that_cannot_be_written(tmp_path):
+    with pytest.raises(FileError, match="is a directory"):
+        create(tmp_path)
+    with pytest.raises(FileError, match="directory does not exist"):
+        create(tmp_path / "no" / "run.h5")
+
+
+def as_nobody(code: str) -> subprocess.CompletedProcess:
+    """Run Python code without root's rights."""
+    drop = "import os\nif os.getuid() == 0:\n    os.setgid(65534); os.setuid(65534)\n"
+    prepare = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from test_trajectory import *\n"
+    return subprocess.run([sys.executable, "-c", prepare + drop + code], capture_output=True, text=True, check=False)
+
+
+def test_read_only_directory(tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    os.chmod(closed, 0o555)
+    for parent in [tmp_path, *tmp_path.parents]:
+        if parent.stat().st_uid == os.getuid() and str(parent) != "/" and parent != Path("/tmp"):
+            os.chmod(parent, 0o755)
+    done = as_nobody(f"try:\n    create({str(closed / 'run.h5')!r})\nexcept FileError as error:\n    print(error)")
+    assert "no permission to write there" in done.stdout, done.stderr
+    assert not list(closed.iterdir())
+
+
+def test_full_disk(tmp_path):
+    """A limit on the size of files stands for a full disk: what was committed stays, and no crash."""
+    path = tmp_path / "run.h5"
+    code = f"""
+import resource
+from mdnnp.trajectory import exit_at_once
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+writer = create({str(path)!r})
+resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+try:
+    write(writer, range(10**6))
+except WriteError as error:
+    print(error)
+    writer.close()
+    exit_at_once(4)
+"""
+    done = as_another_process(code)
+    assert done.returncode == 4, done.stderr
+    assert "writing failed behind frame" in done.stdout and "too large" in done.stdout
+    kept = int(done.stdout.split("behind frame ")[1].split(":")[0])
+    with Trajectory(path) as trajectory:
+        assert len(trajectory) == kept > 5
+        assert_frames(trajectory, kept)
+
+
+def as_another_process(code: str) -> subprocess.CompletedProcess:
+    prepare = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from test_trajectory import *\n"
+    return subprocess.run([sys.executable, "-c", prepare + code], capture_output=True, text=True, check=False)
+
+
+def test_space_is_checked(tmp_path):
+    check_space(tmp_path / "run.h5", 1000)
+    with pytest.raises(FileError, match="needs about"):
+        check_space(tmp_path / "run.h5", 10**18)
+
+
+def test_foreign_and_damaged_files(tmp_path):
+    path = tmp_path / "other.h5"
+    with pytest.raises(FileError, match="no such file"):
+        Trajectory(path)
+    path.write_text("not HDF5 at all")
+    with pytest.raises(FileError, match="not an HDF5 file"):
+        Trajectory(path)
+    with pytest.raises(FileError, match="not an HDF5 file"):
+        TrajectoryWriter.reopen(path, Counts())
+    path.unlink()
+    with h5py.File(path, "w") as file:
+        file["x"] = 1.0
+    with pytest.raises(FileError, match="not a trajectory in H5MD"):
+        Trajectory(path)
+    with pytest.raises(FileError, match="did not write"):
+        TrajectoryWriter.reopen(path, Counts())
+    with h5py.File(path, "w", libver="latest") as file:
+        file["x"] = 1.0
+    with pytest.raises(FileError, match="not a trajectory of mdnnp"):
+        TrajectoryWriter.reopen(path, Counts())
+
+
+def test_file_that_holds_less_than_its_checkpoint_says(tmp_path):
+    with create(tmp_path / "run.h5") as writer:
+        write(writer, range(2))
+    with pytest.raises(FileError, match="less than its checkpoint"):
+        TrajectoryWriter.reopen(tmp_path / "run.h5", Counts(5, 0, 0))
+
+
+def test_parts(tmp_path):
+    assert next_part(tmp_path / "run.h5").name == "run.part2.h5"
+    (tmp_path / "run.part2.h5").touch()
+    assert next_part(tmp_path / "run.h5").name == "run.part3.h5"
+
+
+def test_h5md_of_another_program(tmp_path):
+    """Fixed increments, a static cuboid box, nanometres and picoseconds: all legal."""
+    path = tmp_path / "other.h5"
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3, 4, 3))
+    with h5py.File(path, "w") as file:
+        file.create_group("h5md").attrs["version"] = [1, 1]
+        position = file.create_group("particles/all/position")
+        position["value"] = x
+        position["value"].attrs["unit"] = np.bytes_("nm")
+        position["step"], position["time"] = 100, 0.5
+        position["time"].attrs["unit"] = np.bytes_("ps")
+        file["particles/all/box/edges"] = np.array([1.0, 2.0, 3.0])
+        file["particles/all/box/edges"].attrs["unit"] = "nm"
+        file["particles/all/box"].attrs["boundary"] = np.array([b"periodic", b"none", b"periodic"])
+        file["particles/all/species"] = np.array([1, 8, 1, 1])
+    with Trajectory(path) as trajectory:
+        assert len(trajectory) == 3
+        assert np.allclose(trajectory.positions(), 10 * x)
+        assert trajectory.steps.tolist() == [0, 100, 200]
+        assert trajectory.times_fs.tolist() == [0.0, 500.0, 1000.0]
+        assert np.allclose(trajectory.cells(1), np.diag([10.0, 20.0, 30.0]))
+        assert trajectory.cells().shape == (3, 3, 3)
+        assert trajectory.pbc.tolist() == [True, False, True]
+        assert trajectory.numbers.tolist() == [1, 8, 1, 1]
+        assert trajectory.velocities() is None and trajectory.forces() is None and trajectory.thermo == {}
