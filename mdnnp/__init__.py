@@ -23,7 +23,7 @@ _EXPORTS = {
     "read_structures": "mdnnp.structures",
     "set_threads": "mdnnp.jit",
 }
-__all__ = ["__version__", *_EXPORTS]
+__all__ = ["__version__", *_EXPORTS]  # noqa: PLE0604 (the keys are strings)
 
 
 def __getattr__(name: str):

@@ -78,7 +78,8 @@ def exp(x):
 def tanh_unit(u):
     """(p, q) with tanh u = p/q for 0 <= u <= 1, without loss of relative accuracy at small u.
 
-    The caller divides, as it may need 1/tanh too. Lambert's continued fraction u/(1 + u^2/(3 + u^2/(5 + ...))) to depth 9; truncation error 3e-17.
+    The caller divides, as it may need 1/tanh too. Lambert's continued fraction u/(1 + u^2/(3 + u^2/(5 + ...))) to
+    depth 9; truncation error 3e-17.
     """
     z = u * u
     num = (((z + 990.0) * z + 135135.0) * z + 4729725.0) * z + 34459425.0

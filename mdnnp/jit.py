@@ -60,26 +60,28 @@ def vectorize_freely(typingctx):
     return types.none(), codegen
 
 
-_threads = 1
-_pool: ThreadPoolExecutor | None = None
+class _Threads:
+    """How many threads kernels use, and the pool that holds them if more than one."""
+
+    count = 1
+    pool: ThreadPoolExecutor | None = None
 
 
 def set_threads(n: int) -> None:
     """Use `n` threads in every kernel from now on (default 1). Results do not depend on it."""
-    global _threads, _pool
     if n < 1:
         raise ValueError(f"number of threads must be at least 1, got {n}")
-    if n == _threads:
+    if n == _Threads.count:
         return
-    if _pool is not None:
-        _pool.shutdown()
-    _pool = ThreadPoolExecutor(n) if n > 1 else None
-    _threads = n
+    if _Threads.pool is not None:
+        _Threads.pool.shutdown()
+    _Threads.pool = ThreadPoolExecutor(n) if n > 1 else None
+    _Threads.count = n
 
 
 def get_threads() -> int:
     """Number of threads in use."""
-    return _threads
+    return _Threads.count
 
 
 def available_cores() -> int:
@@ -89,8 +91,8 @@ def available_cores() -> int:
 
 def run_chunks(work, n_chunks: int) -> None:
     """Call ``work(c)`` for c = 0 .. n_chunks-1, on the threads of the pool; returns when all are done."""
-    if _pool is None or n_chunks == 1:
+    if _Threads.pool is None or n_chunks == 1:
         for c in range(n_chunks):
             work(c)
     else:
-        list(_pool.map(work, range(n_chunks)))
+        list(_Threads.pool.map(work, range(n_chunks)))

@@ -125,7 +125,7 @@ def build_layers(networks: Sequence[Network]) -> Layers:
             activation.append(ACTIVATIONS.index(network.activations[m]))
         first.append(len(n_in))
     ints = (np.array(a, dtype=np.int64) for a in (first, n_in, n_out, w_start[:-1], b_start[:-1], activation))
-    return Layers(*ints, np.concatenate(weights), np.concatenate(biases), max(max(n_in), max(n_out)))
+    return Layers(*ints, np.concatenate(weights), np.concatenate(biases), max(n_in + n_out))
 
 
 @njit

@@ -186,10 +186,12 @@ def build(system: System, cutoff: float) -> NeighborList:
         if nearest[0] < _OVERLAP_A**2:
             a, b = sorted(int(order[int(k)]) for k in nearest[1:])
             if a == b:
-                raise InputError(f"atom {a} stands on its own periodic image: {np.sqrt(nearest[0]):.2g} Å; check the cell")
+                raise InputError(
+                    f"atom {a} stands on its own periodic image: {np.sqrt(nearest[0]):.2g} Å; check the cell"
+                )
             raise InputError(
-                f"atoms {a} ({chemical_symbols[numbers[a]]}) and {b} ({chemical_symbols[numbers[b]]}) stand on one spot: "
-                f"{np.sqrt(nearest[0]):.2g} Å apart (counted from 0); remove one, or check cell and units"
+                f"atoms {a} ({chemical_symbols[numbers[a]]}) and {b} ({chemical_symbols[numbers[b]]}) stand on one "
+                f"spot: {np.sqrt(nearest[0]):.2g} Å apart (counted from 0); remove one, or check cell and units"
             )
     first = np.cumsum(count)
     j, image = np.empty(first[-1], np.int32), np.empty(first[-1], np.uint16)
@@ -293,9 +295,14 @@ def _search(
                     last = start[row + min(high - sc * bins[2], bins[2] - 1) + 1]
                     if first == last:
                         continue
-                    code = ((sa + copies[0]) * (2 * copies[1] + 1) + sb + copies[1]) * (2 * copies[2] + 1) + sc + copies[2]
+                    code = (
+                        ((sa + copies[0]) * (2 * copies[1] + 1) + sb + copies[1]) * (2 * copies[2] + 1) + sc + copies[2]
+                    )
                     if n + last - first > who.size:
-                        who, where = _longer(who, 2 * who.size + last - first), _longer(where, 2 * where.size + last - first)
+                        who, where = (
+                            _longer(who, 2 * who.size + last - first),
+                            _longer(where, 2 * where.size + last - first),
+                        )
                     px, py, pz = x[i] - vectors[code, 0], y[i] - vectors[code, 1], z[i] - vectors[code, 2]
                     home = sa == 0 and sb == 0 and sc == 0
                     n = _append_run(i, first, last, code, home, limit, px, py, pz, x, y, z, d, who, where, n, nearest)

@@ -75,12 +75,15 @@ def validate(system: System, where: str = "structure") -> None:
     lengths = np.linalg.norm(cell, axis=1)
     for k in np.flatnonzero(pbc):
         if lengths[k] == 0.0:
-            raise InputError(f"{where}: periodic along {'abc'[k]}, but that cell vector is zero; give a cell or set pbc")
+            raise InputError(
+                f"{where}: periodic along {'abc'[k]}, but that cell vector is zero; give a cell or set pbc"
+            )
     if pbc.any():
         # All rows in use (periodic ones, and further rows that are given) must span a right-handed volume.
         used = lengths > 0
         full = complete_cell(cell, pbc)
-        det = np.linalg.det(full / np.linalg.norm(full, axis=1)[:, None])
+        norms = np.linalg.norm(full, axis=1)
+        det = np.linalg.det(full / norms[:, None]) if norms.all() else 0.0
         if abs(det) < 1e-6:
             raise InputError(f"{where}: the cell has no volume: {cell.tolist()}")
         if used.all() and det < 0:
@@ -163,7 +166,7 @@ def lower_triangular(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     if np.array_equal(cell, np.tril(cell)) and np.all(np.diag(cell) >= 0):
         return cell.copy(), np.eye(3)
-    a, b, c = cell
+    a, b, _ = cell
     ex = a / np.linalg.norm(a)
     ez = np.cross(a, b)
     ez /= np.linalg.norm(ez)

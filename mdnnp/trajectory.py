@@ -130,7 +130,9 @@ class TrajectoryWriter:
         try:
             held = _committed(file)
             if any(have < need for have, need in zip(held, counts, strict=True)):
-                raise FileError(f"{path}: holds {held}, less than its checkpoint counts ({counts}): it was cut or replaced")
+                raise FileError(
+                    f"{path}: holds {held}, less than its checkpoint counts ({counts}): it was cut or replaced"
+                )
             file.swmr_mode = True
             return cls(path, file, counts)
         except KeyError as error:
@@ -258,7 +260,9 @@ def check_writable(path: Path, *, overwrite: bool = False) -> None:
     if path.is_dir():
         raise FileError(f"{path}: is a directory; give the name of a file")
     if path.exists() and not overwrite:
-        raise FileError(f"{path}: exists already; continue it with --resume, replace it with --overwrite, or give another name")
+        raise FileError(
+            f"{path}: exists already; continue it with --resume, replace it with --overwrite, or give another name"
+        )
     parent = path.parent
     if not parent.is_dir():
         raise FileError(f"{path}: its directory does not exist; make it, or give another name")
@@ -369,7 +373,9 @@ def _cut(file: h5py.File, counts: Counts) -> None:
     for name, count in ((_GROUP, counts.frames), (_OBSERVABLES, counts.frames), ("thermo", counts.thermo),
                         ("extrapolation", counts.extrapolations)):  # fmt: skip
         series = []
-        file[name].visititems(lambda _, item, found=series: found.append(item) if isinstance(item, h5py.Dataset) else None)
+        file[name].visititems(
+            lambda _, item, found=series: found.append(item) if isinstance(item, h5py.Dataset) else None
+        )
         for item in series:
             if item.shape[0] > count:
                 item.resize(count, axis=0)
@@ -449,7 +455,9 @@ class Trajectory:
 
     def positions(self, frames=slice(None)) -> np.ndarray:
         """Positions (T, N, 3) of the frames (index or slice), Å."""
-        return self._values("position", frames, {"Angstrom": 1.0, "nm": 10.0, "A": 1.0, "Å": 1.0, "pm": 0.01, "m": 1e10})
+        return self._values(
+            "position", frames, {"Angstrom": 1.0, "nm": 10.0, "A": 1.0, "Å": 1.0, "pm": 0.01, "m": 1e10}
+        )
 
     def velocities(self, frames=slice(None)) -> np.ndarray | None:
         """Velocities (T, N, 3), Å/fs; None if there are none."""
@@ -559,7 +567,9 @@ class Trajectory:
 
     def _factor(self, unit: str, factors: Mapping[str, float], name: str) -> float:
         if unit not in factors:
-            raise FileError(f"{self.path}: {name} is in {unit!r}, which mdnnp does not know; known: {', '.join(factors)}")
+            raise FileError(
+                f"{self.path}: {name} is in {unit!r}, which is not a unit known here: {', '.join(factors)}"
+            )
         return factors[unit]
 
 

@@ -1,5 +1,7 @@
 """Envelopes, angles and networks in the kernels, against the formulas written out in NumPy and finite differences."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from mdnnp.acsf.tables import COMPACT_KINDS
 from mdnnp.jit import njit
 from mdnnp.mlp import ACTIVATIONS, Network, build_layers, make_network_scratch
 from mdnnp.mlp import network_gradient as network_gradient_kernel
+
 
 @njit
 def evaluate_envelope(kind, low, high, r, n, f, slope, y, dx):
@@ -32,7 +35,7 @@ CORES = {
     "e": lambda x: np.exp(1 - 1 / (1 - x**2)),
 }
 CUTOFFS = {
-    0: lambda x: np.ones_like(x),
+    0: np.ones_like,
     1: lambda x: 0.5 * (np.cos(np.pi * x) + 1),
     4: CORES["e"],
     5: CORES["p1"],
@@ -66,7 +69,8 @@ def reference_envelope(kind, low, high, r):
 
 
 @pytest.mark.parametrize(
-    ("kind", "low"), [(k, low) for k in range(18) for low in (0.0, 1.3, -6.2) if low >= 0 or k >= min(COMPACT_KINDS.values())]
+    ("kind", "low"),
+    [(k, low) for k in range(18) for low in (0.0, 1.3, -6.2) if low >= 0 or k >= min(COMPACT_KINDS.values())],
 )
 def test_envelope(kind, low):
     high = 6.2
@@ -122,7 +126,7 @@ def test_compact_angle(core, low, high):
 
 def random_network(activations, normalize, rng, sizes=(7, 9, 5)):
     n = [*sizes, 1]
-    weights = tuple(rng.normal(size=(a, b)) for a, b in zip(n, n[1:], strict=False))
+    weights = tuple(rng.normal(size=(a, b)) for a, b in itertools.pairwise(n))
     biases = tuple(rng.normal(size=b) for b in n[1:])
     return Network(weights, biases, activations, normalize)
 
@@ -131,7 +135,10 @@ def random_network(activations, normalize, rng, sizes=(7, 9, 5)):
 @pytest.mark.parametrize("normalize", [False, True])
 def test_network_in_kernel_equals_numpy_and_differences(letter, normalize):
     rng = np.random.default_rng(3)
-    networks = [random_network(f"t{letter}l", normalize, rng), random_network(f"{letter}tl", normalize, rng, (4, 3, 11))]
+    networks = [
+        random_network(f"t{letter}l", normalize, rng),
+        random_network(f"{letter}tl", normalize, rng, (4, 3, 11)),
+    ]
     layers = build_layers(networks)
     for e, network in enumerate(networks):
         x = rng.normal(size=(20, network.weights[0].shape[0]))

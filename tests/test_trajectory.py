@@ -15,7 +15,7 @@ import pytest
 from mdnnp import units
 from mdnnp.errors import FileError
 from mdnnp.hdf5_repair import lookup3, repair
-from mdnnp.trajectory import Counts, Trajectory, TrajectoryWriter, WriteError, check_space, next_part
+from mdnnp.trajectory import Counts, Trajectory, TrajectoryWriter, check_space, next_part
 
 N = 8
 NUMBERS = np.array([8, 1, 1, 14, 8, 1, 1, 14])
@@ -27,6 +27,7 @@ THERMO = {"potential_energy": "eV", "total_energy": "eV"}
 def frame(k: int) -> dict:
     """The k-th frame: numbers that depend on k alone."""
     rng = np.random.default_rng(k)
+    stress = rng.normal(size=(3, 3))
     return {
         "step": 10 * k,
         "time_fs": 5.0 * k,
@@ -37,7 +38,7 @@ def frame(k: int) -> dict:
             "kinetic_energy": 1.0 + k,
             "total_energy": -2.0,
             "temperature": 300.0 + k,
-            "stress": (lambda a: a + a.T)(rng.normal(size=(3, 3))),
+            "stress": stress + stress.T,
         },
         "velocities": rng.normal(scale=0.01, size=(N, 3)),
         "forces": rng.normal(size=(N, 3)),
@@ -59,7 +60,9 @@ def create(path, **options):
 def write(writer, frames):
     for k in frames:
         for s in range(10):
-            writer.write_thermo(10 * k + s, 0.5 * (10 * k + s), {"potential_energy": -3.0 - k - s / 10, "total_energy": -2.0})
+            writer.write_thermo(
+                10 * k + s, 0.5 * (10 * k + s), {"potential_energy": -3.0 - k - s / 10, "total_energy": -2.0}
+            )
         events = {"atom": [k, 1], "function": [2, 3], "value": [0.1 * k, 1.0], "lower": [0.5, 0.0], "upper": [1.0, 0.9]}
         writer.write_extrapolations(10 * k, events)
         writer.write_frame(**frame(k))
@@ -69,9 +72,14 @@ def contents(path) -> dict:
     found = {}
     with h5py.File(path, "r") as file:
         file.visititems(
-            lambda name, item: found.__setitem__(name, item[()].tobytes() if isinstance(item, h5py.Dataset) else dict(item.attrs))
+            lambda name, item: found.__setitem__(
+                name, item[()].tobytes() if isinstance(item, h5py.Dataset) else dict(item.attrs)
+            )
         )
-    return {name: {k: np.asarray(v).tolist() for k, v in x.items()} if isinstance(x, dict) else x for name, x in found.items()}
+    return {
+        name: {k: np.asarray(v).tolist() for k, v in x.items()} if isinstance(x, dict) else x
+        for name, x in found.items()
+    }
 
 
 def assert_frames(trajectory, n):

@@ -64,7 +64,7 @@ class Scratch(NamedTuple):
 
 @njit
 def rows_per_block(tables):
-    """Strips that a block of triplets keeps between forward and backward pass: c, 1/r_jk, r_jk, then L, h, P and dP/dc."""
+    """Strips that a block of triplets keeps for the backward pass: c, 1/r_jk, r_jk, then L, h, P and dP/dc."""
     rows = 0
     for p in range(tables.part_element1.size):
         n_envelopes = tables.part_envelope_first[p + 1] - tables.part_envelope_first[p]
@@ -127,7 +127,7 @@ def evaluate_envelope(kind, low, high, r, n, f, slope, y, dx):
     cores on (low, high). Formulas: Singraber, Behler, Dellago, J. Chem. Theory Comput. 15, 1827 (2019).
     """
     vectorize_freely()
-    if kind == 2 or kind == 3:
+    if 2 <= kind <= 3:
         norm = 1.0 if kind == 2 else 1.0 / math.tanh(1.0) ** 3
         inverse = 1.0 / high
         for t in range(n):
@@ -338,7 +338,12 @@ def find_triplets(p, n, total, tables, w):
     Writes the places of j and k in the strip of `n` neighbours and r_jk^2 from `total` on, a multiple of _LANES.
     Returns the new total.
     """
-    b1, b2, narrow, cutoff = tables.part_element1[p], tables.part_element2[p], tables.part_narrow[p], tables.part_cutoff[p]
+    b1, b2, narrow, cutoff = (
+        tables.part_element1[p],
+        tables.part_element2[p],
+        tables.part_narrow[p],
+        tables.part_cutoff[p],
+    )
     limit = cutoff * cutoff if narrow else 1e299
     end = w.segment[b2 + 1]
     for j in range(w.segment[b1], w.segment[b1 + 1]):

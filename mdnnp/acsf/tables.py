@@ -90,7 +90,10 @@ class _Rows:
 
     def arrays(self):
         columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.types)
-        return (np.array(self.first, dtype=np.int64), *(np.array(c, dtype=t) for c, t in zip(columns, self.types, strict=True)))
+        return (
+            np.array(self.first, dtype=np.int64),
+            *(np.array(c, dtype=t) for c, t in zip(columns, self.types, strict=True)),
+        )
 
 
 def build_tables(
