@@ -52,6 +52,45 @@ def header(config: RunConfig, start: Start, period_fs: float, n_threads: int) ->
     return "\n".join([f"mdnnp {__version__}", *(f"{name:<12}{text}" for name, text in rows)])
 
 
+def resumed(config: RunConfig, start: Start, step: int, n_threads: int) -> str:
+    """Where a run goes on, as lines of text."""
+    done = f"step {step} of {config.total_steps}"
+    if step >= config.total_steps:
+        done += ": finished; raise dynamics.steps to prolong it"
+    rows = [
+        ("resumed at", done),
+        ("structure", f"{start.label}: {len(start.system)} atoms"),
+        ("threads", str(n_threads)),
+    ]
+    return "\n".join([f"mdnnp {__version__}", *(f"{name:<12}{text}" for name, text in rows)])
+
+
+def summary(config: RunConfig, start: Start, outcome, extrapolated_steps: int, n_builds: int) -> str:
+    """How a run ended, as lines of text; `outcome` is its Summary."""
+    n = len(start.system)
+    rows = [("done", speed(outcome.new_steps, n, config.dynamics.timestep_fs, outcome.seconds))]
+    if outcome.new_steps:
+        rows.append(("", f"neighbour list built {n_builds} times, every {outcome.new_steps / n_builds:.3g} steps"))
+    if outcome.drift is not None:
+        rows.append(("energy", drift_verdict(outcome.drift)))
+    extrapolations = "none"
+    if outcome.extrapolations:
+        extrapolations = f"{outcome.extrapolations} in {extrapolated_steps} steps; listed in the trajectory"
+    rows.append(("extrapolated", extrapolations))
+    rows.append(("files", files_line([outcome.trajectory, outcome.checkpoint])))
+    if outcome.stopped_by:
+        rows.append(("stopped", f"by signal {outcome.stopped_by} at step {outcome.step} of {config.total_steps}"))
+        rows.append(("next", f"mdnnp run {_short(config.source)} --resume"))
+    else:
+        rows.append(("next", f"mdnnp analyze {_short(outcome.trajectory)}"))
+    return "\n".join(["", *(f"{name:<14}{text}" for name, text in rows)])
+
+
+def kept(trajectory, step: int, config: RunConfig, checkpointed: int) -> str:
+    """What is left of a run that went wrong."""
+    return f"kept: {_short(trajectory)} up to step {step}, {_short(config.checkpoint_path)} of step {checkpointed}"
+
+
 def _cell(system: System) -> str:
     a, b, c, alpha, beta, gamma = cell_to_cellpar(system.cell)
     periodic = "".join("abc"[k] for k in range(3) if system.pbc[k])

@@ -1,0 +1,369 @@
+"""What a run keeps on disk: its trajectory, its checkpoint, and the lock that keeps a second run away.
+
+A run may be killed at any moment. The first checkpoint, of step 0, is written before the trajectory, and counts no
+records in it; from then on a checkpoint says how many records of the trajectory it stands on.
+"""
+
+import contextlib
+import math
+import platform
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mdnnp import __version__, report
+from mdnnp.checkpoint import load_checkpoint, previous_path, save_checkpoint
+from mdnnp.config import RunConfig, resolved_text, restart_settings
+from mdnnp.errors import FileError, InputError, MdnnpWarning
+from mdnnp.integrators import MDState
+from mdnnp.observables import kinetic_energy, kinetic_tensor, momentum, pressure_tensor, temperature
+from mdnnp.prepare import Start
+from mdnnp.system import System, volume
+from mdnnp.trajectory import (
+    Counts,
+    TrajectoryWriter,
+    check_space,
+    check_writable,
+    expected_bytes,
+    next_part,
+)
+from mdnnp.units import EV_PER_A3_IN_GPA
+
+THERMO_UNITS = {
+    "potential_energy": "eV",
+    "kinetic_energy": "eV",
+    "total_energy": "eV",
+    "temperature": "K",
+    "pressure": "GPa",
+    **{f"pressure_{ij}": "GPa" for ij in ("xx", "yy", "zz", "yz", "xz", "xy")},
+    **{f"momentum_{i}": "u Angstrom fs-1" for i in "xyz"},
+    "extrapolations": "1",
+}
+MAX_STORED_EXTRAPOLATIONS = 1_000_000  # all are counted
+
+
+class Checkpoint(NamedTuple):
+    """A checkpoint that was read: where the run stands.
+
+    step : steps done; positions (N, 3) Å and velocities (N, 3) Å/fs of that step
+    reference : (N, 3) Å, positions for which the neighbour list was built
+    trajectory : file that the run writes to; counts : its records that belong to the run
+    extrapolations : total, and steps with any
+    settings : of the input, which must not change; digests : of structure and potential
+    """
+
+    step: int
+    positions: np.ndarray
+    velocities: np.ndarray
+    reference: np.ndarray
+    trajectory: Path
+    counts: Counts
+    extrapolations: tuple[int, int]
+    settings: dict
+    digests: dict
+    version: str
+
+
+@contextlib.contextmanager
+def locked(trajectory: Path) -> Iterator[None]:
+    """Hold the lock of a trajectory. Raises FileError if another run holds it, or it cannot be made."""
+    try:
+        import fcntl
+    except ImportError:  # not on this platform: no protection
+        yield
+        return
+    check_writable(trajectory, overwrite=True)
+    path = Path(f"{trajectory}.lock")
+    try:
+        with path.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise FileError(f"{trajectory}: another run is writing to it (it holds {path})") from None
+            except OSError:  # a file system without locks
+                yield
+                return
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+    except PermissionError as error:
+        raise FileError(f"{path}: {error.strerror}") from None
+
+
+def find_checkpoint(config: RunConfig, *, resume: bool, overwrite: bool) -> Checkpoint | None:
+    """The checkpoint to go on from; None if the run is to begin at its beginning.
+
+    Raises FileError where output is there already, unless it may be resumed or overwritten, and InputError for
+    an output that would replace an input.
+    """
+    _check_paths(config)
+    exists = [p for p in (config.trajectory_path, config.checkpoint_path) if p.exists()]
+    has_checkpoint = any(p.exists() for p in (config.checkpoint_path, previous_path(config.checkpoint_path)))
+    if resume and has_checkpoint:
+        return _read(config)
+    if resume and not exists:
+        print("nothing to resume yet: beginning at step 0")
+    elif resume and not overwrite:
+        raise FileError(
+            f"{config.trajectory_path} has no checkpoint ({config.checkpoint_path}), so that it cannot be resumed; "
+            "start again with --overwrite, or with another output.file"
+        )
+    elif exists and not overwrite:
+        raise FileError(
+            f"{exists[0]} exists already; go on with it (--resume), replace it (--overwrite), or give another "
+            "output.file"
+        )
+    check_writable(config.trajectory_path, overwrite=True)
+    return None
+
+
+def _check_paths(config: RunConfig) -> None:
+    inputs = (config.source, config.structure.file, config.potential.path)
+    for path in (config.trajectory_path, config.checkpoint_path):
+        if path in inputs:
+            raise InputError(f"output.file: {path} would replace an input of the run; give another name")
+    if config.trajectory_path == config.checkpoint_path:
+        raise InputError(f"output.file: {config.trajectory_path} is the name of the checkpoint; give another")
+
+
+def _read(config: RunConfig) -> Checkpoint:
+    meta, arrays = load_checkpoint(config.checkpoint_path)
+    try:
+        return Checkpoint(
+            step=meta["step"],
+            positions=arrays["positions"],
+            velocities=arrays["velocities"],
+            reference=arrays["reference"],
+            trajectory=config.trajectory_path.with_name(meta["trajectory"]),
+            counts=Counts(*meta["counts"]),
+            extrapolations=tuple(meta["extrapolations"]),
+            settings=meta["settings"],
+            digests=meta["digests"],
+            version=meta["version"],
+        )
+    except (KeyError, TypeError) as error:
+        raise FileError(f"{config.checkpoint_path}: not a checkpoint of a run ({error} is missing)") from None
+
+
+def check_same_run(saved: Checkpoint, config: RunConfig, start: Start) -> None:
+    """Raise InputError, with all differences, unless input, structure and potential are those of the checkpoint."""
+    where = config.checkpoint_path
+    settings = restart_settings(config)
+    differences = [
+        f"{name} is {settings.get(name)!r}, but the run was begun with {saved.settings.get(name)!r}"
+        for name in sorted(settings.keys() | saved.settings.keys())
+        if settings.get(name) != saved.settings.get(name)
+    ]
+    files = {"structure": config.structure.file, "potential": config.potential.path}
+    differences += [
+        f"the {name} {files[name]} is not the one that the run was begun with"
+        for name in files
+        if start.digests[name] != saved.digests.get(name)
+    ]
+    if differences:
+        raise InputError(
+            "\n".join(f"{where}: {d}" for d in differences)
+            + "\nrestore what has changed, or start a new run with another output.file"
+        )
+    if saved.version != __version__:
+        text = f"{where} was written by mdnnp {saved.version}; this is {__version__}: the last bits may differ"
+        warnings.warn(text, MdnnpWarning, stacklevel=2)
+
+
+class Recorder:
+    """Writes the records of a run as they fall due. A context: leaving it commits and closes the trajectory.
+
+    extrapolations : (atom, function) pairs out of range, over all steps; extrapolated_steps : steps with any
+    """
+
+    def __init__(self, config: RunConfig, start: Start, writer: TrajectoryWriter, extrapolations=(0, 0)):
+        self._config, self._start, self._writer = config, start, writer
+        self.extrapolations, self.extrapolated_steps = extrapolations
+        self._volume = volume(start.system.cell) if start.system.pbc.all() else math.nan
+
+    @property
+    def trajectory(self) -> Path:
+        """The file that is written."""
+        return self._writer.path
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._writer.close()
+
+    def record(self, state: MDState) -> None:
+        """Note the extrapolations of a step that was just done, and write thermo row and frame if they are due."""
+        self._note_extrapolations(state)
+        output = self._config.output
+        if state.step % output.thermo_interval == 0:
+            self._writer.write_thermo(state.step, self._time(state), self._thermo(state))
+        if state.step % output.frame_interval == 0:
+            self._write_frame(state)
+
+    def checkpoint(self, state: MDState, reference: System) -> None:
+        """Make durable what is written, and save a checkpoint of `state`; `reference` is the neighbour list's."""
+        self._writer.flush()
+        _save(
+            self._config,
+            self._start,
+            state,
+            reference.positions,
+            self._writer.path,
+            self._writer.counts,
+            (self.extrapolations, self.extrapolated_steps),
+            before=self._writer.sync,
+        )
+
+    def _time(self, state: MDState) -> float:
+        return state.step * self._config.dynamics.timestep_fs
+
+    def _note_extrapolations(self, state: MDState) -> None:
+        event = state.results.extrapolation
+        if event.count == 0:
+            return
+        if self.extrapolations == 0:
+            text = report.extrapolation_line(state.step, event, state.system.numbers)
+            warnings.warn(text, MdnnpWarning, stacklevel=3)
+        self.extrapolations += event.count
+        self.extrapolated_steps += 1
+        if self._writer.counts.extrapolations < MAX_STORED_EXTRAPOLATIONS:
+            columns = {name: getattr(event, name) for name in ("atom", "function", "value", "lower", "upper")}
+            self._writer.write_extrapolations(state.step, columns)
+
+    def _thermo(self, state: MDState) -> dict[str, float]:
+        kinetic = float(kinetic_energy(state.velocities, state.masses))
+        tensor = kinetic_tensor(state.velocities, state.masses)
+        p = pressure_tensor(tensor, state.results.virial, self._volume) * EV_PER_A3_IN_GPA
+        total = momentum(state.velocities, state.masses)
+        return {
+            "potential_energy": state.results.energy,
+            "kinetic_energy": kinetic,
+            "total_energy": state.results.energy + kinetic,
+            "temperature": float(temperature(kinetic, self._start.n_degrees)),
+            "pressure": float(np.trace(p)) / 3,
+            **{f"pressure_{'xyz'[i]}{'xyz'[j]}": p[i, j] for i, j in _VOIGT},
+            **{f"momentum_{'xyz'[i]}": total[i] for i in range(3)},
+            "extrapolations": self.extrapolations,
+        }
+
+    def _write_frame(self, state: MDState) -> None:
+        kinetic = float(kinetic_energy(state.velocities, state.masses))
+        observables = {
+            "potential_energy": state.results.energy,
+            "kinetic_energy": kinetic,
+            "total_energy": state.results.energy + kinetic,
+            "temperature": float(temperature(kinetic, self._start.n_degrees)),
+            "stress": -state.results.virial / self._volume,  # of the potential, positive: tension
+        }
+        self._writer.write_frame(
+            state.step,
+            self._time(state),
+            state.system.positions,
+            state.system.cell,
+            observables,
+            velocities=state.velocities,
+            forces=state.results.forces,
+        )
+
+
+_VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+
+
+def start_record(config: RunConfig, start: Start, state: MDState, reference: System) -> Recorder:
+    """Make the files of a run that begins, with the records of its first state.
+
+    What is at their places is replaced: `find_checkpoint` has made sure that this is wanted.
+    """
+    path = config.trajectory_path
+    _check_space(config, len(start.system))
+    _save(config, start, state, reference.positions, path, Counts(), (0, 0))
+    previous_path(config.checkpoint_path).unlink(missing_ok=True)  # of an earlier run
+    recorder = Recorder(config, start, _create(path, config, start))
+    recorder.record(state)
+    recorder.checkpoint(state, reference)
+    return recorder
+
+
+def resume_record(config: RunConfig, start: Start, saved: Checkpoint) -> Recorder:
+    """Open the trajectory behind the checkpoint; one that is lost or damaged is continued in a second file."""
+    path = saved.trajectory
+    if path.exists():
+        check_writable(path, overwrite=True)
+    try:
+        writer = TrajectoryWriter.reopen(path, saved.counts)
+    except FileError as error:
+        part = next_part(config.trajectory_path)
+        text = (
+            f"{error}. Going on from step {saved.step} in {part}; what is before that step is in {path}, as far as "
+            "that can be read"
+        )
+        warnings.warn(text, MdnnpWarning, stacklevel=2)
+        writer = _create(part, config, start)
+    return Recorder(config, start, writer, saved.extrapolations)
+
+
+def _create(path: Path, config: RunConfig, start: Start) -> TrajectoryWriter:
+    import numba
+
+    parameters = {
+        "version": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "input": config.text,
+        "config": resolved_text(config),
+        "structure": start.label,
+        "structure_sha256": start.digests["structure"],
+        "potential": str(config.potential.path),
+        "potential_sha256": start.digests["potential"],
+        "timestep_fs": config.dynamics.timestep_fs,
+        "equilibration_steps": config.dynamics.equilibration_steps,
+        "seed": config.dynamics.seed,
+        "n_degrees": start.n_degrees,
+        "offset_energy_eV": start.potential.offset_energy(start.system.numbers),
+        "rotation": start.rotation,
+    }
+    return TrajectoryWriter.create(
+        path,
+        numbers=start.system.numbers,
+        masses=start.masses,
+        pbc=start.system.pbc,
+        thermo_units=THERMO_UNITS,
+        parameters=parameters,
+        velocities=config.output.velocities,
+        forces=config.output.forces,
+        overwrite=True,
+    )
+
+
+def _save(config, start, state, reference, trajectory: Path, counts: Counts, extrapolations, **more) -> None:
+    meta = {
+        "step": state.step,
+        "trajectory": trajectory.name,
+        "counts": list(counts),
+        "extrapolations": list(extrapolations),
+        "settings": restart_settings(config),
+        "digests": start.digests,
+        "version": __version__,
+    }
+    arrays = {"positions": state.system.positions, "velocities": state.velocities, "reference": reference}
+    save_checkpoint(config.checkpoint_path, meta, arrays, **more)
+
+
+def _check_space(config: RunConfig, n_atoms: int) -> None:
+    output, steps = config.output, config.total_steps
+    size = expected_bytes(
+        n_atoms,
+        steps // output.frame_interval + 1,
+        steps // output.thermo_interval + 1,
+        velocities=output.velocities,
+        forces=output.forces,
+    )
+    path = config.trajectory_path
+    freed = path.stat().st_size if path.exists() else 0
+    check_space(path, size - freed)

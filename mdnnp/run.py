@@ -1,0 +1,278 @@
+"""A molecular-dynamics run: from the input to the trajectory, and on from a checkpoint to the same bits."""
+
+import math
+import signal
+import threading
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from mdnnp import report
+from mdnnp.config import RunConfig
+from mdnnp.errors import InputError, MdnnpWarning, PhysicsError
+from mdnnp.integrators import Compute, MDState, fastest_period, scaled_to_temperature, verlet_step
+from mdnnp.jit import get_threads
+from mdnnp.neighbors import VerletList
+from mdnnp.observables import Drift, drift, kinetic_energy, temperature
+from mdnnp.prepare import Start, prepare
+from mdnnp.record import Recorder, check_same_run, find_checkpoint, locked, resume_record, start_record
+from mdnnp.trajectory import Counts, Trajectory
+
+RESCALE_INTERVAL = 10  # steps between scalings of the velocities during the equilibration
+FEWEST_STEPS_PER_PERIOD = 10
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a run ended.
+
+    step : steps done since the very start; new_steps : those of this call, which took `seconds`
+    drift : of the total energy after the equilibration; None if there is nothing to measure it from
+    extrapolations : of the whole run
+    trajectory, checkpoint : files
+    stopped_by : the signal that ended it early, else 0
+    """
+
+    step: int
+    new_steps: int
+    seconds: float
+    drift: Drift | None
+    extrapolations: int
+    trajectory: Path
+    checkpoint: Path
+    stopped_by: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """Exit status of the command: 0, or 128 and the number of the signal."""
+        return 128 + self.stopped_by if self.stopped_by else 0
+
+
+def run(config: RunConfig, *, resume: bool = False, overwrite: bool = False) -> Summary:
+    """Run what `config` describes, or go on with it; prints to stdout.
+
+    resume : go on from the checkpoint, if there is one; overwrite : replace the output of an earlier run
+    Raises InputError and FileError before anything is written; later PhysicsError if the dynamics goes wrong,
+    FileError if writing fails: what was written until then is kept, with the last checkpoint.
+    SIGINT and SIGTERM finish the step, write a checkpoint and return.
+    """
+    with locked(config.trajectory_path):
+        return _run(config, resume, overwrite)
+
+
+def _run(config: RunConfig, resume: bool, overwrite: bool) -> Summary:
+    saved = find_checkpoint(config, resume=resume, overwrite=overwrite)
+    start = prepare(config)
+    neighbors = VerletList(start.potential.cutoff, config.dynamics.skin_A)
+
+    def compute(system):
+        return start.potential.compute(system, neighbors.update(system))
+
+    if saved is not None:
+        check_same_run(saved, config, start)
+    if saved is None or saved.counts == Counts():  # nothing of it was committed
+        saved = None
+        state = first_state(start, compute)
+        period = fastest_period(state, start.potential.compute) if config.total_steps else math.inf
+        print(report.header(config, start, period, get_threads()), flush=True)
+        _warn_of_timestep(config, period)
+    else:
+        neighbors.restore(start.system._replace(positions=saved.reference))
+        system = start.system._replace(positions=saved.positions)
+        state = MDState(system, saved.velocities, start.masses, compute(system), saved.step)
+        print(report.resumed(config, start, saved.step, get_threads()), flush=True)
+    with StopSignals() as stop:
+        recorder = (
+            start_record(config, start, state, neighbors.reference)
+            if saved is None
+            else resume_record(config, start, saved)
+        )
+        begun, first = time.perf_counter(), state.step
+        with recorder:
+            state = _advance(state, config, start, compute, neighbors, recorder, stop)
+        seconds = time.perf_counter() - begun
+    summary = Summary(
+        step=state.step,
+        new_steps=state.step - first,
+        seconds=seconds,
+        drift=_drift(recorder.trajectory, config, start),
+        extrapolations=recorder.extrapolations,
+        trajectory=recorder.trajectory,
+        checkpoint=config.checkpoint_path,
+        stopped_by=stop.received if state.step < config.total_steps else 0,
+    )
+    print(report.summary(config, start, summary, recorder.extrapolated_steps, neighbors.n_builds), flush=True)
+    return summary
+
+
+def _advance(state, config: RunConfig, start: Start, compute, neighbors, recorder: Recorder, stop) -> MDState:
+    """Step until the end of the run, or a signal; every due record and checkpoint is written."""
+    total, output = config.total_steps, config.output
+    log_interval = output.log_interval or max(1, total // 20)
+    thermo = report.Thermo(start, config.dynamics.timestep_fs)
+    progress = report.Progress(total, state.step)
+    checkpointed = state.step
+    try:
+        progress.line(thermo.HEADER)
+        progress.line(thermo.line(state, recorder.extrapolations))
+        while state.step < total and not stop.received:
+            state = _rescaled(guarded_step(state, config, compute), start, config)
+            recorder.record(state)
+            _check_limits(state, start, config, recorder)
+            progress.advance()
+            if state.step % log_interval == 0 or state.step == total:
+                progress.line(thermo.line(state, recorder.extrapolations))
+            if state.step % output.checkpoint_interval == 0:
+                recorder.checkpoint(state, neighbors.reference)
+                checkpointed = state.step
+    except PhysicsError as error:
+        raise PhysicsError(f"{error}\n{report.kept(recorder.trajectory, state.step, config, checkpointed)}") from None
+    finally:
+        progress.close()
+    if checkpointed < state.step:
+        recorder.checkpoint(state, neighbors.reference)
+    return state
+
+
+def _drift(trajectory: Path, config: RunConfig, start: Start) -> Drift | None:
+    """Drift of the total energy from the dense log, after the equilibration."""
+    with Trajectory(trajectory) as written:
+        thermo = written.thermo
+    kept = thermo["step"] >= config.dynamics.equilibration_steps
+    if not kept.any():
+        return None
+    return drift(
+        thermo["time"][kept],
+        thermo["total_energy"][kept],
+        len(start.system),
+        kinetic_eV=thermo["kinetic_energy"][kept],
+        temperature_K=float(np.mean(thermo["temperature"][kept])),
+        n_degrees=start.n_degrees,
+    )
+
+
+def _warn_of_timestep(config: RunConfig, period_fs: float) -> None:
+    timestep = config.dynamics.timestep_fs
+    if period_fs < FEWEST_STEPS_PER_PERIOD * timestep:
+        text = (
+            f"dynamics.timestep_fs = {timestep:g} is long: the fastest vibration at the start has a period of "
+            f"{period_fs:.3g} fs, {period_fs / timestep:.2g} steps; at least {FEWEST_STEPS_PER_PERIOD} are wanted"
+        )
+        warnings.warn(text, MdnnpWarning, stacklevel=2)
+
+
+class StopSignals:
+    """While this context is open, SIGINT and SIGTERM are noted instead of ending the process.
+
+    received : number of the signal, 0 if there was none. A second SIGINT raises KeyboardInterrupt.
+    """
+
+    def __init__(self):
+        self.received = 0
+        self._previous: dict = {}
+
+    def __enter__(self) -> "StopSignals":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *exception) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, frame) -> None:
+        if self.received and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = number
+
+
+def first_state(start: Start, compute: Compute) -> MDState:
+    """The state at step 0. Raises PhysicsError unless energy and forces are finite."""
+    state = MDState(start.system, start.velocities, start.masses, compute(start.system), 0)
+    _check_finite(state, 0.0)
+    return state
+
+
+def guarded_step(state: MDState, config: RunConfig, compute: Compute) -> MDState:
+    """One step of the run. Raises PhysicsError if the dynamics goes wrong, naming step and atom."""
+    limits, timestep = config.limits, config.dynamics.timestep_fs
+    when = _when(state.step + 1, timestep)
+
+    def checked(system):
+        _check_displacements(state, system.positions, limits.max_displacement_A, when)
+        try:
+            return compute(system)
+        except InputError as error:  # atoms on one spot, positions out of bounds
+            raise PhysicsError(f"{when}: {error}") from None
+
+    new = verlet_step(state, timestep, checked)
+    _check_finite(new, timestep)
+    return new
+
+
+def _when(step: int, timestep_fs: float) -> str:
+    return f"step {step} ({step * timestep_fs:.6g} fs)"
+
+
+def _check_displacements(state: MDState, positions: np.ndarray, limit_A: float, when: str) -> None:
+    moved = np.linalg.norm(positions - state.system.positions, axis=1)
+    if np.max(moved) <= limit_A:  # false for NaN
+        return
+    atom = int(np.argmax(np.where(np.isnan(moved), np.inf, moved)))
+    force = np.linalg.norm(state.results.forces[atom])
+    raise PhysicsError(
+        f"{when}: atom {atom} ({_symbol(state, atom)}) moves {moved[atom]:.3g} Å in one step, more than "
+        f"limits.max_displacement_A = {limit_A:g}; the force on it is {force:.3g} eV/Å. The time step may be "
+        "too long, atoms may overlap, or the potential may have left its range"
+    )
+
+
+def _check_finite(state: MDState, timestep_fs: float) -> None:
+    if math.isfinite(state.results.energy) and np.isfinite(state.results.forces).all():
+        return
+    bad = np.flatnonzero(~np.isfinite(state.results.forces).all(axis=1))
+    bad = bad if len(bad) else np.flatnonzero(~np.isfinite(state.results.atomic_energies))
+    where = f"; the first of {len(bad)} such atoms is {bad[0]} ({_symbol(state, bad[0])})" if len(bad) else ""
+    raise PhysicsError(
+        f"{_when(state.step, timestep_fs)}: the energy ({state.results.energy}) or a force is not a finite number"
+        f"{where}. Atoms may overlap, or lengths may be in another unit than stated"
+    )
+
+
+def _symbol(state: MDState, atom: int) -> str:
+    return chemical_symbols[state.system.numbers[atom]]
+
+
+def _check_limits(state: MDState, start: Start, config: RunConfig, recorder: Recorder) -> None:
+    """Raise PhysicsError if the run is too hot or has left the potential's range too often."""
+    when, allowed = _when(state.step, config.dynamics.timestep_fs), config.limits.max_extrapolations
+    if allowed is not None and recorder.extrapolations > allowed:
+        last = report.extrapolation_line(state.step, state.results.extrapolation, state.system.numbers)
+        raise PhysicsError(
+            f"{when}: {recorder.extrapolations} extrapolations, more than limits.max_extrapolations = {allowed}; "
+            f"the last: {last}"
+        )
+    kinetic = float(kinetic_energy(state.velocities, state.masses))
+    now, limit = temperature(kinetic, start.n_degrees), config.limits.max_temperature_K
+    if now <= limit:
+        return
+    atom = int(np.argmax(state.masses * np.sum(state.velocities**2, axis=1)))
+    raise PhysicsError(
+        f"{when}: the temperature is {now:.4g} K, above "
+        f"limits.max_temperature_K = {limit:g}; the fastest atom is {atom} ({_symbol(state, atom)})"
+    )
+
+
+def _rescaled(state: MDState, start: Start, config: RunConfig) -> MDState:
+    """The state with its velocities scaled, where the equilibration wants it."""
+    dynamics = config.dynamics
+    last = dynamics.equilibration_steps
+    if state.step > last or (state.step % RESCALE_INTERVAL and state.step != last):
+        return state
+    scaled = scaled_to_temperature(state.velocities, state.masses, dynamics.temperature_K, start.n_degrees)
+    return state._replace(velocities=scaled)
