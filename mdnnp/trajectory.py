@@ -463,7 +463,8 @@ class Trajectory:
         """Velocities (T, N, 3), Å/fs; None if there are none."""
         return self._values(
             "velocity", frames,
-            {"Angstrom fs-1": 1.0, "Angstrom ps-1": 1e-3, "nm ps-1": 1e-2, "nm fs-1": 10.0, "m s-1": 1e-5, "Angstrom/fs": 1.0},
+            {"Angstrom fs-1": 1.0, "Angstrom/fs": 1.0, "Angstrom ps-1": 1e-3, "nm ps-1": 1e-2, "nm fs-1": 10.0,
+             "m s-1": 1e-5},
         )  # fmt: skip
 
     def forces(self, frames=slice(None)) -> np.ndarray | None:
@@ -567,9 +568,7 @@ class Trajectory:
 
     def _factor(self, unit: str, factors: Mapping[str, float], name: str) -> float:
         if unit not in factors:
-            raise FileError(
-                f"{self.path}: {name} is in {unit!r}, which is not a unit known here: {', '.join(factors)}"
-            )
+            raise FileError(f"{self.path}: {name} is in {unit!r}, which is not a unit known here: {', '.join(factors)}")
         return factors[unit]
 
 

@@ -318,7 +318,7 @@ def test_full_disk(tmp_path):
     path = tmp_path / "run.h5"
     code = f"""
 import resource
-from mdnnp.trajectory import exit_at_once
+from mdnnp.trajectory import WriteError, exit_at_once
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 writer = create({str(path)!r})
 resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
