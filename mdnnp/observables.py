@@ -15,6 +15,7 @@ import numpy as np
 from mdnnp.errors import InputError
 from mdnnp.units import BOLTZMANN_EV_PER_K, EV_PER_U_A2_PER_FS2
 
+DEFAULT_WARMUP = 0.1  # of a run, where there was no equilibration
 MIN_BLOCKS, MAX_BLOCKS = 10, 20
 MIN_BLOCK_SAMPLES = 2
 MIN_INDEPENDENT_SAMPLES = 10
@@ -134,6 +135,19 @@ def _autocorrelation_time(deviations: np.ndarray) -> float:
     inside = np.flatnonzero(windows >= 5.0 * tau)
     window = int(inside[0]) if len(inside) else n - 1
     return max(0.5, float(tau[window]) * (1.0 + (2 * window + 1) / n))
+
+
+def default_warmup_fs(time_fs: np.ndarray, equilibration_fs: float = 0.0) -> float:
+    """Time to leave out at the beginning of (n,) samples, fs: the equilibration, or else a tenth of the run.
+
+    equilibration_fs : time at which the equilibration of the run ends, 0 if it had none. Without one, energy moves
+    between kinetic and potential at first, and the error of the integrator with it.
+    """
+    if len(time_fs) == 0:
+        return 0.0
+    if equilibration_fs > 0:
+        return max(0.0, equilibration_fs - float(time_fs[0]))
+    return DEFAULT_WARMUP * float(np.ptp(time_fs))
 
 
 @dataclass(frozen=True)
@@ -268,9 +282,7 @@ def drift(
         raise InputError(f"drift: {len(time)} times but {len(energy)} energies")
     if np.any(np.diff(time) <= 0):
         k = int(np.flatnonzero(np.diff(time) <= 0)[0])
-        raise InputError(
-            f"drift: times must increase, but sample {k + 1} ({time[k + 1]} ps) follows {time[k]} ps"
-        )
+        raise InputError(f"drift: times must increase, but sample {k + 1} ({time[k + 1]} ps) follows {time[k]} ps")
     kept = time >= time[0] + warmup_fs * 1e-3
     kinetic_deviation = math.nan
     if kinetic_eV is not None:
@@ -357,18 +369,29 @@ def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def _few_correlation_times(n: int, tau: float) -> str:
-    return (
-        f"the {n} samples cover only {n / tau:.2g} correlation times, or the drift is not linear; run longer"
-    )
+    return f"the {n} samples cover only {n / tau:.2g} correlation times, or the drift is not linear; run longer"
+
+
+def plus_minus(value: float, error: float, unit: str) -> str:
+    """'-1.02 ± 0.41 meV': the error to two digits, the value to the same place; 'value ± ?' without one."""
+    if not math.isfinite(error):
+        return f"{value:.6g} ± ? {unit}"
+    if error == 0.0:
+        return f"{value:.9g} ± 0 {unit}"
+    exponent = math.floor(math.log10(error))
+    if -5 <= exponent <= 4 and abs(value) < 1e7:
+        places = max(0, 1 - exponent)
+        return f"{value:.{places}f} ± {error:.{places}f} {unit}"
+    power = max(exponent, math.floor(math.log10(abs(value)))) if value else exponent
+    places = max(0, power - exponent + 1)
+    return f"({value / 10**power:.{places}f} ± {error / 10**power:.{places}f})e{power:+03d} {unit}"
 
 
 def _finite_series(series, what: str) -> np.ndarray:
     """The series as a 1-d float64 array. Raises InputError if it is empty, not 1-d or not finite."""
     x = np.asarray(series, dtype=np.float64)
     if x.ndim != 1 or len(x) == 0:
-        raise InputError(
-            f"{what}: a one-dimensional series with at least one value is needed, found shape {x.shape}"
-        )
+        raise InputError(f"{what}: a one-dimensional series with at least one value is needed, found shape {x.shape}")
     bad = np.flatnonzero(~np.isfinite(x))
     if len(bad):
         raise InputError(f"{what}: sample {bad[0]} is {x[bad[0]]}, not a finite number")

@@ -1,0 +1,415 @@
+"""The verb `mdnnp analyze`: what a trajectory says about energy, temperature, pressure and momentum.
+
+`read_series` collects the time series, `analyze` makes numbers of them with error bars, `main` prints them and
+has `figures` draw them. Files of other programs are analysed as far as what they hold goes.
+"""
+
+import contextlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from mdnnp import observables as obs
+from mdnnp.errors import FileError, InputError
+from mdnnp.observables import DEFAULT_WARMUP, Drift, Mean, plus_minus
+from mdnnp.trajectory import Trajectory
+from mdnnp.units import BOLTZMANN_EV_PER_K, EV_PER_U_A2_PER_FS2
+
+NUMBERS_FILE = "numbers.json"
+_ATOMS_AT_ONCE = 2_000_000  # velocities read at a time
+# Names and units of the series, as `Trajectory.thermo` and `.observables` have them.
+_UNITS = {
+    "total_energy": "eV",
+    "potential_energy": "eV",
+    "kinetic_energy": "eV",
+    "temperature": "K",
+    "pressure": "GPa",
+}
+
+
+@dataclass(frozen=True)
+class Series:
+    """Time series of a run on one grid.
+
+    path : of the trajectory
+    step (T,), time_fs (T,) : the grid
+    values : name -> (T,), for those of total_energy, potential_energy, kinetic_energy (eV, whole system),
+        temperature (K), pressure (GPa) that there are
+    momentum : (T, 3) u Å/fs, total; (0, 3) if there is none
+    mass : of the whole system, u; NaN if the file gives none
+    offset_eV : constants in the potential energy (0 if the file does not tell)
+    numbers : (N,) atomic numbers, or None; n_atoms, n_frames
+    n_degrees : degrees of freedom of the temperature
+    equilibration_fs : end of the equilibration
+    extrapolations : number of events in the file
+    notes : what was left out, and why
+    """
+
+    path: Path
+    step: np.ndarray
+    time_fs: np.ndarray
+    values: dict[str, np.ndarray]
+    momentum: np.ndarray
+    mass: float
+    offset_eV: float
+    numbers: np.ndarray | None
+    n_atoms: int
+    n_frames: int
+    n_degrees: int
+    equilibration_fs: float
+    extrapolations: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Numbers of a run, of what follows the warm-up.
+
+    warmup_fs : time left out at the beginning; warmup_reason : why it is that long
+    drift : of the total energy, None if there are no energies
+    means : name -> Mean, in the units of `Series.values`
+    momentum_change : (T,) |P - P(start)| / sqrt(2 M E_kin), where the start is the end of the warm-up and the
+        denominator the momentum of all the mass moving one way with that kinetic energy; (0,) if unknown
+    """
+
+    series: Series
+    warmup_fs: float
+    warmup_reason: str
+    drift: Drift | None
+    means: dict[str, Mean]
+    momentum_change: np.ndarray
+
+
+# --- Reading ----------------------------------------------------------------------------------------------
+
+
+def read_series(path: str | Path) -> Series:
+    """Collect the time series of a trajectory: of its dense log, or else of its frames.
+
+    Raises FileError if there is no such file or if it is not a trajectory.
+    """
+    with Trajectory(path) as trajectory:
+        parameters, masses = trajectory.parameters, trajectory.masses
+        step, time_fs, values, momentum = _dense_log(trajectory) or _observables(trajectory)
+        n_degrees = int(parameters.get("n_degrees", 0)) or _degrees_of_freedom(values, trajectory.n_atoms)
+        if "kinetic_energy" in values and "temperature" not in values:
+            values["temperature"] = np.asarray(obs.temperature(values["kinetic_energy"], n_degrees))
+        notes: list[str] = []
+        kept = _usable(step, time_fs, values, notes)
+        return Series(
+            path=trajectory.path,
+            step=step[kept],
+            time_fs=time_fs[kept],
+            values={name: series[kept] for name, series in values.items()},
+            momentum=momentum[kept] if len(momentum) else momentum,
+            mass=math.nan if masses is None else float(np.sum(masses)),
+            offset_eV=float(parameters.get("offset_energy_eV", 0.0)),
+            numbers=trajectory.numbers,
+            n_atoms=trajectory.n_atoms,
+            n_frames=len(trajectory),
+            n_degrees=n_degrees,
+            equilibration_fs=float(parameters.get("equilibration_steps", 0)) * float(parameters.get("timestep_fs", 0)),
+            extrapolations=_extrapolations(trajectory),
+            notes=tuple(notes),
+        )
+
+
+def _dense_log(trajectory: Trajectory):
+    """Steps, times, series and momenta of the dense log; None if there is none, or if it has no rows."""
+    thermo = trajectory.thermo
+    if not len(thermo.get("step", ())):
+        return None
+    values = {name: thermo[name] for name in _UNITS if name in thermo}
+    if "pressure" in values and np.isnan(values["pressure"]).all():
+        del values["pressure"]  # an open system has none
+    names = [f"momentum_{i}" for i in "xyz"]
+    momentum = np.stack([thermo[name] for name in names], axis=1) if set(names) <= set(thermo) else np.empty((0, 3))
+    return thermo["step"], thermo["time"], values, momentum
+
+
+def _observables(trajectory: Trajectory):
+    """The same of the frames: observables in known units, and what follows from the velocities."""
+    units, n_frames = trajectory.observable_units, len(trajectory)
+    values = {
+        name: series
+        for name, series in trajectory.observables.items()
+        if name in _UNITS and units[name] == _UNITS[name] and series.shape == (n_frames,)
+    }
+    masses, momentum = trajectory.masses, np.empty((0, 3))
+    if masses is not None and n_frames and trajectory.velocities(slice(0, 0)) is not None:
+        chunk = max(1, _ATOMS_AT_ONCE // trajectory.n_atoms)
+        momenta, kinetic = [], []
+        for start in range(0, n_frames, chunk):
+            velocities = trajectory.velocities(slice(start, start + chunk))
+            momenta.append(obs.momentum(velocities, masses))
+            kinetic.append(obs.kinetic_energy(velocities, masses))
+        momentum = np.concatenate(momenta)
+        values.setdefault("kinetic_energy", np.concatenate(kinetic))
+    return trajectory.steps, trajectory.times_fs, values, momentum
+
+
+def _extrapolations(trajectory: Trajectory) -> int:
+    """Number of extrapolations of the run: counted in the log, where the list has an end."""
+    counted = trajectory.thermo.get("extrapolations", ())
+    return max(int(counted[-1]) if len(counted) else 0, len(trajectory.extrapolations.get("step", ())))
+
+
+def _degrees_of_freedom(values: dict[str, np.ndarray], n_atoms: int) -> int:
+    """Degrees of freedom that the file's own temperatures were made with; 3 N - 3 if it has none."""
+    if "temperature" in values and "kinetic_energy" in values:
+        hot = values["temperature"] > 0
+        if hot.any():
+            kT = BOLTZMANN_EV_PER_K * values["temperature"][hot]
+            return round(float(np.median(2 * values["kinetic_energy"][hot] / kT)))
+    return obs.degrees_of_freedom(n_atoms)
+
+
+def _usable(step, time_fs, values, notes: list[str]) -> np.ndarray:
+    """(T,) bool: samples before the first that is not finite, at times that increase. The rest goes to `notes`."""
+    end = len(time_fs)
+    for name, series in values.items():
+        bad = np.flatnonzero(~np.isfinite(series[:end]))
+        if len(bad):
+            end = int(bad[0])
+            notes.append(f"{name} at step {step[end]} is {series[end]}: what follows is left out")
+    later = np.ones(len(time_fs), dtype=bool)
+    later[1:] = time_fs[1:] > np.maximum.accumulate(time_fs)[:-1]
+    if not later[:end].all():
+        notes.append(f"{np.sum(~later[:end])} samples are not later than the one before, and are left out")
+    return later & (np.arange(len(time_fs)) < end)
+
+
+# --- Numbers ----------------------------------------------------------------------------------------------
+
+
+def analyze(series: Series, warmup_fs: float | None = None) -> Analysis:
+    """Drift and means of what follows the warm-up.
+
+    warmup_fs : time to leave out; by default the equilibration of the run, or else a tenth of the run
+    """
+    warmup_fs, reason = _warmup(series, warmup_fs)
+    time = series.time_fs
+    kept = time >= time[0] + warmup_fs if len(time) else np.zeros(0, dtype=bool)
+    means = {name: obs.mean_with_error(values[kept]) for name, values in series.values.items() if kept.any()}
+    drift = None
+    if "total_energy" in series.values and len(time):
+        temperature = means["temperature"].mean if "temperature" in means else math.nan
+        drift = obs.drift(
+            time,
+            series.values["total_energy"],
+            series.n_atoms,
+            warmup_fs=warmup_fs,
+            kinetic_eV=series.values.get("kinetic_energy"),
+            temperature_K=temperature,
+            n_degrees=series.n_degrees,
+        )
+    return Analysis(series, warmup_fs, reason, drift, means, _momentum_change(series, kept))
+
+
+def _momentum_change(series: Series, kept: np.ndarray) -> np.ndarray:
+    if not len(series.momentum) or not kept.any() or "kinetic_energy" not in series.values:
+        return np.empty(0)
+    start = series.momentum[np.argmax(kept)]
+    scale = np.sqrt(2 * series.mass * series.values["kinetic_energy"] / EV_PER_U_A2_PER_FS2)
+    change = np.linalg.norm(series.momentum - start, axis=1)
+    return np.divide(change, scale, out=np.zeros_like(change), where=scale > 0)
+
+
+def _warmup(series: Series, given_fs: float | None) -> tuple[float, str]:
+    if given_fs is not None:
+        return float(given_fs), "as asked"
+    reason = "the equilibration" if series.equilibration_fs > 0 else f"{DEFAULT_WARMUP:.0%} of the run"
+    return obs.default_warmup_fs(series.time_fs, series.equilibration_fs), reason
+
+
+# --- Text -------------------------------------------------------------------------------------------------
+
+
+def report(analysis: Analysis) -> str:
+    """The numbers as text."""
+    return "\n".join([*_run_lines(analysis), "", *_drift_lines(analysis), *_mean_lines(analysis)])
+
+
+def _run_lines(analysis: Analysis) -> list[str]:
+    series = analysis.series
+    atoms = f"{series.n_atoms} atoms"
+    if series.numbers is not None:
+        elements, counts = np.unique(series.numbers, return_counts=True)
+        named = (f"{chemical_symbols[z]} {n}" for z, n in zip(elements, counts, strict=True))
+        atoms += f" ({', '.join(named)})"
+    n, time = len(series.time_fs), series.time_fs * 1e-3
+    lines = [f"{series.path}: {atoms}, {series.n_frames} frames, {n} samples"]
+    if n > 1:
+        lines[0] += f" from {time[0]:.6g} to {time[-1]:.6g} ps"
+        left = f"The first {analysis.warmup_fs * 1e-3:.4g} ps are left out ({analysis.warmup_reason})."
+        lines.append(left if analysis.warmup_fs > 0 else "Nothing is left out.")
+    if series.extrapolations:
+        lines.append(f"{series.extrapolations} extrapolations: see /extrapolation in the file.")
+    if series.offset_eV:
+        lines.append(f"Energies are less the constants in the potential, {series.offset_eV:.9g} eV.")
+    lines += [f"Note: {note}." for note in series.notes]
+    if not series.values:
+        lines.append("Note: no energies, temperatures or velocities with known units are in the file.")
+    return lines
+
+
+def _drift_lines(analysis: Analysis) -> list[str]:
+    drift = analysis.drift
+    if drift is None:
+        return []
+    offset = analysis.series.offset_eV
+    lines = [_line("total energy", f"{(drift.value_eV - offset) / drift.n_atoms:.9g} eV/atom")]
+    if drift.n_blocks == 0:
+        return [*lines, _line("  drift", f"too short for an error bar: {drift.note}")]
+    sigmas = f"{drift.sigmas:.1f} standard errors: " + ("resolved" if drift.sigmas >= 3 else "not resolved")
+    slope, error = drift.slope_eV_per_atom_ps, drift.error_eV_per_atom_ps
+    meV = plus_minus(drift.slope_meV_per_atom_ns, drift.error_meV_per_atom_ns, "meV/atom/ns")
+    lines.append(_line("  drift", f"{meV}   {sigmas}" if drift.enough else f"{meV}   too short for an error bar"))
+    lines.append(_line("", plus_minus(slope, error, "eV/atom/ps")))
+    if math.isfinite(drift.kT_per_ns_per_degree):
+        kT = plus_minus(drift.kT_per_ns_per_degree, drift.error_kT_per_ns_per_degree, "kT/ns per degree of freedom")
+        lines.append(_line("", kT))
+    if drift.note:
+        lines.append(_line("", drift.note))
+    lines.append(_line("  rms about the line", f"{drift.rms_eV_per_atom * 1e3:.4g} meV/atom"))
+    change = plus_minus(drift.change_eV_per_atom * 1e3, drift.error_change_eV_per_atom * 1e3, "meV/atom")
+    lines.append(_line("  change", f"{change} in {drift.duration_ps:.4g} ps ({drift.n_blocks} block means)"))
+    if math.isfinite(drift.change_over_kinetic_deviation):
+        lines.append(_line("  |change| / sigma(Ekin)", f"{drift.change_over_kinetic_deviation:.2g}"))
+    return lines
+
+
+def _mean_lines(analysis: Analysis) -> list[str]:
+    lines = []
+    n = analysis.series.n_atoms
+    for name, unit, divisor in (
+        ("potential_energy", "eV/atom", n),
+        ("kinetic_energy", "eV/atom", n),
+        ("temperature", "K", 1),
+        ("pressure", "GPa", 1),
+    ):
+        if name not in analysis.means:
+            continue
+        mean = analysis.means[name]
+        offset = analysis.series.offset_eV if name == "potential_energy" else 0.0
+        text = plus_minus((mean.mean - offset) / divisor, mean.error / divisor, unit)
+        if math.isfinite(mean.deviation):
+            text += f"   deviation {mean.deviation / divisor:.3g}"
+        if not mean.enough:
+            text += "   too short for an error bar"
+        lines.append(_line(name.replace("_", " "), text))
+    if len(analysis.momentum_change):
+        change = f"changes by at most {_largest(analysis.momentum_change):.2g} of sqrt(2 M Ekin)"
+        lines.append(_line("total momentum", change))
+    return lines
+
+
+def _largest(values: np.ndarray) -> float:
+    return float(np.max(values)) if len(values) else math.nan
+
+
+def _line(name: str, text: str) -> str:
+    return f"{name:<25}{text}"
+
+
+def as_dict(analysis: Analysis) -> dict:
+    """All numbers, with units in their names, ready for JSON (None for what is not known)."""
+    series, drift = analysis.series, analysis.drift
+    found = {
+        "program": "mdnnp analyze",
+        "trajectory": str(series.path),
+        "n_atoms": series.n_atoms,
+        "n_frames": series.n_frames,
+        "n_samples": len(series.time_fs),
+        "n_degrees_of_freedom": series.n_degrees,
+        "warmup_fs": analysis.warmup_fs,
+        "warmup_reason": analysis.warmup_reason,
+        "n_extrapolations": series.extrapolations,
+        "notes": list(series.notes),
+        "offset_energy_eV": series.offset_eV,
+        "momentum_change_relative": _largest(analysis.momentum_change),
+    }
+    if drift is not None:
+        names = (
+            "slope_eV_per_atom_ps", "error_eV_per_atom_ps", "slope_meV_per_atom_ns", "error_meV_per_atom_ns",
+            "kT_per_ns_per_degree", "error_kT_per_ns_per_degree", "rms_eV_per_atom", "change_eV_per_atom",
+            "change_over_kinetic_deviation", "sigmas", "duration_ps", "n_blocks", "n_samples", "note",
+        )  # fmt: skip
+        found["drift"] = {name: getattr(drift, name) for name in names}
+    for name, mean in analysis.means.items():
+        unit = _UNITS[name]
+        found[name] = {
+            f"mean_{unit}": mean.mean,
+            f"error_{unit}": mean.error,
+            f"deviation_{unit}": mean.deviation,
+            "correlation_time_fs": mean.correlation_samples * _spacing(series.time_fs),
+        }
+    return _plain(found)
+
+
+def _spacing(time: np.ndarray) -> float:
+    return float(np.median(np.diff(time))) if len(time) > 1 else math.nan
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# --- The verb ---------------------------------------------------------------------------------------------
+
+
+def main(arguments) -> int:
+    """`mdnnp analyze`: print the numbers, write them and the figures into a folder.
+
+    arguments : trajectory, output (folder or None), json, warmup_ps, no_figures (the last three optional)
+    Raises FileError for a file that is no trajectory, and for a folder that cannot be written to.
+    """
+    warmup_ps = getattr(arguments, "warmup_ps", None)
+    if warmup_ps is not None and not (math.isfinite(warmup_ps) and warmup_ps >= 0):
+        raise InputError(f"the warm-up must not be negative, found {warmup_ps} ps")
+    analysis = analyze(read_series(arguments.trajectory), None if warmup_ps is None else 1e3 * warmup_ps)
+    numbers = json.dumps(as_dict(analysis), indent=2)
+    wants_json = getattr(arguments, "json", False)
+    print(numbers if wants_json else report(analysis))
+    if getattr(arguments, "no_figures", False):
+        return 0
+    from mdnnp.figures import FIGURES, draw
+
+    path = analysis.series.path
+    folder = Path(arguments.output) if arguments.output else path.with_name(f"{path.stem}_analysis")
+    replaced = _make_folder(folder, [NUMBERS_FILE, *FIGURES])
+    try:
+        (folder / NUMBERS_FILE).write_text(numbers + "\n", encoding="utf-8")
+        written = [folder / NUMBERS_FILE, *draw(analysis, folder)]
+    except OSError as error:
+        raise FileError(f"{folder}: cannot be written: {error.strerror or error}") from None
+    if not wants_json:
+        names = ", ".join(file.name for file in written)
+        print(f"\nWritten to {folder}{' (replacing an earlier analysis)' if replaced else ''}: {names}")
+    return 0
+
+
+def _make_folder(folder: Path, names: list[str]) -> bool:
+    """Make the folder; returns whether an earlier analysis is there, which may be replaced.
+
+    Raises FileError if files of these names are there that no earlier analysis made.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise FileError(f"{folder}: exists and is not a directory; give another with --output")
+    existing = [folder / name for name in names if (folder / name).exists()]
+    ours = False
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        ours = json.loads((folder / NUMBERS_FILE).read_text("utf-8"))["program"] == "mdnnp analyze"
+    if existing and not ours:
+        raise FileError(f"{existing[0]}: exists, and no earlier analysis made it; give another directory with --output")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"{folder}: cannot be made: {error.strerror}") from None
+    return bool(existing)

@@ -1,0 +1,216 @@
+"""Figures of an analysis, as PNG files."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from mdnnp.observables import plus_minus
+from mdnnp.units import BOLTZMANN_EV_PER_K
+
+if TYPE_CHECKING:
+    from mdnnp.analyze import Analysis
+
+FIGURES = ("energy_drift.png", "energies.png", "pressure.png", "momentum.png")
+_DATA, _BLOCKS, _FIT, _WARMUP = "#9aa7b5", "#1f4e79", "#c0392b", "#eeeeee"
+_MOST_POINTS = 4000
+_STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.formatter.useoffset": False,
+    "axes.formatter.limits": (-4, 5),
+    "legend.frameon": False,
+    "savefig.dpi": 160,
+}
+
+
+def draw(analysis: Analysis, folder: Path) -> list[Path]:
+    """Draw what there are data for; returns the files that were written."""
+    drawers = (_draw_drift, _draw_energies, _draw_pressure, _draw_momentum)
+    written = []
+    # Figure instead of pyplot: no window system, no global state.
+    with matplotlib.rc_context(_STYLE):
+        for name, drawer in zip(FIGURES, drawers, strict=True):
+            path = folder / name
+            path.unlink(missing_ok=True)  # an earlier one must not survive data that are gone
+            figure = drawer(analysis)
+            if figure is not None:
+                figure.savefig(path)
+                written.append(path)
+    return written
+
+
+def _draw_drift(analysis: Analysis) -> Figure | None:
+    """Total energy per atom about its mean: above all samples, below the block means and the fitted line."""
+    drift, series = analysis.drift, analysis.series
+    if drift is None:
+        return None
+    kept = series.time_fs >= series.time_fs[0] + analysis.warmup_fs
+    if not kept.any():
+        kept[:] = True
+    time = series.time_fs[kept] * 1e-3
+    centre = drift.value_eV if math.isfinite(drift.value_eV) else float(np.mean(series.values["total_energy"]))
+    energy = (series.values["total_energy"][kept] - centre) / drift.n_atoms
+    figure = Figure(figsize=(7, 5.4 if drift.n_blocks else 3.4), layout="constrained")
+    panels = figure.subplots(2 if drift.n_blocks else 1, 1, sharex=True, squeeze=False)[:, 0]
+    scale, unit = _energy_unit(np.max(np.abs(energy)))
+    _plot_series(panels[0], time, energy * scale)
+    panels[0].set_ylabel(f"total energy − mean\n/ ({unit}/atom)")
+    panels[0].set_title(_drift_title(drift, scale, unit), fontsize=10)
+    if drift.n_blocks:
+        _plot_fit(panels[1], drift)
+        panels[1].legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=3)
+    if len(time) > 1:
+        panels[0].set_xlim(time[0], time[-1])
+    panels[-1].set_xlabel("time / ps")
+    return figure
+
+
+def _energy_unit(size_eV: float) -> tuple[float, str]:
+    """Factor from eV, and name, of the unit that makes the size a number from 1 to 1000."""
+    units = ((1.0, "eV"), (1e3, "meV"), (1e6, "µeV"), (1e9, "neV"))
+    return next((unit for unit in units if size_eV * unit[0] >= 1), units[1] if size_eV == 0 else units[-1])
+
+
+def _drift_title(drift, scale: float, unit: str) -> str:
+    if drift.n_blocks == 0:
+        return f"too short for a drift: {drift.note}"
+    slope = plus_minus(drift.slope_meV_per_atom_ns, drift.error_meV_per_atom_ns, "meV/atom/ns")
+    return f"drift {slope}, rms {drift.rms_eV_per_atom * scale:.3g} {unit}/atom, {drift.n_atoms} atoms"
+
+
+def _plot_fit(axes, drift) -> None:
+    """Block means with their scatter about the line as error bars, the line, and its one-sigma band."""
+    time, n = drift.block_time_ps, drift.n_blocks
+    centre = float(np.mean(time))
+    means = (drift.block_eV - drift.value_eV) / drift.n_atoms
+    slope, error = drift.slope_eV_per_atom_ps, drift.error_eV_per_atom_ps
+    # All blocks carry the same error.
+    scatter = math.sqrt(np.sum(np.square(means - slope * (time - centre))) / (n - 2))
+    scale, unit = _energy_unit(float(np.max(np.abs(means))) + scatter)
+    line_time = np.linspace(drift.start_ps, drift.start_ps + drift.duration_ps, 50)
+    line = slope * (line_time - centre)
+    if drift.enough:
+        band = np.sqrt(scatter**2 / n + (error * (line_time - centre)) ** 2)
+        low, high = (line - band) * scale, (line + band) * scale
+        axes.fill_between(line_time, low, high, color=_FIT, alpha=0.25, lw=0, label="standard error of the line")
+    axes.plot(line_time, line * scale, color=_FIT, lw=1.5, label="fitted line")
+    axes.axhline(0, color=_DATA, lw=0.8, zorder=0)
+    axes.errorbar(
+        time,
+        means * scale,
+        yerr=scatter * scale,
+        fmt="o",
+        ms=4,
+        color=_BLOCKS,
+        capsize=2,
+        lw=1,
+        label="block means, with their scatter about it",
+    )
+    axes.set_ylabel(f"the same, block means\n/ ({unit}/atom)")
+
+
+def _draw_energies(analysis: Analysis) -> Figure | None:
+    """Potential and kinetic energy per atom against time; the kinetic one with an axis of temperature."""
+    names = [name for name in ("potential_energy", "kinetic_energy") if name in analysis.means]
+    if not names:
+        return None
+    series, n = analysis.series, analysis.series.n_atoms
+    figure = Figure(figsize=(7, 1.2 + 2.2 * len(names)), layout="constrained")
+    panels = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, name in zip(panels, names, strict=True):
+        mean, factor = analysis.means[name], 1e3 / n
+        offset = series.offset_eV if name == "potential_energy" else 0.0
+        _plot_with_mean(
+            axes, analysis, (series.values[name] - offset) * factor, (mean.mean - offset) * factor, mean.error * factor
+        )
+        title = plus_minus((mean.mean - offset) * factor, mean.error * factor, "meV/atom")
+        axes.set_ylabel(f"{name.replace('_', ' ')}\n/ (meV/atom)")
+        if name == "kinetic_energy" and "temperature" in analysis.means:
+            heat = analysis.means["temperature"]
+            kelvin = 2e-3 * n / (series.n_degrees * BOLTZMANN_EV_PER_K)
+            right = axes.secondary_yaxis("right", functions=(lambda e, k=kelvin: e * k, lambda t, k=kelvin: t / k))
+            right.set_ylabel("temperature / K")
+            title += f", {plus_minus(heat.mean, heat.error, 'K')}"
+        axes.set_title(f"mean {title}", fontsize=9, loc="right")
+    panels[-1].set_xlabel("time / ps")
+    panels[-1].legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=3)
+    return figure
+
+
+def _draw_pressure(analysis: Analysis) -> Figure | None:
+    """Pressure against time, with its mean."""
+    if "pressure" not in analysis.means:
+        return None
+    mean = analysis.means["pressure"]
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    _plot_with_mean(axes, analysis, analysis.series.values["pressure"], mean.mean, mean.error)
+    axes.set_xlabel("time / ps")
+    axes.set_ylabel("pressure / GPa")
+    axes.set_title(f"mean {plus_minus(mean.mean, mean.error, 'GPa')}", fontsize=9, loc="right")
+    axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
+    return figure
+
+
+def _draw_momentum(analysis: Analysis) -> Figure | None:
+    """Change of the total momentum, relative to that of all the mass moving one way."""
+    series, change = analysis.series, analysis.momentum_change
+    if len(change) < 2:
+        return None
+    figure = Figure(figsize=(7, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    # Zeros, such as the start itself, have no place on a logarithmic axis.
+    shown = change > 0
+    marker = "." if np.sum(shown) < 100 else None
+    axes.plot(series.time_fs[shown] * 1e-3, change[shown], color=_BLOCKS, lw=0.8, marker=marker, ms=4)
+    axes.axhline(np.finfo(float).eps, color=_FIT, lw=1, ls="--", label="rounding of one number in float64")
+    axes.set_yscale("log")
+    _shade_warmup(axes, analysis)
+    axes.set_xlabel("time / ps")
+    axes.set_ylabel("change of total momentum\n|P − P(start)| / √(2 M Ekin)")
+    axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+    return figure
+
+
+def _plot_series(axes, time: np.ndarray, values: np.ndarray, label: str | None = None) -> None:
+    """All samples as a thin line; many of them as the envelope of what a line would cover."""
+    if len(time) > 2 * _MOST_POINTS:
+        size = -(-len(time) // _MOST_POINTS)
+        edges = np.arange(0, len(time), size)
+        low, high = np.minimum.reduceat(values, edges), np.maximum.reduceat(values, edges)
+        axes.fill_between(time[edges], low, high, color=_DATA, lw=0.3, label=label)
+        return
+    marker = "." if len(time) < 100 else None
+    axes.plot(time, values, color=_DATA, lw=0.8, marker=marker, ms=4, label=label)
+
+
+def _plot_with_mean(axes, analysis: Analysis, values: np.ndarray, mean: float, error: float) -> None:
+    """A series with its mean and the mean's error; what is left out is shaded and does not set the range."""
+    time = analysis.series.time_fs * 1e-3
+    kept = analysis.series.time_fs >= analysis.series.time_fs[0] + analysis.warmup_fs
+    _plot_series(axes, time, values, "samples")
+    start, end = time[kept][0], time[-1]
+    axes.plot([start, end], [mean, mean], color=_FIT, lw=1.2, label="mean with standard error")
+    if math.isfinite(error):
+        axes.fill_between([start, end], mean - error, mean + error, color=_FIT, alpha=0.25, lw=0)
+    _shade_warmup(axes, analysis)
+    low, high = np.min(values[kept]), np.max(values[kept])
+    if high > low:
+        margin = 0.15 * (high - low)
+        axes.set_ylim(low - margin, high + margin)
+
+
+def _shade_warmup(axes, analysis: Analysis) -> None:
+    time = analysis.series.time_fs * 1e-3
+    if len(time) > 1:
+        axes.set_xlim(time[0], time[-1])
+        if analysis.warmup_fs > 0:
+            end = min(time[0] + analysis.warmup_fs * 1e-3, time[-1])
+            axes.axvspan(time[0], end, color=_WARMUP, lw=0, zorder=0, label="left out")
