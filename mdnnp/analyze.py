@@ -242,7 +242,7 @@ def _run_lines(analysis: Analysis) -> list[str]:
         named = (f"{chemical_symbols[z]} {n}" for z, n in zip(elements, counts, strict=True))
         atoms += f" ({', '.join(named)})"
     n, time = len(series.time_fs), series.time_fs * 1e-3
-    lines = [f"{series.path}: {atoms}, {series.n_frames} frames, {n} samples"]
+    lines = [f"{series.path}: {atoms}, {_count(series.n_frames, 'frame')}, {_count(n, 'sample')}"]
     if n > 1:
         lines[0] += f" from {time[0]:.6g} to {time[-1]:.6g} ps"
         left = f"The first {analysis.warmup_fs * 1e-3:.4g} ps are left out ({analysis.warmup_reason})."
@@ -264,7 +264,7 @@ def _drift_lines(analysis: Analysis) -> list[str]:
     offset = analysis.series.offset_eV
     lines = [_line("total energy", f"{(drift.value_eV - offset) / drift.n_atoms:.9g} eV/atom")]
     if drift.n_blocks == 0:
-        return [*lines, _line("  drift", f"too short for an error bar: {drift.note}")]
+        return [*lines, _line("  drift", drift.note)]
     sigmas = f"{drift.sigmas:.1f} standard errors: " + ("resolved" if drift.sigmas >= 3 else "not resolved")
     slope, error = drift.slope_eV_per_atom_ps, drift.error_eV_per_atom_ps
     meV = plus_minus(drift.slope_meV_per_atom_ns, drift.error_meV_per_atom_ns, "meV/atom/ns")
@@ -302,7 +302,7 @@ def _mean_lines(analysis: Analysis) -> list[str]:
         if not mean.enough:
             text += "   too short for an error bar"
         lines.append(_line(name.replace("_", " "), text))
-    if len(analysis.momentum_change):
+    if len(analysis.momentum_change) > 1:
         change = f"changes by at most {_largest(analysis.momentum_change):.2g} of sqrt(2 M Ekin)"
         lines.append(_line("total momentum", change))
     return lines
@@ -310,6 +310,10 @@ def _mean_lines(analysis: Analysis) -> list[str]:
 
 def _largest(values: np.ndarray) -> float:
     return float(np.max(values)) if len(values) else math.nan
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'s' * (n != 1)}"
 
 
 def _line(name: str, text: str) -> str:

@@ -31,7 +31,7 @@ _STYLE = {
 
 
 def draw(analysis: Analysis, folder: Path) -> list[Path]:
-    """Draw what there are data for; returns the files that were written."""
+    """Draw what there are data for, two samples at least; returns the files that were written."""
     drawers = (_draw_drift, _draw_energies, _draw_pressure, _draw_momentum)
     written = []
     # Figure instead of pyplot: no window system, no global state.
@@ -39,7 +39,7 @@ def draw(analysis: Analysis, folder: Path) -> list[Path]:
         for name, drawer in zip(FIGURES, drawers, strict=True):
             path = folder / name
             path.unlink(missing_ok=True)  # an earlier one must not survive data that are gone
-            figure = drawer(analysis)
+            figure = drawer(analysis) if len(analysis.series.time_fs) > 1 else None
             if figure is not None:
                 figure.savefig(path)
                 written.append(path)
@@ -80,7 +80,7 @@ def _energy_unit(size_eV: float) -> tuple[float, str]:
 
 def _drift_title(drift, scale: float, unit: str) -> str:
     if drift.n_blocks == 0:
-        return f"too short for a drift: {drift.note}"
+        return f"no drift: {drift.note}"
     slope = plus_minus(drift.slope_meV_per_atom_ns, drift.error_meV_per_atom_ns, "meV/atom/ns")
     return f"drift {slope}, rms {drift.rms_eV_per_atom * scale:.3g} {unit}/atom, {drift.n_atoms} atoms"
 
@@ -196,9 +196,9 @@ def _plot_with_mean(axes, analysis: Analysis, values: np.ndarray, mean: float, e
     time = analysis.series.time_fs * 1e-3
     kept = analysis.series.time_fs >= analysis.series.time_fs[0] + analysis.warmup_fs
     _plot_series(axes, time, values, "samples")
-    start, end = time[kept][0], time[-1]
-    axes.plot([start, end], [mean, mean], color=_FIT, lw=1.2, label="mean with standard error")
-    if math.isfinite(error):
+    start, end, enough = time[kept][0], time[-1], math.isfinite(error)
+    axes.plot([start, end], [mean, mean], color=_FIT, lw=1.2, label=f"mean{' with standard error' * enough}")
+    if enough:
         axes.fill_between([start, end], mean - error, mean + error, color=_FIT, alpha=0.25, lw=0)
     _shade_warmup(axes, analysis)
     low, high = np.min(values[kept]), np.max(values[kept])

@@ -356,7 +356,7 @@ def _no_drift(time: np.ndarray, energy: np.ndarray, common: dict) -> Drift:
         value_eV=float(np.mean(energy)) if n else math.nan,
         block_time_ps=np.empty(0),
         block_eV=np.empty(0),
-        note=f"not enough data: {n} samples after the warm-up, at least {needed} are needed",
+        note=f"not enough data: {n} sample{'s' * (n != 1)} after the warm-up, at least {needed} are needed",
         **common,
     )
 

@@ -75,14 +75,10 @@ def test_pressure_of_an_ideal_gas_is_n_kt_over_v():
     rng = np.random.default_rng(0)
     n, temperature, volume = 200_000, 300.0, 1e6
     mass = 40.0
-    velocities = rng.normal(size=(n, 3)) * math.sqrt(
-        BOLTZMANN_EV_PER_K * temperature / mass / EV_PER_U_A2_PER_FS2
-    )
+    velocities = rng.normal(size=(n, 3)) * math.sqrt(BOLTZMANN_EV_PER_K * temperature / mass / EV_PER_U_A2_PER_FS2)
     tensor = obs.kinetic_tensor(velocities, np.full(n, mass))
     pressure = obs.pressure(tensor, np.zeros((3, 3)), volume)
-    assert pressure == pytest.approx(
-        n * BOLTZMANN_EV_PER_K * temperature / volume, rel=5 / math.sqrt(1.5 * n)
-    )
+    assert pressure == pytest.approx(n * BOLTZMANN_EV_PER_K * temperature / volume, rel=5 / math.sqrt(1.5 * n))
 
 
 def test_pressure_at_rest_is_minus_the_volume_derivative():
@@ -96,9 +92,7 @@ def test_pressure_at_rest_is_minus_the_volume_derivative():
     strain_derivative = np.einsum("p,pa,pb->ab", -1 / r**3, d[i, j], d[i, j])
     tensor = obs.pressure_tensor(np.zeros((3, 3)), -strain_derivative, 125.0)
     np.testing.assert_allclose(tensor, tensor.T)
-    assert obs.pressure(np.zeros((3, 3)), -strain_derivative, 125.0) == pytest.approx(
-        energy / 375.0, rel=1e-12
-    )
+    assert obs.pressure(np.zeros((3, 3)), -strain_derivative, 125.0) == pytest.approx(energy / 375.0, rel=1e-12)
 
 
 def test_pressure_without_a_volume_is_nan():
@@ -264,3 +258,28 @@ def test_unresolved_and_resolved_drifts():
 def test_bad_series_are_refused(time, energy, text):
     with pytest.raises(InputError, match=text):
         obs.drift(time, energy, 4)
+
+
+def test_default_warm_up_is_the_equilibration_or_a_tenth():
+    time = np.arange(100.0, 1101.0)
+    assert obs.default_warmup_fs(time) == pytest.approx(100.0)
+    assert obs.default_warmup_fs(time, 350.0) == pytest.approx(250.0)
+    assert obs.default_warmup_fs(time, 50.0) == 0.0
+    assert obs.default_warmup_fs(np.empty(0)) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (-1.0234, 0.412, "-1.02 ± 0.41 K"),
+        (94.466, 0.1834, "94.47 ± 0.18 K"),
+        (1234.5, 56.0, "1234 ± 56 K"),
+        (1.1621e-9, 5.6e-10, "(1.16 ± 0.56)e-09 K"),
+        (-3e-12, 4.2e-9, "(-0.0 ± 4.2)e-09 K"),
+        (0.5, math.nan, "0.5 ± ? K"),
+        (0.25, 0.0, "0.25 ± 0 K"),
+        (0.0, 2e-8, "(0.0 ± 2.0)e-08 K"),
+    ],
+)
+def test_numbers_with_error_bars_as_text(value, error, text):
+    assert obs.plus_minus(value, error, "K") == text
