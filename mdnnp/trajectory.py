@@ -509,9 +509,17 @@ class Trajectory:
     @property
     def observables(self) -> dict[str, np.ndarray]:
         """Observables on the grid of the frames, name -> (T, ...) in their units (see `FRAME_OBSERVABLES`)."""
+        return {name: series[: len(self)] for name, series in self._observable_series().items()}
+
+    @property
+    def observable_units(self) -> dict[str, str]:
+        """Units of the observables; empty where the file states none."""
+        return {name: _unit(series, "") for name, series in self._observable_series().items()}
+
+    def _observable_series(self) -> dict[str, h5py.Dataset]:
         group = self._file.get("observables", {})
         group = group.get(self._name, group) if isinstance(group, h5py.Group) else {}
-        return {k: v["value"][: len(self)] for k, v in group.items() if isinstance(v, h5py.Group) and "value" in v}
+        return {k: v["value"] for k, v in group.items() if isinstance(v, h5py.Group) and "value" in v}
 
     @property
     def thermo(self) -> dict[str, np.ndarray]:
