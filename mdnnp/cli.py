@@ -91,9 +91,14 @@ def _run(arguments) -> int:
 
     config = read_config(arguments.input)
     from mdnnp.run import run
+    from mdnnp.trajectory import WriteError, exit_at_once
 
     _use_threads(arguments)
-    return run(config, resume=arguments.resume, overwrite=arguments.overwrite).exit_code
+    sys.excepthook, sys.unraisablehook = _without_hdf5(sys.excepthook), _without_hdf5(sys.unraisablehook)
+    try:
+        return run(config, resume=arguments.resume, overwrite=arguments.overwrite).exit_code
+    except WriteError as error:
+        exit_at_once(_report(error))
 
 
 def _predict(arguments) -> int:
@@ -136,9 +141,7 @@ def _convert(arguments) -> int:
 
         units = {"length_unit": arguments.length_unit, "energy_unit": arguments.energy_unit}
         structures = read_structures(source, arguments.index, **units)
-        write_structures(
-            arguments.output, structures, format=arguments.format, overwrite=arguments.overwrite, **units
-        )
+        write_structures(arguments.output, structures, format=arguments.format, overwrite=arguments.overwrite, **units)
         what = f"{len(structures)} structure{'s' * (len(structures) != 1)}"
     print(f"Written: {arguments.output}, {what}")
     return 0
@@ -176,12 +179,24 @@ def _check(arguments) -> int:
     from mdnnp.structures import read_structures
 
     _use_threads(arguments)
-    (structure,) = read_structures(
-        arguments.structure, arguments.index, arguments.length_unit, arguments.energy_unit
-    )
+    (structure,) = read_structures(arguments.structure, arguments.index, arguments.length_unit, arguments.energy_unit)
     report = check(potential, structure.system)
     print(report.to_json() if arguments.json else report.table())
     return report.exit_code
+
+
+def _without_hdf5(hook):
+    """A hook for exceptions that nobody catches, without those of HDF5 objects that are freed after a failed write.
+
+    Each of them complains once more, while the failure itself is reported.
+    """
+
+    def filtered(*details):
+        error = details[0].exc_value if len(details) == 1 else details[1]
+        if "Can't decrement id ref count" not in str(error):
+            hook(*details)
+
+    return filtered
 
 
 def _load(arguments):
@@ -243,9 +258,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="OUT.xyz",
         help="write extended XYZ with energy, forces, stress, atomic energies",
     )
-    p.add_argument(
-        "--index", default=":", help="which structures of each file, as 0, -1 or 0:10 (default: all)"
-    )
+    p.add_argument("--index", default=":", help="which structures of each file, as 0, -1 or 0:10 (default: all)")
     p.add_argument("--overwrite", action="store_true", help="replace OUT.xyz if it exists")
     _add_threads(p)
 
@@ -261,12 +274,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_units(p)
 
     p = verb("init", _init, "Write a commented input file to start from.", _init_epilog())
-    p.add_argument(
-        "kind", nargs="?", default="hdnnp", choices=["hdnnp", "argon"], help="which one (default: hdnnp)"
-    )
-    p.add_argument(
-        "-o", "--output", default=".", metavar="DIR", help="directory to write into (default: this one)"
-    )
+    p.add_argument("kind", nargs="?", default="hdnnp", choices=["hdnnp", "argon"], help="which one (default: hdnnp)")
+    p.add_argument("-o", "--output", default=".", metavar="DIR", help="directory to write into (default: this one)")
     p.add_argument("--reference", action="store_true", help="print the reference of every key instead")
 
     p = verb("info", _info, "Show what a potential is made of.", _INFO_EPILOG)
@@ -279,9 +288,15 @@ def _parser() -> argparse.ArgumentParser:
         _ANALYZE_EPILOG,
     )
     p.add_argument("trajectory", metavar="RUN.h5", help="trajectory that `mdnnp run` wrote")
+    p.add_argument("-o", "--output", metavar="DIR", help="directory for figures and numbers (default: RUN_analysis)")
     p.add_argument(
-        "-o", "--output", metavar="DIR", help="directory for figures and numbers (default: beside RUN.h5)"
+        "--warmup-ps",
+        type=float,
+        metavar="T",
+        help="time to leave out at the beginning (default: the equilibration, or a tenth of the run)",
     )
+    p.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    p.add_argument("--no-figures", action="store_true", help="print the numbers and write nothing")
 
     p = verb("check", _check, "Prove on a structure that a potential behaves.", _CHECK_EPILOG)
     _add_potential(p)
@@ -293,9 +308,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_potential(p) -> None:
-    p.add_argument(
-        "potential", metavar="POTENTIAL", help="n2p2 directory, or TOML file of a Lennard-Jones potential"
-    )
+    p.add_argument("potential", metavar="POTENTIAL", help="n2p2 directory, or TOML file of a Lennard-Jones potential")
     _add_units(p)
 
 
@@ -349,6 +362,8 @@ example:
   mdnnp info potential/ --length-unit Bohr --energy-unit Hartree
 """
 _ANALYZE_EPILOG = """\
+Reads any H5MD file, one that a run is still writing included.
+
 example:
   mdnnp analyze run.h5
 """

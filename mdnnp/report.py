@@ -207,6 +207,12 @@ class Progress:
             self._bar.close()
 
 
+def round_number(value: float) -> int:
+    """The whole number 1, 2 or 5 times a power of ten next below `value`, at least 1."""
+    power = 10 ** math.floor(math.log10(max(1.0, value)))
+    return int(max(factor * power for factor in (1, 2, 5) if factor * power <= max(1.0, value)))
+
+
 def _duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"

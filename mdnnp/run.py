@@ -12,6 +12,7 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from mdnnp import report
+from mdnnp.analyze import DEFAULT_WARMUP
 from mdnnp.config import RunConfig
 from mdnnp.errors import InputError, MdnnpWarning, PhysicsError
 from mdnnp.integrators import Compute, MDState, fastest_period, scaled_to_temperature, verlet_step
@@ -112,7 +113,7 @@ def _run(config: RunConfig, resume: bool, overwrite: bool) -> Summary:
 def _advance(state, config: RunConfig, start: Start, compute, neighbors, recorder: Recorder, stop) -> MDState:
     """Step until the end of the run, or a signal; every due record and checkpoint is written."""
     total, output = config.total_steps, config.output
-    log_interval = output.log_interval or max(1, total // 20)
+    log_interval = output.log_interval or report.round_number(total / 20)
     thermo = report.Thermo(start, config.dynamics.timestep_fs)
     progress = report.Progress(total, state.step)
     checkpointed = state.step
@@ -139,10 +140,12 @@ def _advance(state, config: RunConfig, start: Start, compute, neighbors, recorde
 
 
 def _drift(trajectory: Path, config: RunConfig, start: Start) -> Drift | None:
-    """Drift of the total energy from the dense log, after the equilibration."""
+    """Drift of the total energy from the dense log, after the same warm-up as `mdnnp analyze` takes."""
     with Trajectory(trajectory) as written:
         thermo = written.thermo
     kept = thermo["step"] >= config.dynamics.equilibration_steps
+    if not config.dynamics.equilibration_steps:
+        kept = thermo["step"] >= DEFAULT_WARMUP * thermo["step"][-1]
     if not kept.any():
         return None
     return drift(
