@@ -262,6 +262,8 @@ def _drift_lines(analysis: Analysis) -> list[str]:
     if drift is None:
         return []
     offset = analysis.series.offset_eV
+    if drift.n_samples == 0:
+        return [_line("total energy", drift.note)]
     lines = [_line("total energy", f"{(drift.value_eV - offset) / drift.n_atoms:.9g} eV/atom")]
     if drift.n_blocks == 0:
         return [*lines, _line("  drift", drift.note)]

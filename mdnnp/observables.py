@@ -291,6 +291,8 @@ def drift(
             raise InputError(f"drift: {len(time)} times but {len(kinetic)} kinetic energies")
         if kept.sum() > 1:
             kinetic_deviation = float(np.std(kinetic[kept], ddof=1))
+            if kinetic_deviation < 1e-12 * abs(float(np.mean(kinetic[kept]))):  # held constant by scaling
+                kinetic_deviation = 0.0
     time, energy = time[kept], energy[kept]
     common = {
         "n_atoms": int(n_atoms),
@@ -376,7 +378,7 @@ def plus_minus(value: float, error: float, unit: str) -> str:
     """'-1.02 ± 0.41 meV': the error to two digits, the value to the same place; 'value ± ?' without one."""
     if not math.isfinite(error):
         return f"{value:.6g} ± ? {unit}"
-    if error == 0.0:
+    if error <= 1e-12 * abs(value):  # nothing but rounding
         return f"{value:.9g} ± 0 {unit}"
     exponent = math.floor(math.log10(error))
     if -5 <= exponent <= 4 and abs(value) < 1e7:
