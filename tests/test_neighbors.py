@@ -15,7 +15,7 @@ from mdnnp.system import System, complete_cell, heights, make_system
 
 
 def brute_force(system: System, cutoff: float) -> dict:
-    """(i, j, S) -> r_ij of every pair nearer than the cutoff, by trying all images (of the atoms moved into the cell)."""
+    """(i, j, S) -> r_ij of every pair nearer than the cutoff, by trying all images of the wrapped atoms."""
     frame = complete_cell(system.cell, system.pbc)
     inside = np.floor(system.positions @ np.linalg.inv(frame)).astype(int) * system.pbc
     positions = system.positions - inside @ system.cell
@@ -50,7 +50,7 @@ def assert_equals_brute_force(system: System, cutoff: float) -> None:
 
 @st.composite
 def systems(draw):
-    """Random cells, from cuboid to very skewed, of any handedness that is allowed, with atoms inside and far outside."""
+    """Random cells, from cuboid to very skewed, with atoms inside and far outside."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     scale = draw(st.floats(1.5, 8.0))
     while True:
