@@ -12,13 +12,12 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from mdnnp import report
-from mdnnp.analyze import DEFAULT_WARMUP
 from mdnnp.config import RunConfig
 from mdnnp.errors import InputError, MdnnpWarning, PhysicsError
 from mdnnp.integrators import Compute, MDState, fastest_period, scaled_to_temperature, verlet_step
 from mdnnp.jit import get_threads
 from mdnnp.neighbors import VerletList
-from mdnnp.observables import Drift, drift, kinetic_energy, temperature
+from mdnnp.observables import DEFAULT_WARMUP, Drift, drift, kinetic_energy, temperature
 from mdnnp.prepare import Start, prepare
 from mdnnp.record import Recorder, check_same_run, find_checkpoint, locked, resume_record, start_record
 from mdnnp.trajectory import Counts, Trajectory
@@ -77,10 +76,12 @@ def _run(config: RunConfig, resume: bool, overwrite: bool) -> Summary:
         check_same_run(saved, config, start)
     if saved is None or saved.counts == Counts():  # nothing of it was committed
         saved = None
+        print(report.header(config, start, get_threads()), flush=True)
         state = first_state(start, compute)
-        period = fastest_period(state, start.potential.compute) if config.total_steps else math.inf
-        print(report.header(config, start, period, get_threads()), flush=True)
-        _warn_of_timestep(config, period)
+        if config.total_steps:
+            period = fastest_period(state, start.potential.compute)
+            print(report.vibrations(period, config.dynamics.timestep_fs), flush=True)
+            _warn_of_timestep(config, period)
     else:
         neighbors.restore(start.system._replace(positions=saved.reference))
         system = start.system._replace(positions=saved.positions)
