@@ -99,6 +99,8 @@ def read_series(path: str | Path) -> Series:
         if "kinetic_energy" in values and "temperature" not in values:
             values["temperature"] = np.asarray(obs.temperature(values["kinetic_energy"], n_degrees))
         notes: list[str] = []
+        if masses is None and trajectory.velocities(slice(0, 0)) is not None:
+            notes.append("there are velocities but no masses, so nothing is made of them")
         kept = _usable(step, time_fs, values, notes)
         return Series(
             path=trajectory.path,

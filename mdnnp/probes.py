@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mdnnp.acsf.functions import COMPACT
 from mdnnp.potential import Potential, Results
 from mdnnp.system import System, complete_cell, heights, replicate
 from mdnnp.units import length_in_angstrom
@@ -78,9 +79,7 @@ def _without_offsets(potential: Potential, system: System, results: Results) -> 
     offset = {int(z): potential.offset_energy(np.array([z])) for z in np.unique(system.numbers)}
     offsets = np.array([offset[int(z)] for z in system.numbers])
     rounding = float(np.finfo(np.float64).eps * np.max(np.abs(offsets)))
-    return Evaluation(
-        results.atomic_energies - offsets, results.forces, results.virial, rounding, potential.cutoff
-    )
+    return Evaluation(results.atomic_energies - offsets, results.forces, results.virial, rounding, potential.cutoff)
 
 
 def compare(reference: Evaluation, other: Evaluation) -> Deviation:
@@ -135,9 +134,7 @@ def rotation(potential: Potential, system: System, *, seed: int = 1, n_rotations
     found = []
     for _ in range(n_rotations):
         q = random_rotation(rng)
-        turned = evaluate(
-            potential, system._replace(positions=system.positions @ q.T, cell=system.cell @ q.T)
-        )
+        turned = evaluate(potential, system._replace(positions=system.positions @ q.T, cell=system.cell @ q.T))
         back = turned._replace(forces=turned.forces @ q, virial=q.T @ turned.virial @ q)
         found.append(compare(reference, back))
     return _worst(found)
@@ -149,15 +146,11 @@ def inversion(potential: Potential, system: System) -> Deviation:
     return compare(evaluate(potential, system), mirrored._replace(forces=-mirrored.forces))
 
 
-def permutation(
-    potential: Potential, system: System, *, seed: int = 1, like_atoms: bool = False
-) -> Deviation:
+def permutation(potential: Potential, system: System, *, seed: int = 1, like_atoms: bool = False) -> Deviation:
     """Deviations when the atoms are listed in random order; `like_atoms`: only atoms of one element swap."""
     rng = np.random.default_rng(seed)
     order = np.arange(len(system))
-    for atoms in (
-        [np.flatnonzero(system.numbers == z) for z in np.unique(system.numbers)] if like_atoms else [order]
-    ):
+    for atoms in [np.flatnonzero(system.numbers == z) for z in np.unique(system.numbers)] if like_atoms else [order]:
         order[atoms] = rng.permutation(atoms)
     shuffled = system._replace(positions=system.positions[order], numbers=system.numbers[order])
     other = evaluate(potential, shuffled)
@@ -379,12 +372,15 @@ class Continuity(NamedTuple):
 
 
 def cutoff_radii(potential: Potential) -> list[float]:
-    """All radii in Å where an interaction of the potential ends, at least 1 Å."""
+    """All radii in Å where an interaction of the potential begins, ends or changes its form, at least 1 Å."""
     model = getattr(potential, "model", None)
     if model is None:
-        return [potential.cutoff]
-    length = length_in_angstrom(model.length_unit)
-    ends = {f.cutoff * length for part in model.elements.values() for f in part.functions}
+        ends = {potential.cutoff, getattr(potential, "inner_cutoff", potential.cutoff)}
+    else:
+        length = length_in_angstrom(model.length_unit)
+        functions = [f for part in model.elements.values() for f in part.functions]
+        inner = [f.rl if f.type in COMPACT else model.cutoff_alpha * f.cutoff for f in functions]
+        ends = {r * length for r in (*inner, *(f.cutoff for f in functions))}
     return sorted(r for r in ends if r >= _RADIUS_MIN_A)
 
 
