@@ -59,7 +59,7 @@ class Scratch(NamedTuple):
     tri_k: np.ndarray
     tri_d: np.ndarray
     kept: np.ndarray  # (blocks, rows, BLOCK) what the forward pass keeps for the backward pass
-    bottom: np.ndarray  # (8, BLOCK) accumulators of the backward pass
+    bottom: np.ndarray  # (9, BLOCK) accumulators of the backward pass
 
 
 @njit
@@ -110,7 +110,7 @@ def make_scratch(n, tables):
         np.empty(triplets, np.uint32),
         np.empty(triplets),
         np.empty((triplets // BLOCK + n_parts, rows_per_block(tables), BLOCK)),
-        np.empty((8, BLOCK)),
+        np.empty((9, BLOCK)),
     )
 
 
@@ -247,7 +247,26 @@ def evaluate_angle(kind, a, b, n, c, value, derivative, y, dx, core):
             value[t] = q * p
             derivative[t] = b * a * q
         return
-    # Integer power by repeated squaring, a strip at a time: q = p^(power - 1).
+    if power == 1:
+        for t in range(n):
+            p = 1.0 + a * c[t]
+            value[t] = max(p, 0.0)
+            derivative[t] = a if p > 0.0 else 0.0
+        return
+    if power == 2:
+        for t in range(n):
+            p = max(1.0 + a * c[t], 0.0)
+            value[t] = p * p
+            derivative[t] = 2.0 * a * p
+        return
+    if power == 4:
+        for t in range(n):
+            p = max(1.0 + a * c[t], 0.0)
+            square = p * p
+            value[t] = square * square
+            derivative[t] = 4.0 * a * p * square
+        return
+    # Any other integer power by repeated squaring, a strip at a time: q = p^(power - 1).
     for t in range(n):
         y[t] = max(1.0 + a * c[t], 0.0)
         dx[t] = y[t]
@@ -438,7 +457,7 @@ def block_gradient(e, p, start, n, tables, w, tri_j, tri_k, rows, gradient):
     narrow = tables.part_narrow[p]
     c, inverse, r = rows[0], rows[1], rows[2]
     bend, along_j, along_k, along_jk = w.bottom[0], w.bottom[1], w.bottom[2], w.bottom[3]
-    s1, s2, s3, angular = w.bottom[4], w.bottom[5], w.bottom[6], w.bottom[7]
+    s1, s2, s3, angular, turn = w.bottom[4], w.bottom[5], w.bottom[6], w.bottom[7], w.bottom[8]
     for t in range(n):
         bend[t] = along_j[t] = along_k[t] = along_jk[t] = 0.0
     first_envelope, end_envelope = tables.part_envelope_first[p], tables.part_envelope_first[p + 1]
@@ -453,15 +472,16 @@ def block_gradient(e, p, start, n, tables, w, tri_j, tri_k, rows, gradient):
             own = tables.channel_first[e] + tables.part_channel[u]
             eta, eta_rs = tables.channel_eta[own], tables.channel_eta[own] * tables.channel_rs[own]
             for t in range(n):
-                angular[t] = 0.0
+                angular[t] = turn[t] = 0.0
             for term in range(tables.term_first[u], tables.term_first[u + 1]):
                 weight = gradient[tables.term_function[term]] * tables.term_weight[term]
                 value = rows[angle_row + 2 * tables.term_angle[term]]
                 derivative = rows[angle_row + 2 * tables.term_angle[term] + 1]
                 for t in range(n):
                     angular[t] += weight * value[t]
-                    bend[t] += weight * h[t] * derivative[t]
+                    turn[t] += weight * derivative[t]
             for t in range(n):
+                bend[t] += h[t] * turn[t]
                 xq = h[t] * angular[t]
                 s1[t] += xq
                 s2[t] += eta * xq
@@ -482,16 +502,26 @@ def block_gradient(e, p, start, n, tables, w, tri_j, tri_k, rows, gradient):
         along_jk[t] = m
         along_j[t] = (along_j[t] + bend[t] * (uk - c[t] * uj)) * uj + m
         along_k[t] = (along_k[t] + bend[t] * (uj - c[t] * uk)) * uk + m
-    for t in range(n):
-        j, k, m = tri_j[start + t], tri_k[start + t], along_jk[t]
-        w.sum_alpha[j] += along_j[t]
-        w.dx[j] -= m * w.x[k]
-        w.dy[j] -= m * w.y[k]
-        w.dz[j] -= m * w.z[k]
-        w.sum_alpha[k] += along_k[t]
-        w.dx[k] -= m * w.x[j]
-        w.dy[k] -= m * w.y[j]
-        w.dz[k] -= m * w.z[j]
+    t = 0
+    while t < n:  # triplets of one j follow each other: its sums stay in registers
+        j = tri_j[start + t]
+        xj, yj, zj = w.x[j], w.y[j], w.z[j]
+        sum_alpha = sum_x = sum_y = sum_z = 0.0
+        while t < n and tri_j[start + t] == j:
+            k, m = tri_k[start + t], along_jk[t]
+            sum_alpha += along_j[t]
+            sum_x += m * w.x[k]
+            sum_y += m * w.y[k]
+            sum_z += m * w.z[k]
+            w.sum_alpha[k] += along_k[t]
+            w.dx[k] -= m * xj
+            w.dy[k] -= m * yj
+            w.dz[k] -= m * zj
+            t += 1
+        w.sum_alpha[j] += sum_alpha
+        w.dx[j] -= sum_x
+        w.dy[j] -= sum_y
+        w.dz[j] -= sum_z
 
 
 @njit_fast
