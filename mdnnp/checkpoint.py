@@ -48,7 +48,7 @@ def save_checkpoint(
             file.write(digest.digest())
             file.flush()
             os.fsync(file.fileno())
-        if path.exists():
+        if _is_whole(path):  # a damaged one must not take the place of the one that the run went on from
             os.replace(path, previous_path(path))
         os.replace(temporary, path)
         _sync_directory(path.parent)
@@ -81,6 +81,14 @@ def load_checkpoint(path: str | Path) -> tuple[dict, dict[str, np.ndarray]]:
                 warnings.warn(f"{complaints[0]}; going on from {candidate}", MdnnpWarning, stacklevel=2)
             return meta, arrays
     raise FileError(f"no checkpoint to go on from ({'; '.join(complaints)}); start the run again without --resume")
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        _read(path)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _read(path: Path) -> tuple[dict, dict[str, np.ndarray]]:

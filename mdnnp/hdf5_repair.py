@@ -29,6 +29,8 @@ def repair(path: str | Path) -> bool:
                 raise FileError(f"{path}: not an HDF5 file, or cut off at its beginning")
             if block[8] != 3 or (block[9], block[10]) != (8, 8):
                 raise FileError(f"{path}: an HDF5 file that mdnnp did not write (superblock version {block[8]})")
+            if not _is_whole(block):
+                raise FileError(f"{path}: damaged at its beginning (the checksum of the superblock does not match)")
             if block[11] == 0:
                 return False
             block[11] = 0
@@ -41,6 +43,17 @@ def repair(path: str | Path) -> bool:
     except OSError as error:
         raise FileError(f"{path}: cannot be opened for writing: {error.strerror or error}") from None
     return True
+
+
+def is_left_open(path: str | Path) -> bool:
+    """Whether a writer has the file open, or was killed; False for what is no HDF5 file or is damaged there."""
+    with open(path, "rb") as file:
+        block = file.read(_SIZE)
+    return len(block) == _SIZE and block[:8] == _SIGNATURE and block[8] == 3 and block[11] != 0 and _is_whole(block)
+
+
+def _is_whole(block: bytes) -> bool:
+    return struct.unpack_from("<I", block, 44)[0] == lookup3(bytes(block[:44]))
 
 
 def lookup3(data: bytes) -> int:

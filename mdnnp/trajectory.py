@@ -14,17 +14,19 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 import h5py
 import numpy as np
+from h5py import h5f, h5p
 
 from mdnnp import __version__, units
 from mdnnp.errors import FileError
-from mdnnp.hdf5_repair import repair
+from mdnnp.hdf5_repair import is_left_open, repair
 
+_HDF5_VERSION = ("v110", "v110")  # what "latest" writes, only HDF5 of the same age reads
 _GROUP = "particles/trajectory"
 _OBSERVABLES = "observables/trajectory"
 _FORCE_UNIT = "kJ mol-1 Angstrom-1"  # of the units that MDAnalysis accepts, the nearest to eV/Å
@@ -106,7 +108,7 @@ class TrajectoryWriter:
         temporary = path.with_name(path.name + ".new")
         try:
             # Made under another name and closed, so that what is at `path` is replaced by a whole file or not at all.
-            with h5py.File(temporary, "w", libver="latest") as file:
+            with h5py.File(temporary, "w", libver=_HDF5_VERSION) as file:
                 _make_layout(file, numbers, masses, pbc, thermo_units, parameters, velocities, forces, author)
             os.replace(temporary, path)
         except OSError as error:
@@ -115,25 +117,26 @@ class TrajectoryWriter:
         return cls.reopen(path, Counts())
 
     @classmethod
-    def reopen(cls, path: str | Path, counts: Counts) -> "TrajectoryWriter":
+    def reopen(cls, path: str | Path, counts: Counts | None = None) -> "TrajectoryWriter":
         """Go on with a file behind its first `counts` records; a file left by a killed writer is repaired first.
 
+        counts : None for all that is committed
         Records beyond `counts` stay until they are written again. Raises FileError if the file is not ours, damaged,
         or holds less than `counts`.
         """
         path = Path(path)
         repair(path)
         try:
-            file = h5py.File(path, "r+", libver="latest")
+            file = _open_as_single_writer(path)
         except OSError as error:
             raise FileError(f"{path}: cannot be opened for writing: {_reason(error)}") from None
         try:
             held = _committed(file)
+            counts = held if counts is None else counts
             if any(have < need for have, need in zip(held, counts, strict=True)):
                 raise FileError(
                     f"{path}: holds {held}, less than its checkpoint counts ({counts}): it was cut or replaced"
                 )
-            file.swmr_mode = True
             return cls(path, file, counts)
         except KeyError as error:
             file.close()
@@ -226,11 +229,8 @@ class TrajectoryWriter:
             return
         self.flush()
         with self._writing():
-            surplus = any(a > b for a, b in zip(_committed(self._file), self.counts, strict=True))
+            _cut(self._file, self.counts)
             self._file.close()
-            if surplus:
-                with h5py.File(self.path, "r+", libver="latest") as file:
-                    _cut(file, self.counts)
 
     def __enter__(self) -> "TrajectoryWriter":
         return self
@@ -253,6 +253,16 @@ class TrajectoryWriter:
                 f"{self.path}: writing failed behind frame {self._frames}: {_reason(error)}; everything up to there is "
                 "kept. Make room, then go on with --resume"
             ) from None
+
+
+def recover(path: str | Path) -> Counts:
+    """Make a file that a killed run left readable for every program; returns what it holds.
+
+    `Trajectory` reads such a file as it is, and a run that resumes does this by itself. Do not call it while a run
+    writes the file. Raises FileError as `TrajectoryWriter.reopen` does.
+    """
+    with TrajectoryWriter.reopen(path) as writer:
+        return writer.counts
 
 
 def check_writable(path: Path, *, overwrite: bool = False) -> None:
@@ -370,15 +380,27 @@ def _committed(file: h5py.File) -> Counts:
 
 
 def _cut(file: h5py.File, counts: Counts) -> None:
-    for name, count in ((_GROUP, counts.frames), (_OBSERVABLES, counts.frames), ("thermo", counts.thermo),
-                        ("extrapolation", counts.extrapolations)):  # fmt: skip
-        series = []
-        file[name].visititems(
-            lambda _, item, found=series: found.append(item) if isinstance(item, h5py.Dataset) else None
-        )
-        for item in series:
-            if item.shape[0] > count:
-                item.resize(count, axis=0)
+    """Remove the records behind `counts`: first the commit marks, then the values."""
+    for mark, count in zip(_commit_marks(file), counts, strict=True):
+        _shorten(mark, count)
+    file.flush()
+    parts = {_GROUP: counts.frames, _OBSERVABLES: counts.frames}
+    parts |= {"thermo": counts.thermo, "extrapolation": counts.extrapolations}
+    for name, count in parts.items():
+        file[name].visititems(lambda _, item, n=count: _shorten(item, n) if isinstance(item, h5py.Dataset) else None)
+    file.flush()
+
+
+def _shorten(series: h5py.Dataset, count: int) -> None:
+    if len(series) > count:
+        series.resize(count, axis=0)
+
+
+def _open_as_single_writer(path: Path) -> h5py.File:
+    # Not opened first and switched then, as h5py does it: a kill in between would leave a file that cannot be read.
+    access = h5p.create(h5p.FILE_ACCESS)
+    access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)
+    return h5py.File(h5f.open(os.fsencode(path), h5f.ACC_RDWR | h5f.ACC_SWMR_WRITE, access))
 
 
 def _reason(error: Exception) -> str:
@@ -406,7 +428,7 @@ class Trajectory:
         if particles is None or "h5md" not in self._file:
             self._file.close()
             raise FileError(f"{self.path}: an HDF5 file, but not a trajectory in H5MD format")
-        self._group = particles[next(iter(particles))]
+        self._group = particles["trajectory" if "trajectory" in particles else next(iter(particles))]
         if "position" not in self._group:
             self._file.close()
             raise FileError(f"{self.path}: holds no positions")
@@ -442,11 +464,13 @@ class Trajectory:
     def times_fs(self) -> np.ndarray:
         """(T,) time of each frame, fs."""
         factor = {"fs": 1.0, "ps": 1e3, "ns": 1e6, "s": 1e15}
-        unit = _unit(self._group["position"].get("time"), "fs")
+        unit = _unit(self._group["position"].get("time"))
         return self._grid("time") * self._factor(unit, factor, "position/time")
 
     def _grid(self, name: str) -> np.ndarray:
         series = self._group["position"].get(name)
+        if series is None and name == "time":
+            raise FileError(f"{self.path}: gives no times for its frames")
         if series is None:
             return np.arange(len(self), dtype=float)
         if series.shape == ():  # fixed increment, as the format allows
@@ -482,7 +506,7 @@ class Trajectory:
         if edges is None:
             return None
         series = edges["value"] if isinstance(edges, h5py.Group) else edges
-        factor = self._factor(_unit(series, "Angstrom"), {"Angstrom": 1.0, "nm": 10.0, "A": 1.0, "Å": 1.0}, "box/edges")
+        factor = self._factor(_unit(series), {"Angstrom": 1.0, "nm": 10.0, "A": 1.0, "Å": 1.0}, "box/edges")
         if not isinstance(edges, h5py.Group):
             cell = (series[()] if series.ndim == 2 else np.diag(series[()])) * factor
             return np.broadcast_to(cell, (len(range(len(self))[frames]), 3, 3)) if isinstance(frames, slice) else cell
@@ -514,7 +538,7 @@ class Trajectory:
     @property
     def observable_units(self) -> dict[str, str]:
         """Units of the observables; empty where the file states none."""
-        return {name: _unit(series, "") for name, series in self._observable_series().items()}
+        return {name: _unit(series) for name, series in self._observable_series().items()}
 
     def _observable_series(self) -> dict[str, h5py.Dataset]:
         group = self._file.get("observables", {})
@@ -530,7 +554,7 @@ class Trajectory:
     def thermo_units(self) -> dict[str, str]:
         """Units of the columns of the dense log."""
         group = self._file.get("thermo")
-        return {} if group is None else {name: _unit(series, "") for name, series in group.items()}
+        return {} if group is None else {name: _unit(series) for name, series in group.items()}
 
     @property
     def extrapolations(self) -> dict[str, np.ndarray]:
@@ -570,11 +594,13 @@ class Trajectory:
         if element is None:
             return None
         series = element["value"] if isinstance(element, h5py.Group) else element
-        factor = self._factor(_unit(series, next(iter(factors))), factors, name)
+        factor = self._factor(_unit(series), factors, name)
         values = series[self._committed_slice(frames)]
         return values if factor == 1.0 else values * factor
 
     def _factor(self, unit: str, factors: Mapping[str, float], name: str) -> float:
+        if not unit:
+            raise FileError(f"{self.path}: does not state the unit of {name}; add it to the values as attribute 'unit'")
         if unit not in factors:
             raise FileError(f"{self.path}: {name} is in {unit!r}, which is not a unit known here: {', '.join(factors)}")
         return factors[unit]
@@ -584,8 +610,8 @@ def _diagonals(lengths: np.ndarray) -> np.ndarray:
     return lengths[..., None] * np.eye(3)
 
 
-def _unit(series, default: str) -> str:
-    unit = default if series is None else series.attrs.get("unit", default)
+def _unit(series: h5py.Dataset | None) -> str:
+    unit = "" if series is None else series.attrs.get("unit", "")
     return unit.decode() if isinstance(unit, bytes) else str(unit)
 
 
@@ -597,8 +623,10 @@ def _open_for_reading(path: Path) -> h5py.File:
     if not os.access(path, os.R_OK):
         raise FileError(f"{path}: no permission to read it")
     reasons: list[str] = []
-    live = {"swmr": True, "libver": "latest"}  # a writer is at it, or was killed
-    attempts: Iterable[dict] = ({"locking": False}, live, {"locking": False, **live})
+    attempts: list[dict] = [{"locking": False}]
+    if is_left_open(path):  # asked first, as HDF5 never returns from some damaged files in this mode
+        live = {"swmr": True, "libver": "latest"}
+        attempts += [live, {"locking": False, **live}]
     for options in attempts:
         try:
             return h5py.File(path, "r", **options)

@@ -70,3 +70,15 @@ def test_a_kill_between_the_two_renames_leaves_the_previous_one(tmp_path):
     os.replace(path, previous_path(path))
     with pytest.warns(MdnnpWarning):
         assert load_checkpoint(path)[0] == {"k": 1}
+
+
+def test_a_damaged_checkpoint_does_not_replace_the_previous_one(tmp_path):
+    path = tmp_path / "run.checkpoint"
+    save_checkpoint(path, {"k": 1}, {})
+    save_checkpoint(path, {"k": 2}, {})
+    path.write_bytes(path.read_bytes()[:-1])
+    save_checkpoint(path, {"k": 3}, {})
+    assert load_checkpoint(path)[0] == {"k": 3}
+    path.unlink()
+    with pytest.warns(MdnnpWarning):
+        assert load_checkpoint(path)[0] == {"k": 1}

@@ -15,7 +15,7 @@ import pytest
 from mdnnp import units
 from mdnnp.errors import FileError
 from mdnnp.hdf5_repair import lookup3, repair
-from mdnnp.trajectory import Counts, Trajectory, TrajectoryWriter, check_space, next_part
+from mdnnp.trajectory import Counts, Trajectory, TrajectoryWriter, check_space, next_part, recover
 
 N = 8
 NUMBERS = np.array([8, 1, 1, 14, 8, 1, 1, 14])
@@ -254,6 +254,96 @@ def test_live_file_can_be_read(tmp_path):
             assert_frames(trajectory, 3)
 
 
+TORN_WRITER = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_trajectory import *
+writer = create({path!r})
+write(writer, range(5))
+writer._commit = lambda *mark: (writer._file.flush(), os._exit(0))
+writer.write_frame(**frame(99))
+"""
+
+
+@pytest.fixture
+def torn(tmp_path):
+    """A file of five frames whose writer died within the sixth, before it was committed."""
+    path = tmp_path / "run.h5"
+    code = TORN_WRITER.format(tests=str(Path(__file__).parent), path=str(path))
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with h5py.File(path, "r", swmr=True) as file:
+        assert len(file["particles/trajectory/position/value"]) == 6
+    return path
+
+
+def test_a_frame_that_is_not_committed_does_not_show(torn):
+    with Trajectory(torn) as trajectory:
+        assert_frames(trajectory, 5)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_recovered_file_is_whole_for_every_program(torn, tmp_path):
+    assert recover(torn) == Counts(5, 50, 10)
+    with create(tmp_path / "whole.h5") as writer:
+        write(writer, range(5))
+    assert contents(torn) == contents(tmp_path / "whole.h5")
+    test_pyh5md(torn)
+    test_znh5md_and_ase(torn)
+    test_mdanalysis(torn, tmp_path)
+
+
+def test_closing_leaves_nothing_uncommitted(torn, tmp_path):
+    with TrajectoryWriter.reopen(torn, Counts(4, 40, 8)) as writer:
+        write(writer, range(4, 5))
+    with create(tmp_path / "whole.h5") as writer:
+        write(writer, range(5))
+    assert contents(torn) == contents(tmp_path / "whole.h5")
+
+
+def layout_versions(path) -> set[int]:
+    """Versions of the data layout messages in the headers of all datasets (HDF5 File Format Specification, IV.A)."""
+    data, found = path.read_bytes(), set()
+
+    def look(name, item):
+        if not isinstance(item, h5py.Dataset):
+            return
+        start = h5py.h5o.get_info(item.id).addr
+        assert data[start : start + 4] == b"OHDR"
+        flags = data[start + 5]
+        at = start + 6 + 16 * bool(flags & 0x20) + 4 * bool(flags & 0x10)
+        width = 1 << (flags & 3)
+        at, end = at + width, at + width + int.from_bytes(data[at : at + width], "little")
+        while at + 4 <= end:
+            body = at + 4 + 2 * bool(flags & 4)
+            if data[at] == 8:
+                found.add(data[body])
+            at = body + int.from_bytes(data[at + 1 : at + 3], "little")
+
+    with h5py.File(path, "r") as file:
+        file.visititems(look)
+    return found
+
+
+def test_older_hdf5_can_read_it(tmp_path):
+    """HDF5 1.10 to 1.14 know superblock 3 and data layout 4; HDF5 2.0 would write layout 5 if it were let."""
+    with create(tmp_path / "run.h5") as writer:
+        write(writer, range(1))
+    assert (tmp_path / "run.h5").read_bytes()[8] == 3
+    assert layout_versions(tmp_path / "run.h5") == {4}
+
+
+@pytest.mark.parametrize("place", [20, 30, 40, 46])
+def test_damaged_beginning_is_an_error_at_once(torn, place):
+    """HDF5 itself waits for ever when it opens such a file in the mode for live files."""
+    block = bytearray(torn.read_bytes())
+    block[place] ^= 1
+    torn.write_bytes(block)
+    for attempt in (Trajectory, recover):
+        with pytest.raises(FileError, match="damaged"):
+            attempt(torn)
+    assert torn.read_bytes() == block
+
+
 def test_checksum_is_that_of_hdf5(tmp_path):
     with create(tmp_path / "run.h5") as writer:
         write(writer, range(1))
@@ -410,3 +500,17 @@ def test_h5md_of_another_program(tmp_path):
         assert trajectory.pbc.tolist() == [True, False, True]
         assert trajectory.numbers.tolist() == [1, 8, 1, 1]
         assert trajectory.velocities() is None and trajectory.forces() is None and trajectory.thermo == {}
+
+
+def test_units_are_not_guessed(tmp_path):
+    path = tmp_path / "other.h5"
+    with h5py.File(path, "w") as file:
+        file.create_group("h5md")
+        position = file.create_group("particles/all/position")
+        position["value"], position["step"], position["time"] = np.zeros((2, 1, 3)), 1, 0.5
+    with Trajectory(path) as trajectory:
+        assert trajectory.steps.tolist() == [0, 1]
+        with pytest.raises(FileError, match="unit of position;"):
+            trajectory.positions()
+        with pytest.raises(FileError, match="unit of position/time"):
+            _ = trajectory.times_fs
