@@ -8,6 +8,7 @@ import json
 import math
 import warnings
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,6 +21,8 @@ from mdnnp.check import check, prepare
 from mdnnp.errors import MdnnpWarning
 from mdnnp.potential import Extrapolation, LennardJones, load_potential
 from mdnnp.system import make_system
+
+GOLDEN = Path(__file__).parent / "golden"
 
 TRICLINIC = [[4.1, 0, 0], [1.2, 3.7, 0], [-0.8, 1.5, 4.4]]
 
@@ -232,11 +235,11 @@ def test_lennard_jones_passes():
 
 
 @pytest.mark.parametrize("name", ["big1", "all6", "act_et", "cut7", "norm"])
-def test_neural_network_potentials_pass(name, shared):
-    potential = load_potential(shared / "golden" / name, "Bohr", "Hartree")
+def test_neural_network_potentials_pass(name):
+    potential = load_potential(GOLDEN / name, "Bohr", "Hartree")
     from mdnnp.structures import read_structures
 
-    structure = read_structures(shared / "golden" / name / "input.data", 0, "Bohr", "Hartree")[0]
+    structure = read_structures(GOLDEN / name / "input.data", 0, "Bohr", "Hartree")[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MdnnpWarning)
         report = check(potential, structure.system)
@@ -307,7 +310,7 @@ def test_radii_where_the_form_changes(shared):
     water = load_potential(shared / "potentials" / "H2O_RPBE-D3", "Bohr", "Hartree")
     assert probes.cutoff_radii(water) == pytest.approx([12 * 0.529177210903])
     # inner cutoff radii and the windows of compact functions are among them
-    model = load_potential(shared / "golden" / "all1", "Angstrom", "eV").model
+    model = load_potential(GOLDEN / "all1", "Angstrom", "eV").model
     radii = probes.cutoff_radii(SimpleNamespace(model=replace(model, cutoff_alpha=0.5)))
     functions = [f for part in model.elements.values() for f in part.functions]
     assert {f.cutoff for f in functions} <= set(radii)
