@@ -1,6 +1,7 @@
 """What a run says: header, lines while it goes, summary. Text only; nothing is decided here."""
 
 import math
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -21,8 +22,8 @@ from mdnnp.units import EV_PER_A3_IN_GPA
 _FS_PER_DAY_NS = 86400.0 * 1e-6  # ns/day of one fs per second
 
 
-def header(config: RunConfig, start: Start, period_fs: float, n_threads: int) -> str:
-    """What is going to be run, as lines of text; `period_fs` is that of the fastest vibration."""
+def header(config: RunConfig, start: Start, n_threads: int) -> str:
+    """What is going to be run, as lines of text."""
     dynamics, output = config.dynamics, config.output
     system = start.system
     symbols, counts = np.unique(system.numbers, return_counts=True)
@@ -41,7 +42,6 @@ def header(config: RunConfig, start: Start, period_fs: float, n_threads: int) ->
             "dynamics",
             f"velocity Verlet at constant energy, {dynamics.timestep_fs:g} fs; {steps} ({duration:g} ps)",
         ),
-        ("vibrations", _vibrations(period_fs, dynamics.timestep_fs)),
         ("velocities", _velocities(config)),
         ("threads", str(n_threads)),
         ("trajectory", f"{_short(config.trajectory_path)}, every {output.frame_interval} steps"),
@@ -109,12 +109,14 @@ def _potential(potential: Potential, config: RunConfig) -> str:
     return f"{_short(config.potential.path)} ({kind}), {cutoff}"
 
 
-def _vibrations(period_fs: float, timestep_fs: float) -> str:
-    if math.isinf(period_fs):
-        return "none found at the start"
-    wavenumber = 1e15 / period_fs / 2.99792458e10
-    steps = period_fs / timestep_fs
-    return f"fastest about {period_fs:.3g} fs ({wavenumber:.0f} cm^-1) at the start, {steps:.3g} time steps"
+def vibrations(period_fs: float, timestep_fs: float) -> str:
+    """The line of the header on the fastest vibration, which asks for forces and so comes later."""
+    text = "none found at the start"
+    if math.isfinite(period_fs):
+        wavenumber = 1e15 / period_fs / 2.99792458e10
+        steps = period_fs / timestep_fs
+        text = f"fastest about {period_fs:.3g} fs ({wavenumber:.0f} cm^-1) at the start, {steps:.3g} time steps"
+    return f"{'vibrations':<12}{text}"
 
 
 def _velocities(config: RunConfig) -> str:
@@ -170,6 +172,7 @@ class Progress:
         if sys.stderr.isatty():
             from tqdm import tqdm
 
+            size = os.get_terminal_size(sys.stderr.fileno())
             self._bar = tqdm(
                 total=total,
                 initial=done,
@@ -178,6 +181,8 @@ class Progress:
                 leave=False,
                 mininterval=0.2,
                 delay=1.0,
+                ncols=size.columns or 80,  # a terminal that does not know its size says 0
+                nrows=size.lines or 24,
             )
         self._begun, self._done, self._total, self._first = time.perf_counter(), done, total, done
 

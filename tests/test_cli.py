@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ from mdnnp.cli import main
 from mdnnp.config import SECTIONS, parse_config
 from mdnnp.init import reference, starting_files
 from mdnnp.n2p2 import read_potential
+
+GOLDEN = Path(__file__).parent / "golden"
 
 ROOT = Path(__file__).resolve().parent.parent
 ARGON = ROOT / "inputs" / "argon-lj.toml"
@@ -35,9 +38,7 @@ def in_tmp(tmp_path, monkeypatch):
 
 @pytest.fixture
 def argon_xyz(in_tmp):
-    atoms = Atoms(
-        "Ar4", positions=[[0, 0, 0], [0, 2.9, 2.9], [2.9, 0, 2.9], [2.9, 2.9, 0]], cell=[5.8] * 3, pbc=True
-    )
+    atoms = Atoms("Ar4", positions=[[0, 0, 0], [0, 2.9, 2.9], [2.9, 0, 2.9], [2.9, 2.9, 0]], cell=[5.8] * 3, pbc=True)
     atoms.rattle(0.1, seed=1)
     ase.io.write("argon.xyz", atoms)
     return in_tmp / "argon.xyz"
@@ -180,6 +181,105 @@ def test_documented_inputs_can_be_read():
     assert any(b == starting_files("argon")["argon-lj.toml"] for b in blocks)
 
 
+# run
+
+
+@pytest.fixture
+def short_argon(in_tmp):
+    main(["init", "argon"])
+    text = Path("argon.toml").read_text()
+    for old, new in (("[6, 6, 6]", "[3, 3, 3]"), ("= 4000", "= 60"), ("= 2000", "= 20"), ("= 5.0", "= 4.0")):
+        assert old in text
+        text = text.replace(old, new)
+    Path("argon.toml").write_text(text)
+    return in_tmp
+
+
+def test_run_then_analyze(short_argon, capfd):
+    assert main(["run", "argon.toml", "--threads", "1"]) == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert "mdnnp analyze argon.h5" in out
+    assert main(["analyze", "argon.h5", "--no-figures"]) == 0
+    assert "total energy" in capfd.readouterr().out
+    assert sorted(p.name for p in short_argon.iterdir()) == [
+        "argon-lj.toml", "argon.checkpoint", "argon.checkpoint.previous", "argon.h5", "argon.toml", "argon.xyz",
+    ]  # fmt: skip
+
+
+def test_run_as_shipped_input_is_valid():
+    parse_config((ROOT / "inputs" / "argon.toml").read_text(), ROOT / "inputs" / "argon.toml")
+
+
+def test_progress_bar_with_remaining_time_on_a_terminal(short_argon):
+    """stderr is a pseudo-terminal, stdout is not: the bar goes to the one, the lines to the other."""
+    import pty
+
+    text = Path("argon.toml").read_text().replace("steps = 60\n", "steps = 1000000\n", 1)
+    Path("argon.toml").write_text(text)
+    terminal, stderr = pty.openpty()
+    command = [sys.executable, "-m", "mdnnp", "run", "argon.toml"]
+    process = subprocess.Popen(command, stderr=stderr, stdout=subprocess.PIPE, text=True)
+    os.close(stderr)
+    seen = ""
+    while "step/s]" not in seen:
+        seen += os.read(terminal, 1000).decode()  # fails if the run ends before
+    assert re.search(r"\d+%\|.*\| \d+/1000020 \[\S+<\S+, .*step/s\]", seen)
+    process.terminate()
+    out, _ = process.communicate(timeout=60)
+    os.close(terminal)
+    assert process.returncode == 143
+    assert "E_total" in out
+    assert "step/s]" not in out
+
+
+def test_all_mistakes_of_an_input_on_stderr(short_argon, capfd):
+    text = Path("argon.toml").read_text().replace("steps = 60\n", "stesp = 1.5\n", 1)
+    Path("argon.toml").write_text(text.replace("timestep_fs = 4.0", "timestep_fs = nan"))
+    capfd.readouterr()
+    stderr = fails(capfd, 2, "run", "argon.toml")
+    line = text.split("\n").index("stesp = 1.5") + 1
+    assert f"error: unknown key 'stesp' at argon.toml:{line}; did you mean 'steps'?" in stderr
+    assert "must be a whole number" in stderr
+    assert "must be a finite number" in stderr
+    assert not Path("argon.h5").exists()
+
+
+@pytest.mark.parametrize(("content", "status", "expected"), [
+    (None, 4, "argon.toml does not exist"),
+    ("directory", 4, "argon.toml is a directory"),
+    (b"", 2, "argon.toml is empty"),
+    (b"[structure]\nfile = '\xff'", 2, "argon.toml:2: not UTF-8"),
+    (b"\x89HDF\r\n", 2, "argon.toml:1: not UTF-8"),
+])  # fmt: skip
+def test_input_that_is_none(in_tmp, capfd, content, status, expected):
+    if content == "directory":
+        Path("argon.toml").mkdir()
+    elif content is not None:
+        Path("argon.toml").write_bytes(content)
+    assert expected in fails(capfd, status, "run", "argon.toml")
+
+
+def test_exploding_run_has_its_own_exit_status(short_argon, capfd):
+    text = Path("argon.toml").read_text().replace("timestep_fs = 4.0", "timestep_fs = 100")
+    Path("argon.toml").write_text(text)
+    stderr = fails(capfd, 3, "run", "argon.toml")
+    assert "moves" in stderr
+    assert "error: kept: argon.h5 up to step" in stderr
+
+
+def test_warnings_are_lines(short_argon, capfd):
+    xyz = Path("argon.xyz").read_text().replace("5.7964", "5.4").replace("2.8982", "2.7")
+    Path("argon.xyz").write_text(xyz)  # denser, so that the atoms vibrate faster
+    text = Path("argon.toml").read_text().replace("temperature_K = 94.4", "temperature_K = 1")
+    text = text.replace("timestep_fs = 4.0", "timestep_fs = 90").replace("steps = 60\n", "steps = 2\n", 1)
+    Path("argon.toml").write_text(text.replace("equilibration_steps = 20", "equilibration_steps = 0"))
+    assert main(["run", "argon.toml"]) == 0
+    err = capfd.readouterr().err
+    assert err.startswith("warning: dynamics.timestep_fs = 90 is long")
+    assert len(err.splitlines()) == 1
+
+
 # info
 
 
@@ -207,8 +307,8 @@ def test_info_lists_every_function_in_order(water, capsys):
 
 
 @pytest.mark.parametrize("name", ["all1", "all4", "b_t21", "act_tr", "act_et", "norm", "center"])
-def test_info_of_every_kind_of_function(shared, name, capsys):
-    assert main(["info", str(shared / "golden" / name), *WATER]) == 0
+def test_info_of_every_kind_of_function(name, capsys):
+    assert main(["info", str(GOLDEN / name), *WATER]) == 0
     out = capsys.readouterr().out
     assert "Smoothness" in out
     if name == "act_tr":
@@ -245,9 +345,7 @@ def test_predict_table_and_file(argon_xyz, capsys):
     assert predicted.get_potential_energy() == pytest.approx(atoms.get_potential_energy(), abs=1e-14)
     np.testing.assert_allclose(predicted.get_forces(), atoms.get_forces(), atol=1e-15)
     np.testing.assert_allclose(predicted.get_stress(), atoms.get_stress(), atol=1e-15)
-    np.testing.assert_allclose(
-        predicted.get_potential_energies().sum(), atoms.get_potential_energy(), rtol=1e-14
-    )
+    np.testing.assert_allclose(predicted.get_potential_energies().sum(), atoms.get_potential_energy(), rtol=1e-14)
     row = out.splitlines()[1].split()
     assert row[:2] == ["argon.xyz:0", "4"]
     assert float(row[2]) == pytest.approx(atoms.get_potential_energy(), abs=1e-8)
