@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mdnnp.errors import InputError, MdnnpWarning
+from mdnnp.plausibility import energy_suspicion
 from mdnnp.potential import Potential, Results
 from mdnnp.structures import Structure, unit_suspicion
 from mdnnp.system import volume
@@ -57,6 +58,9 @@ def predict(potential: Potential, structures: Iterable[Structure]) -> Iterator[P
             results = potential.compute(structure.system)
         except InputError as error:
             raise InputError(f"{structure.label}: {error}") from None
+        suspicion = energy_suspicion(potential, structure.system, results)
+        if suspicion:
+            warnings.warn(f"{structure.label}: {suspicion}", MdnnpWarning, stacklevel=2)
         yield Prediction(structure, results)
 
 

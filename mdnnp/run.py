@@ -18,6 +18,7 @@ from mdnnp.integrators import Compute, MDState, fastest_period, scaled_to_temper
 from mdnnp.jit import get_threads
 from mdnnp.neighbors import VerletList
 from mdnnp.observables import DEFAULT_WARMUP, Drift, drift, kinetic_energy, temperature
+from mdnnp.plausibility import energy_suspicion
 from mdnnp.prepare import Start, prepare
 from mdnnp.record import Recorder, check_same_run, find_checkpoint, locked, resume_record, start_record
 from mdnnp.trajectory import Counts, Trajectory
@@ -78,6 +79,9 @@ def _run(config: RunConfig, resume: bool, overwrite: bool) -> Summary:
         saved = None
         print(report.header(config, start, get_threads()), flush=True)
         state = first_state(start, compute)
+        suspicion = energy_suspicion(start.potential, state.system, state.results)
+        if suspicion:
+            warnings.warn(suspicion, MdnnpWarning, stacklevel=3)
         if config.total_steps:
             period = fastest_period(state, start.potential.compute)
             print(report.vibrations(period, config.dynamics.timestep_fs), flush=True)

@@ -375,6 +375,24 @@ def test_predict_reproduces_n2p2(water, capsys):
     assert float(row[2]) == pytest.approx(total, abs=1e-7)
 
 
+def test_energy_far_from_the_training_set_is_warned_of(water, in_tmp, capfd):
+    """The energies of the network multiplied by a large number, as wrong weights would."""
+    from dataclasses import replace
+
+    from mdnnp.n2p2 import write_potential
+
+    model = read_potential(water, "Bohr", "Hartree")
+    network = model.elements["O"].network
+    wild = replace(network, biases=(*network.biases[:-1], network.biases[-1] + 100))
+    elements = model.elements | {"O": replace(model.elements["O"], network=wild)}
+    write_potential(replace(model, elements=elements), "wild")
+    units = ["--length-unit", "Bohr", "--energy-unit", "Hartree"]
+    assert main(["predict", "wild", str(water / "input.data"), *units]) == 0
+    assert "from the mean of the training set, 33 times its deviation" in capfd.readouterr().err
+    assert main(["predict", str(water), str(water / "input.data"), *units]) == 0
+    assert capfd.readouterr().err == ""
+
+
 def test_predict_refuses_an_output_that_exists_before_any_work(argon_xyz, capfd):
     Path("out.xyz").write_text("mine")
     assert "out.xyz exists already" in fails(capfd, 4, "predict", ARGON, "argon.xyz", "-o", "out.xyz")
