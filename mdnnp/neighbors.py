@@ -1,24 +1,27 @@
 """Neighbour lists: a cell list for any cell and boundaries, and a Verlet skin that spares most searches.
 
 Conventions: a full list (each pair twice), r_ij = r_j - r_i + S @ cell with integer shifts S; an atom's own periodic
-images are neighbours, the atom itself is not. The cell may be thinner than the cutoff, by any factor.
+images are neighbours, the atom itself is not. The cell may be thinner than the cutoff by any factor, and as skewed as
+`system.validate` lets pass.
 
-Method: atoms are wrapped and sorted into bins along the three cell vectors; bins across a periodic boundary are the
-same bins with a shift, so that small cells need no special case. Bins along the last direction are contiguous in
-memory, so that distances are computed in vectorisable runs. M. P. Allen, D. J. Tildesley, Computer Simulation of
-Liquids, 2nd ed., ch. 5.3 (Verlet list and cell list).
+Method: the lattice is reduced, so that skew costs nothing; atoms are wrapped into the reduced cell and sorted into bins
+along its vectors. Bins across a periodic boundary are the same bins with a shift, so that small cells need no special
+case. Bins along the last direction are contiguous in memory: the surroundings of a bin are a few contiguous ranges of
+atoms, which are collected once for all its atoms, in order of element. A first pass counts, a second one fills. M. P.
+Allen, D. J. Tildesley, Computer Simulation of Liquids, 2nd ed., ch. 5.3 (Verlet list and cell list).
 """
 
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 from ase.data import chemical_symbols
-
 from mdnnp.errors import InputError
 from mdnnp.jit import njit, njit_fast, run_chunks, vectorize_freely
-from mdnnp.system import System, complete_cell, heights, validate, wrap_counts
+from mdnnp.system import System, complete_cell, heights, validate
 
-_MAX_CHUNKS = 32
+_BINS_PER_CUTOFF = np.array([2, 2, 2])  # along the three directions; measured
+_MAX_CHUNKS = 64
 _ATOMS_PER_CHUNK = 128
 _OVERLAP_A = 1e-3  # atoms nearer than this stand on one spot
 
@@ -31,7 +34,8 @@ class NeighborList(NamedTuple):
     j : (E,) int32, sorted place of the neighbour; per centre in ascending order of atomic number
     image : (E,) uint16, row of `images`
     images : (M, 3) int64, shifts in units of the cell vectors
-    wrap : (N, 3) int64 in the order of atoms; the wrapped position is ``position - wrap @ cell``
+    wrap : (N, 3) int64 in the order of atoms; the wrapped position is ``position - wrap @ cell``. It lies in the
+        cell of the reduced lattice, which is the given cell unless that is very skewed.
     """
 
     order: np.ndarray
@@ -44,9 +48,9 @@ class NeighborList(NamedTuple):
 
 def coordinates(positions: np.ndarray, cell: np.ndarray, neighbors: NeighborList) -> np.ndarray:
     """(N, 3) positions in sorted order, wrapped as when the list was built, Å."""
-    if neighbors.wrap.any():
-        positions = positions - neighbors.wrap @ cell
-    return np.ascontiguousarray(positions[neighbors.order])
+    out = np.empty((len(positions), 3))
+    _gather(positions, cell, neighbors.order, neighbors.wrap, out)
+    return out
 
 
 def image_vectors(neighbors: NeighborList, cell: np.ndarray) -> np.ndarray:
@@ -55,40 +59,50 @@ def image_vectors(neighbors: NeighborList, cell: np.ndarray) -> np.ndarray:
 
 
 def neighbor_list(system: System, cutoff: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """All pairs nearer than `cutoff` (Å): i, j (E,), shifts S (E, 3) and vectors r_ij (E, 3) in Å, sorted by i.
+    """All pairs nearer than `cutoff` (Å): i, j (E,), shifts S (E, 3), int64, and vectors r_ij (E, 3) in Å.
 
-    r_ij = positions[j] - positions[i] + S @ cell, for the positions as given. Raises InputError as `VerletList`.
+    r_ij = positions[j] - positions[i] + S @ cell, for the positions as given. Sorted by i; per i in ascending order of
+    the neighbours' atomic numbers. Raises InputError as `VerletList.update`.
     """
+    _check_cutoff(cutoff, 0.0)
+    validate(system)
     full = build(system, cutoff)
-    counts = np.diff(full.first)
-    i = np.repeat(full.order, counts).astype(np.int64)
-    j = full.order[full.j].astype(np.int64)
-    shifts = full.images[full.image] - full.wrap[j] + full.wrap[i]
-    wrapped = coordinates(system.positions, system.cell, full)
-    vectors = wrapped[full.j] - np.repeat(wrapped, counts, axis=0) + image_vectors(full, system.cell)[full.image]
-    by_center = np.argsort(i, kind="stable")
-    return i[by_center], j[by_center], shifts[by_center], vectors[by_center]
+    count = np.empty(len(system), np.int64)
+    count[full.order] = np.diff(full.first)
+    target = (np.cumsum(count) - count)[full.order]
+    n_pairs = len(full.j)
+    i, j = np.empty(n_pairs, np.int64), np.empty(n_pairs, np.int64)
+    shifts, vectors = np.empty((n_pairs, 3), np.int64), np.empty((n_pairs, 3))
+    n_chunks = _number_of_chunks(len(system))
+    bounds = np.linspace(0, len(system), n_chunks + 1).astype(np.int64)
+
+    def work(c):
+        _unsort(bounds[c], bounds[c + 1], system.positions, system.cell, *full, target, i, j, shifts, vectors)
+
+    run_chunks(work, n_chunks)
+    return i, j, shifts, vectors
 
 
 class VerletList:
     """A neighbour list that is rebuilt only when it must be.
 
     cutoff : Å; skin : margin in Å. The list holds all pairs within cutoff + skin, and is safe until an atom has moved
-    by skin/2 since it was built.
+    by skin/2 since it was built. Raises InputError for values that make no sense.
     """
 
     def __init__(self, cutoff: float, skin: float = 1.0):
-        if not (np.isfinite(cutoff) and cutoff > 0 and np.isfinite(skin) and skin >= 0):
-            raise InputError(f"neighbour list: need cutoff > 0 and skin >= 0, got {cutoff} Å and {skin} Å")
+        _check_cutoff(cutoff, skin)
         self.cutoff, self.skin = float(cutoff), float(skin)
         self.n_builds = 0
         self.reference: System | None = None  # the system for which the list was built
         self._list: NeighborList | None = None
+        self._storage = _Storage()
 
     def update(self, system: System) -> NeighborList:
         """The list for `system`; kept from the last call if it is still safe.
 
-        Raises InputError for positions that are not finite, and for two atoms on one spot.
+        A new list overwrites the memory of the one before. Raises InputError for what `validate` refuses (positions
+        that are not finite) and for two atoms on one spot.
         """
         if not self._is_safe(system):
             self.restore(system)
@@ -97,236 +111,465 @@ class VerletList:
     def restore(self, system: System) -> None:
         """Build the list for `system` whatever was before: a run that resumes gives its last `reference` here."""
         validate(system)
-        self._list = None  # frees its memory before the new list takes as much
-        self._list = build(system, self.cutoff + self.skin)
+        self._list = None
+        self._list = build(system, self.cutoff + self.skin, self._storage)
         self.reference = System(*(np.array(a) for a in system))
         self.n_builds += 1
 
     def _is_safe(self, system: System) -> bool:
         old = self.reference
-        if (
-            self._list is None
-            or len(old) != len(system)
-            or not np.array_equal(old.cell, system.cell)
-            or not np.array_equal(old.pbc, system.pbc)
-            or not np.array_equal(old.numbers, system.numbers)
-        ):
-            return False
-        moved = system.positions - old.positions
-        # Written so that NaN counts as unsafe: it is then found by `validate`.
-        return bool(4.0 * np.einsum("ij,ij->i", moved, moved).max() <= self.skin**2)
+        return (
+            self._list is not None
+            and np.array_equal(old.numbers, system.numbers)
+            and np.array_equal(old.cell, system.cell)
+            and np.array_equal(old.pbc, system.pbc)
+            and system.positions.shape == old.positions.shape
+            and not _moved(system.positions, old.positions, 0.5 * self.skin)
+        )
+
+
+class _Storage:
+    """Memory for the pairs of a list, handed from one list to the next."""
+
+    def __init__(self):
+        self._allocate(0)
+
+    def _allocate(self, room):
+        self.j, self.image = np.empty(room, np.int32), np.empty(room, np.uint16)
+
+    def take(self, n_pairs: int) -> tuple[np.ndarray, np.ndarray]:
+        """Arrays j and image for `n_pairs` pairs. Raises MemoryError."""
+        if n_pairs > len(self.j):
+            self._allocate(0)  # freed before as much again is taken
+            self._allocate(n_pairs + n_pairs // 16)  # the lists of a run should seldom outgrow it
+        return self.j[:n_pairs], self.image[:n_pairs]
+
+
+def build(system: System, cutoff: float, storage: _Storage | None = None) -> NeighborList:
+    """The full list of all pairs nearer than `cutoff` (Å), for a system that `validate` has passed.
+
+    storage : memory of an earlier list, which is overwritten
+    Raises InputError if two atoms stand on one spot, or if the list would be too large for its numbers or the memory.
+    """
+    n = len(system)
+    if n >= 2**31:
+        raise InputError(f"{n} atoms: the neighbour list can number {2**31 - 1}")
+    grid, wrap, images, fractional = _make_grid(system, cutoff)
+    order = np.empty(n, np.int32)
+    _sort_into_bins(fractional, grid, order)
+    del fractional
+    first = np.zeros(n + 1, np.int64)
+    full = NeighborList(order, first, np.empty(0, np.int32), np.empty(0, np.uint16), images, wrap)
+    x, y, z = np.ascontiguousarray(coordinates(system.positions, system.cell, full).T)
+    kinds, kind = _kinds(system.numbers, order)
+    shifts = image_vectors(full, system.cell)
+    n_chunks = _number_of_chunks(n)
+    bounds = np.searchsorted(grid.start, np.linspace(0, n, n_chunks + 1).astype(np.int64))
+    bounds[0], bounds[-1] = 0, len(grid.start) - 1
+    clashes = np.full((n_chunks, 4), -1.0)
+
+    def work(c):
+        _search(
+            fill, bounds[c], bounds[c + 1], cutoff**2, _OVERLAP_A**2, grid, x, y, z, kind, kinds, shifts,
+            first, full.j, full.image, clashes[c],
+        )  # fmt: skip
+
+    fill = False
+    run_chunks(work, n_chunks)
+    for clash in clashes[clashes[:, 0] >= 0]:
+        raise InputError(_on_one_spot(clash, system, full))
+    np.cumsum(first, out=first)
+    try:
+        j, image = (storage or _Storage()).take(int(first[-1]))
+    except MemoryError:
+        raise InputError(
+            f"the {first[-1]} pairs nearer than {cutoff:g} Å do not fit into memory; check the cell, the unit of "
+            "length and the cutoff"
+        ) from None
+    full = full._replace(j=j, image=image)
+    fill = True
+    run_chunks(work, n_chunks)
+    return full
+
+
+def _check_cutoff(cutoff, skin):
+    if not (np.isfinite(cutoff) and cutoff > 0 and np.isfinite(skin) and skin >= 0):
+        raise InputError(f"neighbour list: need cutoff > 0 and skin >= 0, got {cutoff} Å and {skin} Å")
+
+
+def _number_of_chunks(n_atoms):
+    return max(1, min(_MAX_CHUNKS, n_atoms // _ATOMS_PER_CHUNK))
+
+
+def _kinds(numbers, order):
+    """(number of elements, (N,) int32 rank of each sorted atom's element in ascending order of atomic number)."""
+    present = np.unique(numbers)
+    return len(present), np.searchsorted(present, numbers).astype(np.int32)[order]
+
+
+def _on_one_spot(clash, system, neighbors):
+    """Words for two atoms on one spot; clash: squared distance, sorted places of both, row of `images`."""
+    a, b = sorted(int(neighbors.order[int(k)]) for k in clash[1:3])
+    distance = f"{np.sqrt(clash[0]):.2g} Å"
+    if a == b:
+        return f"atom {a} (counted from 0) is {distance} from its own periodic image; check the cell and its unit"
+    names = (f"{k} ({chemical_symbols[system.numbers[k]]})" for k in (a, b))
+    across = " across a periodic boundary" if neighbors.images[int(clash[3])].any() else ""
+    return (
+        f"atoms {' and '.join(names)} stand on one spot: {distance} apart{across} (counted from 0); remove one of "
+        "them, or check the cell and the unit of length"
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Bins
 
 
 class _Grid(NamedTuple):
-    """Bins along the cell vectors."""
+    """Bins along the vectors of the reduced cell, and which of them lie within the cutoff of each other."""
 
-    inverse: np.ndarray  # (3, 3) Cartesian -> fractional coordinates
     origin: np.ndarray  # (3,) fractional coordinate at which the bins begin
     scale: np.ndarray  # (3,) bins per unit of fractional coordinate
     bins: np.ndarray  # (3,) int64 number of bins
-    reach: np.ndarray  # (3,) int64 bins to look at on either side
-    copies: np.ndarray  # (3,) int64 largest shift that can occur
-    pbc: np.ndarray
+    copies: np.ndarray  # (3,) int64 largest shift that can occur; 0 along open directions
+    rows: np.ndarray  # (R, 4) int64: offsets along a and b, first and last offset along c
+    start: np.ndarray  # (bins + 1,) int64 first atom of each bin in sorted order
 
 
-def _make_grid(system: System, wrapped: np.ndarray, cutoff: float) -> _Grid:
-    frame = complete_cell(system.cell, system.pbc)
-    inverse = np.linalg.inv(frame)
-    fractional = wrapped @ inverse
+def _make_grid(system, cutoff):
+    """The grid (`start` still zero), wrap (N, 3), images (M, 3) and the wrapped fractional coordinates (N, 3)."""
+    positions, _, cell, pbc = system
+    transform = _reduction(cell, pbc)
+    frame = complete_cell(transform @ cell, pbc)
+    wrap = np.empty((len(system), 3), np.int64)
+    fractional = np.empty((len(system), 3))
+    _wrap(positions, np.linalg.inv(frame), transform, pbc, wrap, fractional)
+    # Rows of open directions are orthogonal unit vectors, so that their extent is in Å.
     low, high = fractional.min(axis=0), fractional.max(axis=0)
-    origin = np.where(system.pbc, 0.0, low)
-    # Rows of open directions are unit vectors, so that their extent is in Å already.
-    extent = np.where(system.pbc, 1.0, high - low + 1e-9 * (1.0 + np.abs(high)))
-    size = np.where(system.pbc, heights(frame), extent)
-    bins = np.maximum(1, np.minimum(size / (cutoff * np.array([0.5, 0.5, 0.25])), 1e6)).astype(np.int64)
-    # Far fewer atoms than bins (a gas, or two distant clusters): widen them.
-    while bins.prod(dtype=float) > 4 * len(system) + 64:
-        bins = np.maximum(1, bins - np.maximum(1, bins // 8) * (bins == bins.max()))
-    reach = np.ceil(cutoff * bins / size * (1 + 1e-12)).astype(np.int64)
-    copies = np.where(system.pbc, (reach + bins - 1) // bins, 0)
-    reach = np.where(system.pbc, reach, np.minimum(reach, bins))
-    return _Grid(inverse, origin, bins / extent, bins, reach, copies, system.pbc)
-
-
-def build(system: System, cutoff: float) -> NeighborList:
-    """The full list of all pairs nearer than `cutoff` (Å).
-
-    Raises InputError if two atoms stand on one spot, or if the cell is too thin for the shifts to be numbered.
-    """
-    positions, numbers, cell, pbc = system
-    n = len(system)
-    wrap = wrap_counts(positions, cell, pbc)
-    wrapped = positions - wrap @ cell
-    grid = _make_grid(system, wrapped, cutoff)
-    spans = 2 * grid.copies + 1
-    if spans.prod(dtype=float) > 65535:
+    most = 4.0 * len(system) + 64
+    bins = _bins_along(low, high, frame, pbc, cutoff)
+    if bins.prod() > most and not pbc.all():
+        # A few atoms far away from the rest: they may go into the outermost bins, as no bins that lie apart by more
+        # than a distance along an open direction can come together.
+        low, high = np.quantile(fractional, [0.02, 0.98], axis=0)
+        bins = _bins_along(low, high, frame, pbc, cutoff)
+    while bins.prod() > most:
+        bins = np.where(bins == bins.max(), np.floor(0.8 * bins), bins)
+    low, size = np.where(pbc, 0.0, low), np.where(pbc, 1.0, np.maximum(high - low, cutoff))
+    edges = frame * (size / bins)[:, None]
+    # Rounding of coordinates must not hide a pair: atoms are in their bins to within this margin.
+    reach_A = cutoff * (1.0 + 1e-9) + 1e-13 * max(1.0, np.abs(positions).max())
+    reach = np.floor(reach_A / np.where(pbc, heights(frame) / bins, size / bins)) + 1
+    copies = np.where(pbc, (reach + bins - 1) // bins, 0)
+    reach = np.where(pbc, reach, np.minimum(reach, bins - 1))
+    if (2 * copies + 1).prod() > 65536:
         raise InputError(
-            f"the cell is {heights(complete_cell(cell, pbc)).min():.3g} Å thin, so that a cutoff of {cutoff:g} Å needs "
-            f"{spans.prod(dtype=float):.3g} periodic images; replicate the cell"
+            f"the cell is so small that {(2 * copies + 1).prod():.3g} periodic images are needed for a cutoff of "
+            f"{cutoff:g} Å, more than 65536; check the cell and the unit of length, or replicate the cell"
         )
-    images = np.stack(np.meshgrid(*(np.arange(-c, c + 1) for c in grid.copies), indexing="ij"), axis=-1).reshape(-1, 3)
-    kinds, kind_of_atom = np.unique(numbers, return_inverse=True)
-    order, bin_of, start = _sort_into_bins(wrapped, *grid[:4])
-    x, y, z = np.ascontiguousarray(wrapped[order].T)
-    kind = kind_of_atom[order].astype(np.int32)
-    n_chunks = max(1, min(_MAX_CHUNKS, n // _ATOMS_PER_CHUNK))
-    bounds = np.linspace(0, n, n_chunks + 1).astype(np.int64)
-    count = np.zeros(n + 1, np.int64)
-    found = [None] * n_chunks
-    vectors = images @ cell
+    images = _offsets(copies) @ transform
+    grid = _Grid(
+        low, bins / size, bins.astype(np.int64), copies.astype(np.int64), _stencil(edges, reach, reach_A),
+        np.zeros(int(bins.prod()) + 1, np.int64),
+    )  # fmt: skip
+    return grid, wrap, images, fractional
 
-    def work(c):
-        found[c] = _search(
-            bounds[c], bounds[c + 1], cutoff, x, y, z, kind, len(kinds), bin_of, start, grid.bins, grid.reach,
-            grid.copies, grid.pbc, vectors, count,
-        )  # fmt: skip
 
-    run_chunks(work, n_chunks)
-    for _, _, _, nearest in found:
-        if nearest[0] < _OVERLAP_A**2:
-            a, b = sorted(int(order[int(k)]) for k in nearest[1:])
-            if a == b:
-                raise InputError(
-                    f"atom {a} stands on its own periodic image: {np.sqrt(nearest[0]):.2g} Å; check the cell"
-                )
-            raise InputError(
-                f"atoms {a} ({chemical_symbols[numbers[a]]}) and {b} ({chemical_symbols[numbers[b]]}) stand on one "
-                f"spot: {np.sqrt(nearest[0]):.2g} Å apart (counted from 0); remove one, or check cell and units"
-            )
-    first = np.cumsum(count)
-    j, image = np.empty(first[-1], np.int32), np.empty(first[-1], np.uint16)
-    for c in range(n_chunks):
-        begin, end = first[bounds[c]], first[bounds[c + 1]]
-        j[begin:end], image[begin:end] = found[c][0][: found[c][2]], found[c][1][: found[c][2]]
-        found[c] = None
-    return NeighborList(order, first, j, image, images, wrap)
+def _bins_along(low, high, frame, pbc, cutoff):
+    """Numbers of bins (3,), as floats since they may be huge."""
+    size = np.where(pbc, heights(frame), high - low)
+    return np.maximum(1.0, np.floor(size / (cutoff * (1.0 + 1e-6)) * _BINS_PER_CUTOFF))
+
+
+def _offsets(reach):
+    """All integer triples from -reach to reach, the last index fastest."""
+    ranges = (np.arange(-int(r), int(r) + 1) for r in reach)
+    return np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def _reduction(cell, pbc):
+    """Integer (3, 3) T such that the periodic rows of T @ cell span the same lattice with short vectors.
+
+    Each vector in turn is shortened by whole multiples of the others as long as it helps. I. Semaev, LNCS 2146, 181
+    (2001).
+    """
+    transform = np.eye(3, dtype=np.int64)
+    periodic = np.flatnonzero(pbc)
+    shortened = len(periodic) > 1
+    while shortened:
+        shortened = False
+        for k in periodic:
+            others = periodic[periodic != k]
+            reduced = transform @ cell
+            best = np.rint(np.linalg.lstsq(reduced[others].T, reduced[k], rcond=None)[0]).astype(np.int64)
+            shifts = [best + step for step in product((0, -1, 1), repeat=len(others))]
+            lengths = [np.linalg.norm(reduced[k] - s @ reduced[others]) for s in shifts]
+            least = int(np.argmin(lengths))
+            if lengths[least] < np.linalg.norm(reduced[k]) * (1.0 - 1e-9):
+                transform[k] -= shifts[least] @ transform[others]
+                shortened = True
+    return transform
+
+
+def _stencil(edges, reach, cutoff):
+    """Rows (R, 4) of bins (offsets a, b, first c, last c) that can hold an atom within `cutoff` of an atom in bin 0.
+
+    edges : (3, 3) the edges of a bin, Å. The difference of two points in bins `offset` apart is any
+    (offset + u) @ edges with -1 <= u <= 1. Its shortest length is found by coordinate descent; the plane normal to what
+    was found then bounds it from below, converged or not.
+    """
+    offsets = _offsets(reach)
+    metric = edges @ edges.T
+    v = offsets - np.clip(offsets, -1.0, 1.0)
+    for k in (0, 1, 2) * 6:
+        others = v @ metric[k] - v[:, k] * metric[k, k]
+        v[:, k] = np.clip(-others / metric[k, k], offsets[:, k] - 1.0, offsets[:, k] + 1.0)
+    normal = v @ edges
+    normal /= np.maximum(np.linalg.norm(normal, axis=1), 1e-300)[:, None]
+    along = normal @ edges.T
+    gap = (offsets * along).sum(axis=1) - np.abs(along).sum(axis=1)
+    near = (gap < cutoff).reshape((2 * reach + 1).astype(int))
+    a, b = np.nonzero(near.any(axis=2))
+    last = near.shape[2] - 1 - near[a, b, ::-1].argmax(axis=1)
+    return np.stack([a - reach[0], b - reach[1], near[a, b].argmax(axis=1) - reach[2], last - reach[2]], axis=1).astype(
+        np.int64
+    )
 
 
 @njit
-def _sort_into_bins(wrapped, inverse, origin, scale, bins):
-    """Counting sort of atoms by bin: order (N,) int32, bin of each sorted atom (N, 3), first atom of each bin."""
-    n = wrapped.shape[0]
-    place = np.empty((n, 3), np.int32)
-    start = np.zeros(bins[0] * bins[1] * bins[2] + 1, np.int64)
-    for i in range(n):
+def _wrap(positions, inverse, transform, pbc, wrap, fractional):
+    """Fill wrap (N, 3), cell vectors to take away, and the fractional coordinates (N, 3) in the reduced cell then."""
+    for i in range(positions.shape[0]):
         for k in range(3):
-            s = wrapped[i, 0] * inverse[0, k] + wrapped[i, 1] * inverse[1, k] + wrapped[i, 2] * inverse[2, k]
-            b = int(np.floor((s - origin[k]) * scale[k]))
-            place[i, k] = min(max(b, 0), bins[k] - 1)  # a fraction of -1e-17 wraps to 1.0: still the last bin
-        start[(place[i, 0] * bins[1] + place[i, 1]) * bins[2] + place[i, 2] + 1] += 1
+            wrap[i, k] = 0
+        for k in range(3):
+            s = positions[i, 0] * inverse[0, k] + positions[i, 1] * inverse[1, k] + positions[i, 2] * inverse[2, k]
+            if pbc[k]:
+                whole = np.floor(s)
+                s -= whole
+                for l in range(3):
+                    wrap[i, l] += np.int64(whole) * transform[k, l]
+            fractional[i, k] = s
+
+
+@njit
+def _sort_into_bins(fractional, grid, order):
+    """Counting sort of the atoms by bin: fills order (N,) and grid.start."""
+    n = fractional.shape[0]
+    start, bins = grid.start, grid.bins
+    where = np.empty(n, np.int64)
+    for i in range(n):
+        b = np.int64(0)
+        for k in range(3):
+            # A fraction of -1e-17 wraps to 1.0, and atoms may lie beyond the bins of an open direction.
+            s = min(max((fractional[i, k] - grid.origin[k]) * grid.scale[k], 0.0), bins[k] - 1.0)
+            b = b * bins[k] + np.int64(s)
+        where[i] = b
+        start[b + 1] += 1
     for b in range(start.size - 1):
         start[b + 1] += start[b]
-    fill = start.copy()
-    order, bin_of = np.empty(n, np.int32), np.empty((n, 3), np.int32)
-    for i in range(n):
-        b = (place[i, 0] * bins[1] + place[i, 1]) * bins[2] + place[i, 2]
-        order[fill[b]] = i
-        for k in range(3):
-            bin_of[fill[b], k] = place[i, k]
-        fill[b] += 1
-    return order, bin_of, start
+    for i in range(n - 1, -1, -1):  # `start` runs back to the first atom of each bin
+        b = where[i]
+        start[b + 1] -= 1
+        order[start[b + 1]] = i
+    for b in range(start.size - 1):
+        start[b] = start[b + 1]
+    start[start.size - 1] = n
 
 
-@njit_fast
-def _append_run(i, begin, end, image, is_home, limit, px, py, pz, x, y, z, d, who, where, total, nearest):
-    """Append the sorted atoms begin .. end - 1 nearer to (px, py, pz) than sqrt(limit), less `i` at home.
-
-    Keeps track of the smallest squared distance, and between which two, in `nearest`.
-    """
-    vectorize_freely()
-    n = end - begin
-    xs, ys, zs = x[begin:end], y[begin:end], z[begin:end]
-    for t in range(n):
-        ux, uy, uz = xs[t] - px, ys[t] - py, zs[t] - pz
-        d[t] = ux * ux + uy * uy + uz * uz
-    if is_home and begin <= i < end:
-        d[i - begin] = 2.0 * limit
-    least = 2.0 * limit
-    for t in range(n):
-        least = min(least, d[t])
-    if least < nearest[0]:
-        nearest[0], nearest[1] = least, i
-        for t in range(n):
-            if d[t] == least:
-                nearest[2] = begin + t
-    found = np.uint64(total)
-    for t in range(n):  # branch-free: an entry is overwritten unless it counts
-        who[found] = begin + t
-        where[found] = image
-        found += np.uint64(d[t] < limit)
-    return np.int64(found)
+# ---------------------------------------------------------------------------------------------------------------------
+# Search
 
 
 @njit
 def _search(
-    begin, end, cutoff, x, y, z, kind, n_kinds, bin_of, start, bins, reach, copies, pbc, vectors, count
+    fill, begin, end, limit, overlap, grid, x, y, z, kind, n_kinds, shifts, first, j, image, clash
 ):  # fmt: skip
-    """Neighbours of the sorted atoms begin .. end - 1, grouped by kind; fills count[i + 1].
+    """Neighbours of the atoms in bins begin .. end - 1: fills `j` and `image`, or counts them in first[i + 1].
 
-    Returns (neighbours, images, how many) and (smallest squared distance, and between which two).
+    limit, overlap : squares of the cutoff and of the distance that is too short, Å^2
+    x, y, z, kind : (N,) coordinates, Å, and rank of the element, sorted; shifts (M, 3) of the images, Å
+    The first pair that is too near stops the count: `clash` is its squared distance, both atoms and the image.
     """
-    limit = cutoff * cutoff
-    longest = np.int64(1)
-    for b in range(start.size - 1):
-        longest = max(longest, start[b + 1] - start[b])
-    run = longest * min(bins[2], 2 * reach[2] + 1)
-    d = np.empty(run)
-    who, where = np.empty(512 + run, np.int32), np.empty(512 + run, np.uint16)
-    out_j, out_image = np.empty((end - begin) * 64, np.int32), np.empty((end - begin) * 64, np.uint16)
-    total = np.int64(0)
-    nearest = np.array([1e300, 0.0, 0.0])
-    offset = np.empty(n_kinds + 1, np.int64)
-    for i in range(begin, end):
-        n = np.int64(0)
-        for a in range(bin_of[i, 0] - reach[0], bin_of[i, 0] + reach[0] + 1):
-            sa = a // bins[0]
-            if sa != 0 and not pbc[0]:
-                continue
-            for b in range(bin_of[i, 1] - reach[1], bin_of[i, 1] + reach[1] + 1):
-                sb = b // bins[1]
-                if sb != 0 and not pbc[1]:
-                    continue
-                row = ((a - sa * bins[0]) * bins[1] + b - sb * bins[1]) * bins[2]
-                low, high = bin_of[i, 2] - reach[2], bin_of[i, 2] + reach[2]
-                for sc in range(low // bins[2], high // bins[2] + 1):
-                    if sc != 0 and not pbc[2]:
-                        continue
-                    first = start[row + max(low - sc * bins[2], 0)]
-                    last = start[row + min(high - sc * bins[2], bins[2] - 1) + 1]
-                    if first == last:
-                        continue
-                    code = (
-                        ((sa + copies[0]) * (2 * copies[1] + 1) + sb + copies[1]) * (2 * copies[2] + 1) + sc + copies[2]
-                    )
-                    if n + last - first > who.size:
-                        who, where = (
-                            _longer(who, 2 * who.size + last - first),
-                            _longer(where, 2 * where.size + last - first),
-                        )
-                    px, py, pz = x[i] - vectors[code, 0], y[i] - vectors[code, 1], z[i] - vectors[code, 2]
-                    home = sa == 0 and sb == 0 and sc == 0
-                    n = _append_run(i, first, last, code, home, limit, px, py, pz, x, y, z, d, who, where, n, nearest)
-        if total + n > out_j.size:
-            size = out_j.size + out_j.size // 2 + n
-            out_j, out_image = _longer(out_j, size), _longer(out_image, size)
-        for k in range(n_kinds + 1):
-            offset[k] = 0
-        for t in range(n):
-            offset[kind[who[t]] + 1] += 1
-        for k in range(n_kinds):
-            offset[k + 1] += offset[k]
-        for t in range(n):
-            k = kind[who[t]]
-            out_j[total + offset[k]], out_image[total + offset[k]] = who[t], where[t]
-            offset[k] += 1
-        count[i + 1] = n
-        total += n
-    return out_j, out_image, total, nearest
+    vectorize_freely()
+    most = len(grid.rows) * (2 * grid.copies[2] + 1)
+    low, high, code = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
+    room, who, where, out_j, out_image, cx, cy, cz, sx, sy, sz, d = _scratch(512)
+    slot = np.empty(n_kinds + 1, np.int64)
+    home = (shifts.shape[0] - 1) // 2
+    for b in range(begin, end):
+        if grid.start[b] == grid.start[b + 1]:
+            continue
+        n_ranges, n = _surroundings(b, grid, low, high, code)
+        if n > room:
+            room, who, where, out_j, out_image, cx, cy, cz, sx, sy, sz, d = _scratch(2 * n)
+        shifted = _collect(
+            fill, n_ranges, low, high, code, home, kind, slot, x, y, z, shifts, who, where, cx, cy, cz, sx, sy, sz
+        )
+        for i in range(grid.start[b], grid.start[b + 1]):
+            px, py, pz = x[i], y[i], z[i]
+            # Written so that the distances i-j and j-i are equal to the bit.
+            if shifted:
+                for t in range(n):
+                    ux, uy, uz = cx[t] - px + sx[t], cy[t] - py + sy[t], cz[t] - pz + sz[t]
+                    d[t] = ux * ux + uy * uy + uz * uz
+            else:
+                for t in range(n):
+                    ux, uy, uz = cx[t] - px, cy[t] - py, cz[t] - pz
+                    d[t] = ux * ux + uy * uy + uz * uz
+            if fill:
+                found = np.uint64(0)
+                for t in range(n):  # branch-free: an entry is overwritten unless it counts
+                    out_j[found], out_image[found] = who[t], where[t]
+                    found += np.uint64((d[t] < limit) & (d[t] > 0.0))  # zero: the atom itself
+                for t in range(found):
+                    j[first[i] + t], image[first[i] + t] = out_j[t], out_image[t]
+            else:
+                hits, near = 0, 0
+                for t in range(n):
+                    hits += d[t] < limit
+                    near += d[t] < overlap
+                first[i + 1] = hits - 1
+                if near > 1:
+                    for t in range(n):
+                        if d[t] < overlap and not (who[t] == i and where[t] == home):
+                            clash[0], clash[1], clash[2], clash[3] = d[t], i, who[t], where[t]
+                            return
 
 
 @njit
-def _longer(array, size):
-    longer = np.empty(size, array.dtype)
-    for v in range(array.size):
-        longer[v] = array[v]
-    return longer
+def _scratch(size):
+    """Room for `size` candidates: size, four arrays of numbers and seven of coordinates."""
+    return (
+        size, np.empty(size, np.int32), np.empty(size, np.uint16), np.empty(size, np.int32), np.empty(size, np.uint16),
+        np.empty(size), np.empty(size), np.empty(size), np.empty(size), np.empty(size), np.empty(size), np.empty(size),
+    )  # fmt: skip
+
+
+@njit_fast
+def _surroundings(b, grid, low, high, code):
+    """Ranges low .. high - 1 of sorted atoms, with the number of their image, around bin `b`.
+
+    Returns how many ranges and how many atoms.
+    """
+    na, nb, nc = grid.bins[0], grid.bins[1], grid.bins[2]
+    a0, b0, c0 = b // (nb * nc), b // nc % nb, b % nc
+    n_ranges, n = np.int64(0), np.int64(0)
+    for r in range(grid.rows.shape[0]):
+        a, sa = _image_of(a0 + grid.rows[r, 0], na)
+        b1, sb = _image_of(b0 + grid.rows[r, 1], nb)
+        if abs(sa) > grid.copies[0] or abs(sb) > grid.copies[1]:
+            continue  # beyond an open boundary
+        c_first, s_first = _image_of(c0 + grid.rows[r, 2], nc)
+        c_last, s_last = _image_of(c0 + grid.rows[r, 3], nc)
+        row = (a * nb + b1) * nc
+        for sc in range(max(s_first, -grid.copies[2]), min(s_last, grid.copies[2]) + 1):
+            begin = grid.start[row + (c_first if sc == s_first else 0)]
+            end = grid.start[row + (c_last + 1 if sc == s_last else nc)]
+            if begin < end:
+                low[n_ranges], high[n_ranges] = begin, end
+                code[n_ranges] = (
+                    ((sa + grid.copies[0]) * (2 * grid.copies[1] + 1) + sb + grid.copies[1]) * (2 * grid.copies[2] + 1)
+                    + sc
+                    + grid.copies[2]
+                )
+                n_ranges += 1
+                n += end - begin
+    return n_ranges, n
+
+
+@njit_fast
+def _image_of(place, bins):
+    """(bin in the cell, shift) of the bin at `place`."""
+    if 0 <= place < bins:
+        return place, np.int64(0)
+    shift = place // bins
+    return place - shift * bins, shift
+
+
+@njit_fast
+def _collect(
+    by_kind, n_ranges, low, high, code, home, kind, slot, x, y, z, shifts, who, where, cx, cy, cz, sx, sy, sz
+):  # fmt: skip
+    """Gather the atoms of the ranges, in order of their kind if `by_kind`; returns whether any is shifted."""
+    vectorize_freely()
+    shifted = False
+    for r in range(n_ranges):
+        shifted |= code[r] != home
+    if by_kind and slot.size > 2:
+        for k in range(slot.size):
+            slot[k] = 0
+        for r in range(n_ranges):
+            for a in range(low[r], high[r]):
+                slot[kind[a] + 1] += 1
+        for k in range(1, slot.size):
+            slot[k] += slot[k - 1]
+        for r in range(n_ranges):
+            for a in range(low[r], high[r]):
+                t = slot[kind[a]]
+                slot[kind[a]] = t + 1
+                who[t], where[t] = a, code[r]
+                cx[t], cy[t], cz[t] = x[a], y[a], z[a]
+    else:
+        n = np.int64(0)
+        for r in range(n_ranges):
+            for a in range(low[r], high[r]):
+                t = n + a - low[r]
+                who[t], where[t] = a, code[r]
+                cx[t], cy[t], cz[t] = x[a], y[a], z[a]
+            n += high[r] - low[r]
+    if shifted:
+        n = np.int64(0)
+        for r in range(n_ranges):
+            n += high[r] - low[r]
+        for t in range(n):
+            s = where[t]
+            sx[t], sy[t], sz[t] = shifts[s, 0], shifts[s, 1], shifts[s, 2]
+    return shifted
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Coordinates
+
+
+@njit
+def _gather(positions, cell, order, wrap, out):
+    """Fill out (N, 3) with the wrapped positions in sorted order."""
+    for k in range(order.size):
+        i = order[k]
+        a, b, c = wrap[i, 0], wrap[i, 1], wrap[i, 2]
+        for l in range(3):
+            out[k, l] = positions[i, l] - (a * cell[0, l] + b * cell[1, l] + c * cell[2, l])
+
+
+@njit
+def _moved(positions, reference, distance):
+    """Whether an atom is `distance` or more from where it was; an atom that is not a number has moved."""
+    safe = distance * distance
+    for i in range(positions.shape[0]):
+        ux = positions[i, 0] - reference[i, 0]
+        uy = positions[i, 1] - reference[i, 1]
+        uz = positions[i, 2] - reference[i, 2]
+        d = ux * ux + uy * uy + uz * uz
+        if not (d < safe or d == 0.0):
+            return True
+    return False
+
+
+@njit
+def _unsort(
+    begin, end, positions, cell, order, first, j, image, images, wrap, target, out_i, out_j, out_shifts, out_vectors
+):  # fmt: skip
+    """Write the pairs of sorted atoms begin .. end - 1 in terms of the atoms and positions as given."""
+    for k in range(begin, end):
+        a, t = order[k], target[k]
+        for edge in range(first[k], first[k + 1]):
+            b, s = order[j[edge]], image[edge]
+            out_i[t], out_j[t] = a, b
+            for l in range(3):
+                out_shifts[t, l] = images[s, l] + wrap[a, l] - wrap[b, l]
+            for l in range(3):
+                out_vectors[t, l] = (positions[b, l] - positions[a, l]) + (
+                    out_shifts[t, 0] * cell[0, l] + out_shifts[t, 1] * cell[1, l] + out_shifts[t, 2] * cell[2, l]
+                )
+            t += 1
