@@ -38,23 +38,23 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    warnings.showwarning = _show_warning
-    warnings.simplefilter("always", MdnnpWarning)
-    debug = os.environ.get("MDNNP_DEBUG") == "1"
-    try:
-        argv = sys.argv[1:] if argv is None else argv
-        arguments = _parser().parse_args(argv or ["--help"])
-        return arguments.verb(arguments) or 0
-    except KeyboardInterrupt:
-        print("\nerror: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except Exception as error:
-        if debug:
-            raise
-        return _report(error)
+    argv = sys.argv[1:] if argv is None else argv
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        warnings.simplefilter("always", MdnnpWarning)
+        try:
+            arguments = _parser().parse_args(argv or ["--help"])
+            return arguments.verb(arguments) or 0
+        except KeyboardInterrupt:
+            print("\nerror: interrupted", file=sys.stderr)
+            return 130
+        except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except Exception as error:
+            if os.environ.get("MDNNP_DEBUG") == "1":
+                raise
+            return _report(error)
 
 
 def _report(error: Exception) -> int:
@@ -94,11 +94,14 @@ def _run(arguments) -> int:
     from mdnnp.trajectory import WriteError, exit_at_once
 
     _use_threads(arguments)
-    sys.excepthook, sys.unraisablehook = _without_hdf5(sys.excepthook), _without_hdf5(sys.unraisablehook)
+    hooks = sys.excepthook, sys.unraisablehook
+    sys.excepthook, sys.unraisablehook = map(_without_hdf5, hooks)
     try:
         return run(config, resume=arguments.resume, overwrite=arguments.overwrite).exit_code
     except WriteError as error:
         exit_at_once(_report(error))
+    finally:
+        sys.excepthook, sys.unraisablehook = hooks
 
 
 def _predict(arguments) -> int:

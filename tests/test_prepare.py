@@ -40,9 +40,7 @@ temperature_K = 80
 
 
 def mixture(cell=(7.6, 7.4, 7.9, 80, 95, 100), pbc=True, velocities=False) -> Atoms:
-    atoms = Atoms(
-        "Ar3Kr5", scaled_positions=np.array(list(np.ndindex(2, 2, 2))) / 2 + 0.01, cell=cell, pbc=pbc
-    )
+    atoms = Atoms("Ar3Kr5", scaled_positions=np.array(list(np.ndindex(2, 2, 2))) / 2 + 0.01, cell=cell, pbc=pbc)
     atoms.rattle(0.15, seed=3)
     if velocities:
         atoms.set_velocities(np.random.default_rng(0).normal(0, 0.01, (8, 3)) + 0.02)
@@ -66,6 +64,7 @@ def distances(system):
     return atoms.get_all_distances(mic=True)
 
 
+@pytest.mark.filterwarnings("ignore:.*net momentum")
 def test_cell_becomes_lower_triangular_and_nothing_else_changes(start):
     atoms = mixture(velocities=True)
     atoms.rotate(50, (1, 2, 3), rotate_cell=True)
@@ -135,6 +134,7 @@ def test_pbc_without_a_cell_is_refused(start):
         start(Atoms("Ar2", [[0, 0, 0], [3.8, 0, 0]]), text=text)
 
 
+@pytest.mark.filterwarnings("ignore:.*net momentum")
 def test_replicas(start):
     atoms = mixture(velocities=True)
     text = INPUT.replace('"start.xyz"', '"start.xyz"\nreplicate = [2, 1, 3]')

@@ -67,6 +67,11 @@ def write_inputs(folder: Path, text: str = INPUT, atoms: Atoms | None = None) ->
     return folder / "run.toml"
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    set_threads(1)
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
