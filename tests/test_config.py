@@ -168,7 +168,7 @@ VALUES = [
     ("temperature_K = 300", 'temperature_K = 300\nvelocities = "maxwell"', 'you mean "maxwell-boltzmann"?'),
     ("temperature_K = 300", "temperature_K = 300\nvelocities = true", "must be one of"),
     ("temperature_K = 300", "temperature_K = 300\nexact_temperature = 1", "true or false"),
-    ("temperature_K = 300", 'temperature_K = 300\nexact_temperature = "true"', "true or false, without quotes"),  # noqa: E501
+    ("temperature_K = 300", 'temperature_K = 300\nexact_temperature = "true"', "true or false, without quotes"),
     ("temperature_K = 300", "temperature_K = 300\nequilibration_steps = -5", "negative"),
     ("temperature_K = 300", "temperature_K = 300\nskin_A = -0.1", "between 0 and 10"),
     ('file = "water.xyz"', "file = 3", "text in quotes"),
@@ -208,12 +208,12 @@ def test_wrong_value(line, new, expected):
 @pytest.mark.parametrize(("new", "hint"), [
     ("stesp = 1000", "unknown key 'stesp' at run.toml:8; did you mean 'steps'?"),
     ("timestep = 2\nsteps = 1", "unknown key 'timestep' at run.toml:8; did you mean 'timestep_fs'?"),
-    ("steps = 1\nTemperature_k = 2", "unknown key 'Temperature_k' at run.toml:9; did you mean 'temperature_K'?"),  # noqa: E501
+    ("steps = 1\nTemperature_k = 2", "unknown key 'Temperature_k' at run.toml:9; did you mean 'temperature_K'?"),
     ("steps = 1\nforces = true", "unknown key 'forces' at run.toml:9; it belongs to [output]"),
     ("steps = 1\nxyzzy = 1", "unknown key 'xyzzy' at run.toml:9; [dynamics] knows steps, timestep_fs,"),
     ("steps = 1\nseed.x = 1", "dynamics.seed = {x = 1} at run.toml:9: must be a whole number"),
     ("steps = 1\n[dinamics]", "unknown section [dinamics] at run.toml:9; did you mean [dynamics]?"),
-    ("steps = 1\n[thermostat]\ntau = 3\n[dynamics]", "unknown section [thermostat] at run.toml:9; the sections are"),  # noqa: E501
+    ("steps = 1\n[thermostat]\ntau = 3\n[dynamics]", "unknown section [thermostat] at run.toml:9; the sections are"),
 ])  # fmt: skip
 def test_unknown_names(new, hint):
     assert any(m.startswith(hint) for m in mistakes(changed("steps = 1000", new)))
