@@ -17,7 +17,7 @@ from mdnnp.errors import InputError, MdnnpWarning, PhysicsError
 from mdnnp.integrators import Compute, MDState, fastest_period, scaled_to_temperature, verlet_step
 from mdnnp.jit import get_threads
 from mdnnp.neighbors import VerletList
-from mdnnp.observables import DEFAULT_WARMUP, Drift, drift, kinetic_energy, temperature
+from mdnnp.observables import Drift, default_warmup_fs, drift, kinetic_energy, temperature
 from mdnnp.plausibility import energy_suspicion
 from mdnnp.prepare import Start, prepare
 from mdnnp.record import Recorder, check_same_run, find_checkpoint, locked, resume_record, start_record
@@ -148,13 +148,13 @@ def _drift(trajectory: Path, config: RunConfig, start: Start) -> Drift | None:
     """Drift of the total energy from the dense log, after the same warm-up as `mdnnp analyze` takes."""
     with Trajectory(trajectory) as written:
         thermo = written.thermo
-    kept = thermo["step"] >= config.dynamics.equilibration_steps
-    if not config.dynamics.equilibration_steps:
-        kept = thermo["step"] >= DEFAULT_WARMUP * thermo["step"][-1]
+    time, dynamics = thermo["time"], config.dynamics
+    warmup = default_warmup_fs(time, dynamics.equilibration_steps * dynamics.timestep_fs)
+    kept = time >= time[0] + warmup if len(time) else np.zeros(0, bool)
     if not kept.any():
         return None
     return drift(
-        thermo["time"][kept],
+        time[kept],
         thermo["total_energy"][kept],
         len(start.system),
         kinetic_eV=thermo["kinetic_energy"][kept],

@@ -191,7 +191,7 @@ def test_net_momentum_of_a_file_is_warned_of(start, more, kept):
 
 
 def test_velocities_that_are_not_there(start):
-    with pytest.raises(InputError, match='velocities = "file", but .*start.xyz:-1 has no velocities'):
+    with pytest.raises(InputError, match=r'velocities = "file", but .*start.xyz:-1 has no velocities'):
         start(mixture(), 'velocities = "file"\n')
 
 

@@ -17,6 +17,7 @@ import pytest
 from ase import Atoms
 from ase.data import atomic_masses
 
+from mdnnp.analyze import analyze, read_series
 from mdnnp.checkpoint import load_checkpoint, previous_path
 from mdnnp.config import parse_config, read_config
 from mdnnp.errors import FileError, InputError, MdnnpWarning, PhysicsError
@@ -197,6 +198,16 @@ def test_equilibration_reaches_the_temperature_and_is_left_out_of_the_drift(fold
         assert np.ptp(energy[thermo["step"] > 155]) < 1e-2 * np.ptp(energy[thermo["step"] < 155])
     assert summary.drift.start_ps >= 155 * 4e-3
     assert summary.drift.rms_eV_per_atom < 1e-6
+
+
+@pytest.mark.parametrize("equilibration", [0, 100])
+def test_run_and_analyze_report_the_same_drift(folder, equilibration):
+    edit(folder / "run.toml", "steps = 200", "steps = 500")
+    edit(folder / "run.toml", "temperature_K = 60", f"temperature_K = 60\nequilibration_steps = {equilibration}")
+    summary = run(read_config("run.toml"))
+    analysis = analyze(read_series(summary.trajectory))
+    for name in ("slope_eV_per_atom_ps", "error_eV_per_atom_ps", "rms_eV_per_atom", "kT_per_ns_per_degree"):
+        assert getattr(summary.drift, name) == pytest.approx(getattr(analysis.drift, name), rel=1e-9)
 
 
 def test_last_step_of_the_equilibration_has_the_temperature(folder):
