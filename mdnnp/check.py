@@ -94,9 +94,7 @@ class CheckReport:
             lines.append(f"{name:<25}{cells}   {' '.join(limits):<15} {verdict:<7}{remark}".rstrip())
         verdicts = [row.passed for row in self.rows]
         counts = f"{verdicts.count(True)} numbers passed, {verdicts.count(False)} failed"
-        scales = (
-            "Deviations are relative: to sum |E_i| less offsets, to the largest force, to the largest virial."
-        )
+        scales = "Deviations are relative: to sum |E_i| less offsets, to the largest force, to the largest virial."
         return "\n".join([*lines, "", scales, f"{counts}, {verdicts.count(None)} without verdict"])
 
     def to_json(self) -> str:
@@ -156,9 +154,7 @@ def check(
     return CheckReport(rows, tuple(notes))
 
 
-def prepare(
-    system: System, *, rattle_A: float = 0.05, strain: float = 0.01, seed: int = 1
-) -> tuple[System, list[str]]:
+def prepare(system: System, *, rattle_A: float = 0.05, strain: float = 0.01, seed: int = 1) -> tuple[System, list[str]]:
     """The structure without symmetry, and what was done to it.
 
     A single periodic atom is replicated, since the forces on it vanish wherever it is. Atoms are displaced at

@@ -82,8 +82,7 @@ class PotentialConfig:
         example='"potential"',
     )
     length_unit: str | None = key(
-        "Unit of length of the potential: Angstrom, Bohr or nm. Needed unless mdnnp.toml in its directory "
-        "says.",
+        "Unit of length of the potential: Angstrom, Bohr or nm. Needed unless mdnnp.toml in its directory says.",
         None,
         restart="free",
         example='"Bohr"',
@@ -147,8 +146,7 @@ class OutputConfig:
     """What is written, and how often."""
 
     file: Path | None = key(
-        "Trajectory in H5MD format; by default the input's name with the ending .h5. The checkpoint is put "
-        "beside it.",
+        "Trajectory in H5MD format; by default the input's name with the ending .h5. The checkpoint is put beside it.",
         None,
         restart="free",
         example='"run.h5"',
@@ -190,9 +188,7 @@ class LimitsConfig:
         restart="free",
         example="1000",
     )
-    max_temperature_K: float = key(
-        "Stop above this temperature, in K.", 50_000.0, rule=POSITIVE, restart="free"
-    )
+    max_temperature_K: float = key("Stop above this temperature, in K.", 50_000.0, rule=POSITIVE, restart="free")
     max_displacement_A: float = key(
         "Stop if an atom moves further than this in one step, in Å.", 1.0, rule=POSITIVE, restart="free"
     )
@@ -286,9 +282,7 @@ def _missing_temperature(document: Document, dynamics: dict) -> list[Mistake]:
         return []
     reasons = []
     if dynamics.get("velocities", "maxwell-boltzmann") == "maxwell-boltzmann":
-        reasons.append(
-            'velocities = "maxwell-boltzmann"' + ("" if "velocities" in dynamics else " (the default)")
-        )
+        reasons.append('velocities = "maxwell-boltzmann"' + ("" if "velocities" in dynamics else " (the default)"))
     if dynamics.get("equilibration_steps", 0) > 0:
         reasons.append(f"equilibration_steps = {dynamics['equilibration_steps']}")
     if not reasons:

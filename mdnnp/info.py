@@ -138,8 +138,7 @@ def _functions(symbol: str, element: ElementModel, model: HDNNPModel) -> list[st
     lines = ["  ".join(cell.rjust(w) for cell, w in zip(row[:-1], widths, strict=False)) for row in rows]
     lines = [f"{line}  {row[-1]}".rstrip() for line, row in zip(lines, rows, strict=True)]
     title = (
-        f"Symmetry functions of {symbol}, in the potential's order"
-        f" (lengths in {model.length_unit}, angles in degrees)"
+        f"Symmetry functions of {symbol}, in the potential's order (lengths in {model.length_unit}, angles in degrees)"
     )
     constant = without_spread(element, model)
     notes = (

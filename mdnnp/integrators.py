@@ -73,9 +73,7 @@ def maxwell_boltzmann(
     exact_temperature : scale to `temperature_K`, counted with the degrees of freedom that are left
     """
     gaussian = np.random.Generator(np.random.PCG64(seed)).standard_normal((len(masses), 3))
-    velocities = (
-        gaussian * np.sqrt(BOLTZMANN_EV_PER_K * temperature_K * ACCELERATION_A_PER_FS2 / masses)[:, None]
-    )
+    velocities = gaussian * np.sqrt(BOLTZMANN_EV_PER_K * temperature_K * ACCELERATION_A_PER_FS2 / masses)[:, None]
     if remove_momentum:
         velocities = without_momentum(velocities, masses)
     if exact_temperature:

@@ -51,9 +51,7 @@ def prepare(config: RunConfig) -> Start:
 
     Raises InputError or FileError for what cannot be run; warns (MdnnpWarning) of what is suspicious.
     """
-    potential = load_potential(
-        config.potential.path, config.potential.length_unit, config.potential.energy_unit
-    )
+    potential = load_potential(config.potential.path, config.potential.length_unit, config.potential.energy_unit)
     structure = _read_structure(config)
     _check_elements(structure, potential)
     suspicion = unit_suspicion(structure)
@@ -199,9 +197,7 @@ def _start_velocities(config: RunConfig, label: str, velocities, masses) -> tupl
     drifting = float(total @ total) / np.sum(masses)
     if drifting > MOMENTUM_SHARE * float(np.sum(masses[:, None] * velocities**2)) and len(masses) > 1:
         what = "is removed" if dynamics.remove_momentum else "is kept, as remove_momentum = false says"
-        text = (
-            f"{label}: its velocities have a net momentum of {np.linalg.norm(total):.3g} u Å/fs, which {what}"
-        )
+        text = f"{label}: its velocities have a net momentum of {np.linalg.norm(total):.3g} u Å/fs, which {what}"
         warnings.warn(text, MdnnpWarning, stacklevel=2)
     if dynamics.remove_momentum:
         velocities = without_momentum(velocities, masses)

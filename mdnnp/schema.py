@@ -93,17 +93,13 @@ def refuse(mistakes: list[Mistake]) -> None:
         return
     texts = [m.text for m in sorted(mistakes, key=lambda m: m.line)]
     more = len(texts) - MAX_MISTAKES_SHOWN
-    raise InputError(
-        "\n".join(texts[:MAX_MISTAKES_SHOWN] + ([f"... and {more} more mistakes"] if more > 0 else []))
-    )
+    raise InputError("\n".join(texts[:MAX_MISTAKES_SHOWN] + ([f"... and {more} more mistakes"] if more > 0 else [])))
 
 
 # Names: which record and field a key of the document means --------------------------------------------------
 
 
-def _match_keys(
-    document: Document, sections: Sections, mistakes: list[Mistake]
-) -> dict[Key, tuple[Key, Any]]:
+def _match_keys(document: Document, sections: Sections, mistakes: list[Mistake]) -> dict[Key, tuple[Key, Any]]:
     """(section, name) -> (path in the document, value).
 
     An unknown name counts for the known one that it resembles, so that its value is checked as well, and
@@ -112,9 +108,7 @@ def _match_keys(
     entries: dict[Key, tuple[Key, Any]] = {}
     for path, value in _grouped(document).items():
         name = ".".join(path[1:])
-        section = (
-            path[0] if path[0] in sections else _unknown_section(document, sections, path, value, mistakes)
-        )
+        section = path[0] if path[0] in sections else _unknown_section(document, sections, path, value, mistakes)
         if section is None or (value == {} and not name):
             continue
         if not name and path[0] in sections:
@@ -199,9 +193,7 @@ def _nearest(name: str, known: list[str]) -> str | None:
 def _missing(document: Document, section: str, f: Field) -> str:
     example = f"{f.name} = {f.metadata['example']}"
     if (section,) in document.lines:
-        return (
-            f"missing key '{f.name}' in [{section}] at {document.at((section,))}; add, for example: {example}"
-        )
+        return f"missing key '{f.name}' in [{section}] at {document.at((section,))}; add, for example: {example}"
     return f"missing key '{f.name}': {document.name} has no section [{section}]; add it with: {example}"
 
 
@@ -231,9 +223,7 @@ def _converted(value, hint, base: Path):
         if value not in args or isinstance(value, bool):
             guess = _nearest(value, list(args)) if isinstance(value, str) else None
             options = ", ".join(map(toml_value, args))
-            raise _Unfit(
-                f"must be one of {options}" + (f"; did you mean {toml_value(guess)}?" if guess else "")
-            )
+            raise _Unfit(f"must be one of {options}" + (f"; did you mean {toml_value(guess)}?" if guess else ""))
         return value
     if origin is tuple:
         if not isinstance(value, list) or len(value) != len(args):

@@ -96,7 +96,5 @@ def _compact_causes(f: SymmetryFunction) -> list[Cause]:
     found = [Cause(order, f"radial core {f.subtype} of compact functions")]
     if f.type in ANGULAR:
         core = f.subtype.removesuffix("a")  # the asymmetry is in the radial part only
-        found.append(
-            Cause(min(CORE_EDGE[core], CORE_CENTER[core]), f"angular core {core} of compact functions")
-        )
+        found.append(Cause(min(CORE_EDGE[core], CORE_CENTER[core]), f"angular core {core} of compact functions"))
     return found

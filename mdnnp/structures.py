@@ -101,9 +101,7 @@ def _parse_index(path: Path, index: str | int | slice) -> int | slice:
     except (ValueError, TypeError):
         parsed = None
     if not isinstance(parsed, int | slice) or isinstance(parsed, bool):
-        raise InputError(
-            f"{path}: index {index!r} is not understood; give a number (-1: the last) or a range (0:10)"
-        )
+        raise InputError(f"{path}: index {index!r} is not understood; give a number (-1: the last) or a range (0:10)")
     return parsed
 
 
@@ -187,9 +185,7 @@ def _check_xyz_frames(path: Path) -> None:
                 later = next((n for n, rest in rows if rest.strip()), None)
                 if later is None:
                     return
-                raise InputError(
-                    f"{path}:{number}: blank line between structures (the next text is at line {later})"
-                )
+                raise InputError(f"{path}:{number}: blank line between structures (the next text is at line {later})")
             if len(words) > 1 or not words[0].isdecimal():
                 raise InputError(
                     f"{path}:{number}: expected the number of atoms of a structure, found "
@@ -291,9 +287,7 @@ def _masses(atoms: Atoms, label: str) -> np.ndarray:
     masses = _finite(atoms.get_masses(), (len(atoms),), "mass", label)
     bad = np.flatnonzero(masses <= 0.0)
     if len(bad):
-        raise InputError(
-            f"{label}: mass of atom {bad[0]}: expected a positive number, found {masses[bad[0]]} u"
-        )
+        raise InputError(f"{label}: mass of atom {bad[0]}: expected a positive number, found {masses[bad[0]]} u")
     return masses
 
 
@@ -427,9 +421,7 @@ def _write_with_ase(path: Path, temporary: Path, structures: Sequence[Structure]
         raise InputError(f"{path}: cannot be written: {error}") from None
     except Exception as error:  # ASE's writers raise anything
         reason = str(error) or type(error).__name__
-        raise InputError(
-            f"{path}: cannot be written as {format or path.suffix or 'any format'}: {reason}"
-        ) from None
+        raise InputError(f"{path}: cannot be written as {format or path.suffix or 'any format'}: {reason}") from None
 
 
 def _extended_xyz(structure: Structure) -> str:
@@ -471,9 +463,7 @@ def _warn_of_losses(path: Path, structures: Sequence[Structure]) -> None:
     lost = {
         "velocities": any(s.velocities is not None for s in structures),
         "stress": any(s.stress is not None for s in structures),
-        "isotope masses": any(
-            not np.array_equal(s.masses, atomic_masses[s.system.numbers]) for s in structures
-        ),
+        "isotope masses": any(not np.array_equal(s.masses, atomic_masses[s.system.numbers]) for s in structures),
     }
     names = [name for name, present in lost.items() if present]
     if names:

@@ -2,6 +2,7 @@
 
 import numpy as np
 from ase.geometry import cellpar_to_cell
+
 from mdnnp.system import System, make_system, replicate
 
 

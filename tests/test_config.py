@@ -228,9 +228,7 @@ def test_key_outside_its_section():
     assert message == "key 'seed' at run.toml:1 stands outside its section; write it under [dynamics]"
 
 
-@pytest.mark.parametrize(
-    "line", ['file = "water.xyz"', 'path = "potential"', "steps = 1000", "timestep_fs = 0.5"]
-)
+@pytest.mark.parametrize("line", ['file = "water.xyz"', 'path = "potential"', "steps = 1000", "timestep_fs = 0.5"])
 def test_missing_key(line):
     (message,) = mistakes(changed(line, ""))
     assert message.startswith(f"missing key '{line.split()[0]}' in [")
@@ -239,10 +237,7 @@ def test_missing_key(line):
 def test_missing_section():
     text = GOOD.replace('[potential]\npath = "potential"\n', "")
     (message,) = mistakes(text)
-    assert (
-        message
-        == "missing key 'path': run.toml has no section [potential]; add it with: path = \"potential\""
-    )
+    assert message == "missing key 'path': run.toml has no section [potential]; add it with: path = \"potential\""
 
 
 @pytest.mark.parametrize(("more", "reason"), [
@@ -299,11 +294,7 @@ sed = 1.5
 frame_intervall = 0
 [limit]
 """)
-    places = [
-        int(m.split("run.toml:")[1].split(":")[0].split(";")[0].split()[0])
-        for m in found
-        if "missing" not in m
-    ]
+    places = [int(m.split("run.toml:")[1].split(":")[0].split(";")[0].split()[0]) for m in found if "missing" not in m]
     assert set(places) == {2, 3, 5, 7, 8, 9, 10, 12, 13}
     assert places == sorted(places)
     assert any("missing key 'temperature_K'" in m for m in found)
@@ -343,8 +334,7 @@ def test_directory_and_missing_file(tmp_path):
 def test_restart_settings_ignore_what_is_harmless():
     settings = restart_settings(parse_config(GOOD))
     harmless = (
-        GOOD.replace("steps = 1000", "steps = 2000")
-        + "[output]\nlog_interval = 5\n[limits]\nmax_temperature_K = 9\n"
+        GOOD.replace("steps = 1000", "steps = 2000") + "[output]\nlog_interval = 5\n[limits]\nmax_temperature_K = 9\n"
     )
     assert restart_settings(parse_config(harmless, "/elsewhere/run2.toml")) == settings
     for line, new in [

@@ -37,9 +37,7 @@ def blocks_of(tmp_path, text: str | bytes) -> list[DataBlock]:
 
 
 def test_block(tmp_path):
-    first, second = blocks_of(
-        tmp_path, "# two structures\n\n" + BLOCK + "begin\natom 0 0 0 S 0 0 0 0 0\nend\n"
-    )
+    first, second = blocks_of(tmp_path, "# two structures\n\n" + BLOCK + "begin\natom 0 0 0 S 0 0 0 0 0\nend\n")
     assert (first.symbols, first.subset, first.comment, first.energy, first.line) == (
         ("O", "H"),
         "train",

@@ -155,9 +155,7 @@ def test_old_state_is_left_as_it_was():
     state = chain()
     before = state.system.positions.copy(), state.velocities.copy(), state.results.forces.copy()
     verlet_step(state, 0.5, anharmonic)
-    for kept, now in zip(
-        before, (state.system.positions, state.velocities, state.results.forces), strict=True
-    ):
+    for kept, now in zip(before, (state.system.positions, state.velocities, state.results.forces), strict=True):
         assert np.array_equal(kept, now)
 
 
@@ -178,8 +176,7 @@ def test_temperature_fluctuates_unless_it_is_asked_to_be_exact():
     masses = np.full(1000, 12.0)
     n_degrees = degrees_of_freedom(1000)
     drawn = [
-        temperature(kinetic_energy(maxwell_boltzmann(masses, 300.0, seed), masses), n_degrees)
-        for seed in range(200)
+        temperature(kinetic_energy(maxwell_boltzmann(masses, 300.0, seed), masses), n_degrees) for seed in range(200)
     ]
     expected = 300 * np.sqrt(2 / n_degrees)  # the chi-square distribution of the kinetic energy
     assert abs(np.std(drawn) / expected - 1) < 0.25
@@ -221,9 +218,7 @@ def test_momentum_removal_keeps_relative_velocities():
 def test_fastest_period_of_known_oscillators():
     stiffness = np.linspace(0.5, 30.0, 12).reshape(4, 3)
     masses = np.array([1.0, 2.0, 8.0, 16.0])
-    state = start(
-        harmonic(stiffness), np.random.default_rng(1).normal(0, 0.1, (4, 3)), np.zeros((4, 3)), masses
-    )
+    state = start(harmonic(stiffness), np.random.default_rng(1).normal(0, 0.1, (4, 3)), np.zeros((4, 3)), masses)
     omega = np.sqrt(np.max(stiffness / masses[:, None]) * ACCELERATION_A_PER_FS2)
     assert fastest_period(state, harmonic(stiffness)) == pytest.approx(2 * np.pi / omega, rel=1e-6)
 

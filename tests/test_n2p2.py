@@ -81,9 +81,7 @@ def assert_same(a: HDNNPModel, b: HDNNPModel) -> None:
         assert p.scaling.tobytes() == q.scaling.tobytes()
         assert p.network.activations == q.network.activations
         assert p.network.normalize_nodes == q.network.normalize_nodes
-        for u, v in zip(
-            p.network.weights + p.network.biases, q.network.weights + q.network.biases, strict=True
-        ):
+        for u, v in zip(p.network.weights + p.network.biases, q.network.weights + q.network.biases, strict=True):
             assert u.shape == v.shape and u.tobytes() == v.tobytes()
 
 
@@ -95,11 +93,7 @@ def assert_same(a: HDNNPModel, b: HDNNPModel) -> None:
 def test_golden_counts(name):
     """As many functions as n2p2 printed values for an atom of the element, and inputs of its network."""
     model = read(GOLDEN / name)
-    rows = [
-        len(row.split())
-        for row in (GOLDEN / name / "functions.out").read_text().splitlines()
-        if row[0] != "#"
-    ]
+    rows = [len(row.split()) for row in (GOLDEN / name / "functions.out").read_text().splitlines() if row[0] != "#"]
     atoms = next(read_input_data(GOLDEN / name / "input.data")).symbols
     assert rows == [len(model.elements[symbol].functions) for symbol in atoms]
     assert list(model.elements) == sorted(model.elements, key=atomic_numbers.get)
@@ -142,12 +136,8 @@ def test_order_of_functions():
         23 0.1 6.0 p2; 24 0.1 6.0 40 160 p2; 25 0.1 6.0 30 150 p3a"""
     expected = [row.split() for row in re.split("[;\n]", expected)]
     found = read(GOLDEN / "tv").elements["O"].functions
-    assert [words(f) for f in found] == [
-        [float(w) if not w[0].isalpha() else w for w in row] for row in expected
-    ]
-    lines = [
-        row.split()[2:] for row in (GOLDEN / "tv" / "input.nn").read_text().splitlines() if "short O" in row
-    ]
+    assert [words(f) for f in found] == [[float(w) if not w[0].isalpha() else w for w in row] for row in expected]
+    lines = [row.split()[2:] for row in (GOLDEN / "tv" / "input.nn").read_text().splitlines() if "short O" in row]
     assert lines != expected
 
 
@@ -174,9 +164,7 @@ def test_radial_functions_of_golden_by_hand():
     """Radial functions summed here, from the parameters read, are n2p2's numbers at the same places."""
     model = read(GOLDEN / "tv")  # cutoff type 6 with alpha 0.3, no scaling
     block = next(read_input_data(GOLDEN / "tv" / "input.data"))
-    rows = [
-        row.split() for row in (GOLDEN / "tv" / "functions.out").read_text().splitlines() if row[0] != "#"
-    ]
+    rows = [row.split() for row in (GOLDEN / "tv" / "functions.out").read_text().splitlines() if row[0] != "#"]
 
     def cutoff(r, rc):
         x = max(0.0, (r - 0.3 * rc) / (0.7 * rc))
@@ -201,9 +189,7 @@ def test_radial_functions_of_golden_by_hand():
 
 def test_weights_in_file_order(potential):
     """w(source -> target) row by row, then the biases, layer after layer."""
-    (potential / "weights.008.data").write_text(
-        "# comment\n\n" + "\n".join(f"{n} a junk 7" for n in range(99)) + "\n"
-    )
+    (potential / "weights.008.data").write_text("# comment\n\n" + "\n".join(f"{n} a junk 7" for n in range(99)) + "\n")
     network = read(potential).elements["O"].network
     assert network.weights[0][2, 1] == 2 * 4 + 1
     assert network.biases[0].tolist() == [76.0, 77.0, 78.0, 79.0]
@@ -291,9 +277,7 @@ def test_harmless_variants_read_the_same(potential):
 
 def test_runner_scaling_without_sigma(potential):
     edit(potential / "input.nn", replace("scale_symmetry_functions_sigma", "scale_symmetry_functions"))
-    edit(
-        potential / "scaling.data", lambda text: "\n".join(" ".join(r.split()[:5]) for r in text.splitlines())
-    )
+    edit(potential / "scaling.data", lambda text: "\n".join(" ".join(r.split()[:5]) for r in text.splitlines()))
     model = read(potential)
     assert np.isnan(model.elements["S"].scaling[:, 3]).all()
     write_potential(model, potential.parent / "again")
@@ -307,9 +291,7 @@ def test_training_keywords_are_accepted(potential, keyword):
 
 
 def test_keyword_groups_do_not_overlap():
-    assert (
-        not MODEL & IGNORED and not (MODEL | IGNORED) & set(REFUSED) and not set(ALIASES) & (MODEL | IGNORED)
-    )
+    assert not MODEL & IGNORED and not (MODEL | IGNORED) & set(REFUSED) and not set(ALIASES) & (MODEL | IGNORED)
 
 
 # -----------------------------------------------------------------------------------------------------------
@@ -345,8 +327,7 @@ def with_topology(potential: Path, lines: str, sizes: dict[str, tuple[int, ...]]
             {"O": (7,)},
         ),
         (
-            "element_hidden_layers_short O 3\nelement_nodes_short O 5 4 3\nelement_activation_short O t p s "
-            "l",
+            "element_hidden_layers_short O 3\nelement_nodes_short O 5 4 3\nelement_activation_short O t p s l",
             {"O": (5, 4, 3)},
         ),
         ("element_nodes_short O 6 5\nelement_nodes_short S 3 5", {"O": (6, 5), "S": (3, 5)}),
@@ -375,8 +356,7 @@ def test_element_activation(potential):
 
 def test_topologies_without_global_keywords(potential):
     lines = "".join(
-        f"element_hidden_layers_short {s} 2\nelement_nodes_short {s} 4 3\n"
-        f"element_activation_short {s} t t l\n"
+        f"element_hidden_layers_short {s} 2\nelement_nodes_short {s} 4 3\nelement_activation_short {s} t t l\n"
         for s in "HOS"
     )
     edit(potential / "input.nn", lambda text: re.sub(r"global_.*\n", "", text) + lines)
@@ -619,18 +599,14 @@ def test_generations_refused(potential, keyword, word):
     assert "unknown_too" not in message  # the one thing to know comes alone
 
 
-@pytest.mark.parametrize(
-    "line", ["nnp_type 2", "nnp_type 2G-HDNNP", "nnp_gen 2", "nn_type_short 1", "conv_charge 1.5"]
-)
+@pytest.mark.parametrize("line", ["nnp_type 2", "nnp_type 2G-HDNNP", "nnp_gen 2", "nn_type_short 1", "conv_charge 1.5"])
 def test_second_generation_by_name(potential, line):
     edit(potential / "input.nn", lambda text: line + "\n" + text)
     assert_same(read(GOLDEN / "big1"), read(potential))
 
 
 def test_charges_refused():
-    with pytest.raises(
-        InputError, match=r"q4a.*nnp_type 4G-HDNNP.*fourth-generation.*charges.*not supported yet"
-    ):
+    with pytest.raises(InputError, match=r"q4a.*nnp_type 4G-HDNNP.*fourth-generation.*charges.*not supported yet"):
         read(GOLDEN / "q4a")
 
 
@@ -812,9 +788,7 @@ def test_round_trip(name, tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize(
-    ("name", "units"), [("H2O_RPBE-D3", ("Bohr", "Hartree")), ("Cu2S_PBE", ("Angstrom", "eV"))]
-)
+@pytest.mark.parametrize(("name", "units"), [("H2O_RPBE-D3", ("Bohr", "Hartree")), ("Cu2S_PBE", ("Angstrom", "eV"))])
 def test_round_trip_of_real_potentials(name, units, tmp_path, shared):
     model = read_potential(shared / "potentials" / name, *units)
     write_potential(model, tmp_path / "p")
@@ -824,19 +798,13 @@ def test_round_trip_of_real_potentials(name, units, tmp_path, shared):
 def test_written_files(tmp_path):
     """The file conventions that other readers rely on."""
     model = read(GOLDEN / "all1")
-    write_potential(
-        model, tmp_path / "p", provenance={"made by": 'a "test"', "atoms": 64, "rmse": 1e-3, "good": True}
-    )
+    write_potential(model, tmp_path / "p", provenance={"made by": 'a "test"', "atoms": 64, "rmse": 1e-3, "good": True})
     assert sorted(p.name for p in (tmp_path / "p").iterdir()) == sorted(
         ["input.nn", "scaling.data", SIDECAR, *(f"weights.{z:03d}.data" for z in (1, 8, 16))]
     )
     scaling = [r for r in (tmp_path / "p" / "scaling.data").read_text().split("\n")[:-1] if r[0] != "#"]
-    assert len(scaling) == 57 and all(
-        len(r) == 21 + 4 * 25 for r in scaling
-    )  # no blank lines: n2p2 aborts on them
-    weights = [
-        r.split() for r in (tmp_path / "p" / "weights.008.data").read_text().splitlines() if r[0] != "#"
-    ]
+    assert len(scaling) == 57 and all(len(r) == 21 + 4 * 25 for r in scaling)  # no blank lines: n2p2 aborts on them
+    weights = [r.split() for r in (tmp_path / "p" / "weights.008.data").read_text().splitlines() if r[0] != "#"]
     assert [int(r[2]) for r in weights] == list(range(1, 100))
     assert weights[0][1:] == ["a", "1", "0", "1", "1", "1"] and weights[-1][1:] == ["b", "99", "3", "1"]
     text = (tmp_path / "p" / SIDECAR).read_text()
@@ -919,9 +887,7 @@ def spoiled(model: HDNNPModel, part: str) -> HDNNPModel:
             element,
             network=dataclasses.replace(network, weights=(network.weights[0] * np.nan, *network.weights[1:])),
         ),
-        "shape": dataclasses.replace(
-            element, network=dataclasses.replace(network, weights=network.weights[1:])
-        ),
+        "shape": dataclasses.replace(element, network=dataclasses.replace(network, weights=network.weights[1:])),
         "nodes": dataclasses.replace(element, network=dataclasses.replace(network, normalize_nodes=True)),
         "scaling": dataclasses.replace(element, scaling=element.scaling[1:]),
         "order": dataclasses.replace(element, functions=element.functions[::-1]),
@@ -951,7 +917,5 @@ def test_models_that_would_not_read_back(tmp_path, part, fragment):
 def test_copy_of_the_golden_directories_is_complete():
     """Nothing of the round trips above passes because there was nothing to read."""
     assert len(SHORT_RANGE) == 18
-    kinds = {
-        f.type for name in SHORT_RANGE for e in read(GOLDEN / name).elements.values() for f in e.functions
-    }
+    kinds = {f.type for name in SHORT_RANGE for e in read(GOLDEN / name).elements.values() for f in e.functions}
     assert kinds == {2, 3, 9, 12, 13, 20, 21, 22, 23, 24, 25}

@@ -8,11 +8,12 @@ from ase import Atoms
 from ase.neighborlist import neighbor_list as ase_neighbor_list
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from systems import SYSTEMS, argon, several_elements, silicon
+
 from mdnnp.errors import InputError
 from mdnnp.jit import get_threads, set_threads
 from mdnnp.neighbors import VerletList, coordinates, image_vectors, neighbor_list
 from mdnnp.system import complete_cell, heights, make_system, replicate
-from systems import SYSTEMS, argon, several_elements, silicon
 
 CUTOFFS = (1.1, 2.9, 5.3, 8.0)
 BOUNDARY = 1e-9  # pairs this near to the cutoff may be in the list or not

@@ -37,9 +37,7 @@ def make_structure(kind: str = "triclinic", label: str = "made up") -> Structure
     """Structures with every field filled in, with numbers that need all their digits."""
     rng = np.random.default_rng(7)
     cell = np.array([[5.0, 0.0, 0.0], [1.0 / 3.0, 6.1, 0.0], [-0.7, 0.9, 7.0]])
-    pbc = {"triclinic": (True, True, True), "mixed": (True, False, True), "cluster": (False, False, False)}[
-        kind
-    ]
+    pbc = {"triclinic": (True, True, True), "mixed": (True, False, True), "cluster": (False, False, False)}[kind]
     if kind == "cluster":
         cell = np.zeros((3, 3))
     numbers = np.array([8, 1, 1, 29])
@@ -97,14 +95,10 @@ def test_atoms_round_trip(kind):
     assert_same(first, from_atoms(to_atoms(first)))
 
 
-@pytest.mark.parametrize(
-    ("name", "exact"), [("a.traj", True), ("a.json", True), ("POSCAR", False), ("a.cif", False)]
-)
+@pytest.mark.parametrize(("name", "exact"), [("a.traj", True), ("a.json", True), ("POSCAR", False), ("a.cif", False)])
 def test_formats_of_ase(tmp_path, name, exact):
     structure = make_structure()
-    structure = (
-        Structure(structure.system, atomic_masses[structure.system.numbers]) if not exact else structure
-    )
+    structure = Structure(structure.system, atomic_masses[structure.system.numbers]) if not exact else structure
     write_structures(tmp_path / name, [structure])
     (again,) = read_structures(tmp_path / name)
     if exact:
@@ -147,16 +141,11 @@ def test_input_data_without_labels(tmp_path):
 
 def test_units_of_input_data(tmp_path):
     (tmp_path / "input.data").write_text(
-        "begin\nlattice 10 0 0\nlattice 0 10 0\nlattice 0 0 20\natom 1 2 3 O 0 0 1 0 -2\nenergy 2\ncharge "
-        "0\nend\n"
+        "begin\nlattice 10 0 0\nlattice 0 10 0\nlattice 0 0 20\natom 1 2 3 O 0 0 1 0 -2\nenergy 2\ncharge 0\nend\n"
     )
     (s,) = read_structures(tmp_path / "input.data", length_unit="Bohr", energy_unit="Hartree")
-    np.testing.assert_allclose(
-        s.system.positions, [[0.529177210903, 1.058354421806, 1.587531632709]], rtol=1e-12
-    )
-    np.testing.assert_allclose(
-        np.diag(s.system.cell), [5.29177210903, 5.29177210903, 10.58354421806], rtol=1e-12
-    )
+    np.testing.assert_allclose(s.system.positions, [[0.529177210903, 1.058354421806, 1.587531632709]], rtol=1e-12)
+    np.testing.assert_allclose(np.diag(s.system.cell), [5.29177210903, 5.29177210903, 10.58354421806], rtol=1e-12)
     np.testing.assert_allclose(s.forces, [[51.4220674763, 0.0, -102.8441349526]], rtol=1e-10)
     assert s.energy == pytest.approx(54.422772491976)
     assert s.system.pbc.all() and s.stress is None and s.velocities is None and s.masses.tolist() == [15.999]
@@ -164,9 +153,7 @@ def test_units_of_input_data(tmp_path):
 
 def test_input_data_needs_units(tmp_path):
     (tmp_path / "input.data").write_text("begin\natom 0 0 0 O 0 0 0 0 0\nend\n")
-    with pytest.raises(
-        InputError, match=r"input\.data: .*unit of length and energy is not given.*--length-unit Bohr"
-    ):
+    with pytest.raises(InputError, match=r"input\.data: .*unit of length and energy is not given.*--length-unit Bohr"):
         read_structures(tmp_path / "input.data")
     with pytest.raises(InputError, match="unit of energy is not given"):
         read_structures(tmp_path / "input.data", length_unit="Bohr")
@@ -222,9 +209,7 @@ def test_velocities_are_in_A_per_fs():
     kinetic = 0.5 * (s.masses[:, None] * s.velocities**2).sum() * units.EV_PER_U_A2_PER_FS2
     assert kinetic == pytest.approx(atoms.get_kinetic_energy(), rel=1e-6)  # two editions of CODATA
     moved = atoms.positions + 10.0 * s.velocities
-    np.testing.assert_allclose(
-        moved, atoms.positions + atoms.get_velocities() * 10.0 * ase_units.fs, rtol=1e-14
-    )
+    np.testing.assert_allclose(moved, atoms.positions + atoms.get_velocities() * 10.0 * ase_units.fs, rtol=1e-14)
 
 
 def test_isotopes(tmp_path):
@@ -266,9 +251,7 @@ def test_forces_of_constrained_atoms_are_kept():
 
 def test_velocities_without_a_unit_are_left_out(tmp_path):
     (tmp_path / "a.xyz").write_text(XYZ.replace("forces", "vel"))
-    with pytest.warns(
-        MdnnpWarning, match=r"a\.xyz:0: column 'vel' is not used, because its unit is not known"
-    ):
+    with pytest.warns(MdnnpWarning, match=r"a\.xyz:0: column 'vel' is not used, because its unit is not known"):
         (s,) = read_structures(tmp_path / "a.xyz")
     assert s.velocities is None
 
@@ -280,9 +263,7 @@ def test_bom_and_crlf(tmp_path, content, bom, crlf):
     text = content.replace("\r\n", "\n")
     (tmp_path / "plain.xyz").write_text(text)
     (tmp_path / "other.xyz").write_bytes(bom + (text.replace("\n", "\r\n") if crlf else text).encode())
-    for a, b in zip(
-        read_structures(tmp_path / "plain.xyz"), read_structures(tmp_path / "other.xyz"), strict=True
-    ):
+    for a, b in zip(read_structures(tmp_path / "plain.xyz"), read_structures(tmp_path / "other.xyz"), strict=True):
         assert_same(a, b)
 
 
@@ -311,9 +292,7 @@ def test_index_and_labels(tmp_path, index, expected):
     assert [s.system.positions[0, 0] for s in structures] == [int(n) % 5 for n in found]
 
 
-@pytest.mark.parametrize(
-    ("index", "expected"), [(":", "012"), (-1, "2"), ("1:", "12"), ("::-1", "210"), (0, "0")]
-)
+@pytest.mark.parametrize(("index", "expected"), [(":", "012"), (-1, "2"), ("1:", "12"), ("::-1", "210"), (0, "0")])
 def test_index_of_input_data(tmp_path, index, expected):
     text = "".join(f"begin\natom {k} 0 0 H 0 0 0 0 0\nend\n" for k in range(3))
     (tmp_path / "input.data").write_text(text)
@@ -443,9 +422,7 @@ def test_writing_refuses(tmp_path):
         write_structures(tmp_path / "a.qqq", [structure])
     with pytest.raises(InputError, match="POSCAR: cannot be written"):
         write_structures(tmp_path / "POSCAR", [structure, structure])
-    with pytest.raises(
-        InputError, match=r"run\.xyz:4: periodic along ac only, which input\.data cannot hold"
-    ):
+    with pytest.raises(InputError, match=r"run\.xyz:4: periodic along ac only, which input\.data cannot hold"):
         plain = Structure(structure.system, atomic_masses[structure.system.numbers], label=structure.label)
         write_structures(tmp_path / "b.data", [plain], length_unit="Bohr", energy_unit="Hartree")
     with pytest.raises(InputError, match="there is no structure to write"):
@@ -518,9 +495,7 @@ def test_one_close_pair_is_named():
     assert "atoms 3 and 7 (Si-Si) are 0.600 Å apart" in message or "atoms 7 and 3 (Si-Si)" in message
 
 
-@pytest.mark.parametrize(
-    "file", ["mlearn/Si_test.xyz", "mlearn/Mo_test.xyz", "water/H2O_revPBE0-D3_gen1_111.xyz"]
-)
+@pytest.mark.parametrize("file", ["mlearn/Si_test.xyz", "mlearn/Mo_test.xyz", "water/H2O_revPBE0-D3_gen1_111.xyz"])
 def test_reference_data_is_not_suspicious(shared, file):
     """Hot liquids, strained crystals and defects included."""
     structures = read_structures(shared / "data" / file, "::5")

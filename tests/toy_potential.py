@@ -63,9 +63,7 @@ class ToyPotential:
         fractional = x @ inverse
         if not self.images_about_raw_positions:
             x = (fractional - np.where(system.pbc, np.floor(fractional), 0)) @ cell
-        reach = np.where(system.pbc, np.ceil(self.cutoff * np.linalg.norm(inverse, axis=0)) + 1, 0).astype(
-            int
-        )
+        reach = np.where(system.pbc, np.ceil(self.cutoff * np.linalg.norm(inverse, axis=0)) + 1, 0).astype(int)
         i, j, r = [], [], []
         for n in product(*(range(-m, m + 1) for m in reach)):
             d = x[None, :] - x[:, None] + np.array(n) @ cell

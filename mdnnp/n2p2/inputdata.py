@@ -93,9 +93,7 @@ class _Block:
             raise Mistake(f"expected 'begin', found {words[0]!r}")
         subset = words[1].removeprefix("set=") if len(words) == 2 and words[1].startswith("set=") else None
         if len(words) > 1 and subset not in _SETS:
-            raise Mistake(
-                f"expected 'begin', 'begin set=train' or 'begin set=test', found {' '.join(words)!r}"
-            )
+            raise Mistake(f"expected 'begin', 'begin set=train' or 'begin set=test', found {' '.join(words)!r}")
         self.line, self.subset = line, subset
         self.comments: list[str] = []
         self.lattice: list[list[float]] = []
@@ -109,9 +107,7 @@ class _Block:
             self._add_atom(words)
         elif keyword == "lattice":
             if len(self.lattice) == 3:
-                raise Mistake(
-                    f"a fourth lattice line (structure of line {self.line}); expected none or three"
-                )
+                raise Mistake(f"a fourth lattice line (structure of line {self.line}); expected none or three")
             self.lattice.append([to_float(word) for word in _counted(words, 3)])
         elif keyword in ("energy", "charge"):
             if keyword in self.given:
@@ -120,19 +116,13 @@ class _Block:
         elif keyword == "comment":
             self.comments.append(row.split(None, 1)[1].rstrip() if len(words) > 1 else "")
         elif keyword == "begin":
-            raise Mistake(
-                f"'begin' within the structure that begins at line {self.line}; its 'end' is missing"
-            )
+            raise Mistake(f"'begin' within the structure that begins at line {self.line}; its 'end' is missing")
         else:
-            raise Mistake(
-                f"unknown keyword {keyword!r}; known: begin, comment, lattice, atom, energy, charge, end"
-            )
+            raise Mistake(f"unknown keyword {keyword!r}; known: begin, comment, lattice, atom, energy, charge, end")
 
     def _add_atom(self, words: list[str]) -> None:
         if len(words) != 10:
-            raise Mistake(
-                f"expected 'atom x y z symbol charge n fx fy fz' (10 words), found {len(words)} words"
-            )
+            raise Mistake(f"expected 'atom x y z symbol charge n fx fy fz' (10 words), found {len(words)} words")
         if atomic_numbers.get(words[4], 0) == 0:
             raise Mistake(f"{words[4]!r} is no chemical element")
         self.symbols.append(words[4])

@@ -63,8 +63,7 @@ def new_directory(path: str | Path, overwrite: bool = False, belongs=lambda name
 def _check_replaceable(path: Path, overwrite: bool, belongs) -> None:
     if not overwrite or not path.is_dir():
         raise FileError(
-            f"{path} exists already; choose another name"
-            + (", or allow overwriting" if path.is_dir() else "")
+            f"{path} exists already; choose another name" + (", or allow overwriting" if path.is_dir() else "")
         )
     foreign = sorted(entry.name for entry in path.iterdir() if not belongs(entry.name))
     if foreign:

@@ -23,9 +23,7 @@ from mdnnp.n2p2.text import Mistake, Mistakes, read_lines, to_float, to_int
 SIDECAR = "mdnnp.toml"  # states the units, which no file of n2p2's does; written by `write_potential`
 
 
-def read_potential(
-    path: str | Path, length_unit: str | None = None, energy_unit: str | None = None
-) -> HDNNPModel:
+def read_potential(path: str | Path, length_unit: str | None = None, energy_unit: str | None = None) -> HDNNPModel:
     """Read a short-range (second-generation) n2p2 or RuNNer potential directory.
 
     length_unit, energy_unit : its native units ("Bohr", "Hartree", ...); may be left out if the directory has
@@ -162,13 +160,9 @@ def _read_sidecar(path: Path) -> dict[str, str]:
 def _unit_comments(path: Path) -> str:
     """What comments of input.nn say of units: evidence for the user, not for the program."""
     rows = [
-        (n, row.strip(" #!\t"))
-        for n, row in enumerate(read_lines(path), start=1)
-        if row.lstrip()[:1] in ("#", "!")
+        (n, row.strip(" #!\t")) for n, row in enumerate(read_lines(path), start=1) if row.lstrip()[:1] in ("#", "!")
     ]
-    rows = [
-        f"\n  {path}:{n} remarks: {row}" for n, row in rows if re.search(r"\bunits?\b", row, re.IGNORECASE)
-    ]
+    rows = [f"\n  {path}:{n} remarks: {row}" for n, row in rows if re.search(r"\bunits?\b", row, re.IGNORECASE)]
     return "".join(rows[:4])
 
 
@@ -179,9 +173,7 @@ def _unit_comments(path: Path) -> str:
 def _read_scaling(path: Path, settings: Settings) -> dict[str, np.ndarray]:
     """(n_functions, 4) min, max, mean, sigma per element; sigma is NaN where the file has no such column."""
     expected = [
-        (e + 1, i + 1)
-        for e, symbol in enumerate(settings.elements)
-        for i in range(len(settings.functions[symbol]))
+        (e + 1, i + 1) for e, symbol in enumerate(settings.elements) for i in range(len(settings.functions[symbol]))
     ]
     rows = [
         (number, row.split())
@@ -216,9 +208,7 @@ def _read_scaling(path: Path, settings: Settings) -> dict[str, np.ndarray]:
 
 def _check_scaling_indices(tokens: list[str], indices: tuple[int, int]) -> None:
     if len(tokens) not in (5, 6):
-        raise Mistake(
-            f"expected 5 or 6 columns (element, function, min, max, mean, sigma), found {len(tokens)}"
-        )
+        raise Mistake(f"expected 5 or 6 columns (element, function, min, max, mean, sigma), found {len(tokens)}")
     found = (to_int(tokens[0], "the number of the element"), to_int(tokens[1], "the number of the function"))
     if found != indices:
         raise Mistake(
@@ -323,9 +313,7 @@ def _matching_topology(path: Path, count: int, symbol: str, settings: Settings) 
         f"layers, output), found {count} values"
     )
     if any(_weight_count(n_inputs + 1, topology) == count for topology in readings):
-        message += (
-            "; that is one input more, as in a fourth-generation potential (charges), which is not supported"
-        )
+        message += "; that is one input more, as in a fourth-generation potential (charges), which is not supported"
     elif _weight_count(n_inputs, of_n2p2) == count:
         message += (
             f"; it fits {_shape(n_inputs, of_n2p2)}: n2p2 leaves the last hidden layer at the size of "

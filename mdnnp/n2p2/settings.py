@@ -277,8 +277,7 @@ class _Parser:
             alpha = to_float(line.arguments[1]) if len(line.arguments) == 2 else 0.0
             if not 0.0 <= alpha < 1.0:
                 raise Mistake(
-                    f"alpha is {line.arguments[1]}, expected 0 <= alpha < 1 (inner cutoff as a fraction of "
-                    "the cutoff)"
+                    f"alpha is {line.arguments[1]}, expected 0 <= alpha < 1 (inner cutoff as a fraction of the cutoff)"
                 )
             return kind, alpha
 
@@ -298,8 +297,7 @@ class _Parser:
                 if not functions[symbol]:
                     self.mistakes.add(
                         0,
-                        f"element {symbol} has no symmetry functions (no line symfunction_short {symbol} "
-                        "...)",
+                        f"element {symbol} has no symmetry functions (no line symfunction_short {symbol} ...)",
                     )
         return {s: tuple(sorted(fs, key=SymmetryFunction.sort_key)) for s, fs in functions.items()}
 
@@ -313,9 +311,7 @@ class _Parser:
         low, high = self._number("scale_min_short", 0.0), self._number("scale_max_short", 1.0)
         if low == high:
             line = self._single("scale_max_short") or self._single("scale_min_short")
-            self.mistakes.add(
-                line.number, f"scale_min_short and scale_max_short are both {low}: no range to scale to"
-            )
+            self.mistakes.add(line.number, f"scale_min_short and scale_max_short are both {low}: no range to scale to")
         return low, high
 
     def _normalization(self) -> dict:
@@ -325,8 +321,7 @@ class _Parser:
             missing = [k for k in keywords if k not in given]
             self.mistakes.add(
                 self.found[given[0]][0].number,
-                f"normalization needs {', '.join(keywords)}, all three or none; missing: "
-                f"{', '.join(missing)}",
+                f"normalization needs {', '.join(keywords)}, all three or none; missing: {', '.join(missing)}",
             )
         values = {k: self._number(k, 1.0 if k != "mean_energy" else 0.0) for k in keywords}
         for keyword in (*keywords[1:], "conv_charge"):
@@ -350,8 +345,7 @@ class _Parser:
             if n is None:
                 self.mistakes.add(
                     0,
-                    "keyword 'global_hidden_layers_short' is missing (or element_hidden_layers_short "
-                    f"{symbol})",
+                    f"keyword 'global_hidden_layers_short' is missing (or element_hidden_layers_short {symbol})",
                 )
                 continue
             base_nodes = nodes if nodes and n == hidden else (None,) * n
@@ -446,9 +440,7 @@ def parse_function(arguments: tuple[str, ...], check_element: Callable[[str], No
     check_element(arguments[0])
     kind = to_int(arguments[1], "the type of a symmetry function")
     if kind not in TYPES:
-        raise Mistake(
-            f"unknown type {kind} of symmetry function; known: {', '.join(map(str, sorted(TYPES)))}"
-        )
+        raise Mistake(f"unknown type {kind} of symmetry function; known: {', '.join(map(str, sorted(TYPES)))}")
     names = FUNCTION_ARGUMENTS[kind].split()
     tokens = arguments[2:]
     least = sum(not name.startswith("[") for name in names)
@@ -496,8 +488,7 @@ def _check_function(f: SymmetryFunction) -> None:
         f.theta_r > 180.0 and not math.isclose(middle, 180.0)
     ):
         raise Mistake(
-            f"theta_l = {f.theta_l:g} to theta_r = {f.theta_r:g} leaves [0, 180], which is allowed only "
-            "around 0 or 180"
+            f"theta_l = {f.theta_l:g} to theta_r = {f.theta_r:g} leaves [0, 180], which is allowed only around 0 or 180"
         )
 
 

@@ -62,9 +62,7 @@ def _check_model(model: HDNNPModel) -> None:
     units.length_in_angstrom(model.length_unit)
     units.energy_in_ev(model.energy_unit)
     if len({element.network.normalize_nodes for element in model.elements.values()}) > 1:
-        raise InputError(
-            f"{model.source}: normalize_nodes differs between elements, which the format cannot express"
-        )
+        raise InputError(f"{model.source}: normalize_nodes differs between elements, which the format cannot express")
     for symbol, element in model.elements.items():
         where, network = f"{model.source}: element {symbol}", element.network
         sizes = [len(element.functions), *(w.shape[1] for w in network.weights)]
@@ -82,13 +80,8 @@ def _check_model(model: HDNNPModel) -> None:
             )
         if not all(np.isfinite(array).all() for array in (*network.weights, *network.biases)):
             raise InputError(f"{where}: the network has weights that are not finite numbers")
-        if (
-            element.scaling.shape != (len(element.functions), 4)
-            or not np.isfinite(element.scaling[:, :3]).all()
-        ):
-            raise InputError(
-                f"{where}: the scaling data must be {len(element.functions)} rows of finite numbers"
-            )
+        if element.scaling.shape != (len(element.functions), 4) or not np.isfinite(element.scaling[:, :3]).all():
+            raise InputError(f"{where}: the scaling data must be {len(element.functions)} rows of finite numbers")
         if list(element.functions) != sorted(element.functions, key=SymmetryFunction.sort_key):
             raise InputError(f"{where}: the symmetry functions are not in the potential's order (sort_key)")
 
@@ -101,10 +94,7 @@ def _input_nn(model: HDNNPModel) -> str:
         "",
     ]
     if model.normalized:
-        lines += [
-            f"{key:<36}{float(getattr(model, key))!r}"
-            for key in ("mean_energy", "conv_energy", "conv_length")
-        ]
+        lines += [f"{key:<36}{float(getattr(model, key))!r}" for key in ("mean_energy", "conv_energy", "conv_length")]
     lines += [f"{'number_of_elements':<36}{len(symbols)}", f"{'elements':<36}{' '.join(symbols)}"]
     lines += [
         f"{'atom_energy':<36}{symbol:<2} {float(element.atom_energy)!r}"
@@ -113,9 +103,7 @@ def _input_nn(model: HDNNPModel) -> str:
     ]
     lines.append(f"{'cutoff_type':<36}{model.cutoff_type} {float(model.cutoff_alpha)!r}")
     lines += _FLAGS[model.scaling_mode]
-    lines += [
-        f"{key:<36}{float(getattr(model, key[:9]))!r}" for key in ("scale_min_short", "scale_max_short")
-    ]
+    lines += [f"{key:<36}{float(getattr(model, key[:9]))!r}" for key in ("scale_min_short", "scale_max_short")]
     lines += _topology_lines({symbol: element.network for symbol, element in model.elements.items()})
     lines.append("")
     lines += [_function_line(f) for element in model.elements.values() for f in element.functions]
@@ -167,8 +155,7 @@ def _function_line(f: SymmetryFunction) -> str:
 
 def _scaling(model: HDNNPModel) -> str:
     lines = [
-        "# Raw symmetry functions: element and function (from 1, elements by atomic number), min, max, mean, "
-        "sigma"
+        "# Raw symmetry functions: element and function (from 1, elements by atomic number), min, max, mean, sigma"
     ]
     for e, element in enumerate(model.elements.values()):
         for i, row in enumerate(element.scaling):
