@@ -6,6 +6,7 @@ records in it; from then on a checkpoint says how many records of the trajectory
 
 import contextlib
 import math
+import os
 import platform
 import warnings
 from collections.abc import Iterator
@@ -86,6 +87,8 @@ def locked(trajectory: Path) -> Iterator[None]:
             except OSError:  # a file system without locks
                 yield
                 return
+            if not path.exists() or not os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                raise FileError(f"{trajectory}: another run has just ended or begun there; try again")
             try:
                 yield
             finally:
