@@ -638,7 +638,7 @@ def test_read_only_directory(folder):
 def test_read_only_output_is_not_replaced(folder):
     (folder / "run.h5").write_text("precious")
     (folder / "run.h5").chmod(0o444)
-    with pytest.raises(FileError, match="exists already|no permission to write there"):
+    with pytest.raises(FileError, match=r"exists already|no permission to write there"):
         run(read_config("run.toml"))
     assert (folder / "run.h5").read_text() == "precious"
 
