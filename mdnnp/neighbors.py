@@ -11,6 +11,7 @@ atoms, which are collected once for all its atoms, in order of element. A first 
 Allen, D. J. Tildesley, Computer Simulation of Liquids, 2nd ed., ch. 5.3 (Verlet list and cell list).
 """
 
+import math
 from itertools import product
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from mdnnp.errors import InputError
 from mdnnp.jit import njit, njit_fast, run_chunks, vectorize_freely
 from mdnnp.system import System, complete_cell, heights, validate
 
-_BINS_PER_CUTOFF = np.array([2, 2, 2])  # along the three directions; measured
+_BINS_PER_CUTOFF = np.array([1, 1, 2])  # along the cell vectors; the fastest of those tried
 _MAX_CHUNKS = 64
 _ATOMS_PER_CHUNK = 128
 _OVERLAP_A = 1e-3  # atoms nearer than this stand on one spot
@@ -226,13 +227,13 @@ def _on_one_spot(clash, system, neighbors):
 
 
 class _Grid(NamedTuple):
-    """Bins along the vectors of the reduced cell, and which of them lie within the cutoff of each other."""
+    """Bins along the vectors of the reduced cell."""
 
     origin: np.ndarray  # (3,) fractional coordinate at which the bins begin
     scale: np.ndarray  # (3,) bins per unit of fractional coordinate
     bins: np.ndarray  # (3,) int64 number of bins
+    reach: np.ndarray  # (3,) int64 bins within the cutoff on either side
     copies: np.ndarray  # (3,) int64 largest shift that can occur; 0 along open directions
-    rows: np.ndarray  # (R, 4) int64: offsets along a and b, first and last offset along c
     start: np.ndarray  # (bins + 1,) int64 first atom of each bin in sorted order
 
 
@@ -249,17 +250,17 @@ def _make_grid(system, cutoff):
     most = 4.0 * len(system) + 64
     bins = _bins_along(low, high, frame, pbc, cutoff)
     if bins.prod() > most and not pbc.all():
-        # A few atoms far away from the rest: they may go into the outermost bins, as no bins that lie apart by more
-        # than a distance along an open direction can come together.
+        # A few atoms far away from the rest may go into the outermost bins: that only brings bins nearer to each
+        # other, so that no pair is lost.
         low, high = np.quantile(fractional, [0.02, 0.98], axis=0)
         bins = _bins_along(low, high, frame, pbc, cutoff)
     while bins.prod() > most:
         bins = np.where(bins == bins.max(), np.floor(0.8 * bins), bins)
     low, size = np.where(pbc, 0.0, low), np.where(pbc, 1.0, np.maximum(high - low, cutoff))
-    edges = frame * (size / bins)[:, None]
+    width = np.where(pbc, heights(frame), size) / bins
     # Rounding of coordinates must not hide a pair: atoms are in their bins to within this margin.
-    reach_A = cutoff * (1.0 + 1e-9) + 1e-13 * max(1.0, np.abs(positions).max())
-    reach = np.floor(reach_A / np.where(pbc, heights(frame) / bins, size / bins)) + 1
+    margin = 1e-9 * cutoff + 1e-13 * np.abs(positions).max()
+    reach = np.floor((cutoff + margin) / width) + 1
     copies = np.where(pbc, (reach + bins - 1) // bins, 0)
     reach = np.where(pbc, reach, np.minimum(reach, bins - 1))
     if (2 * copies + 1).prod() > 65536:
@@ -268,10 +269,8 @@ def _make_grid(system, cutoff):
             f"{cutoff:g} Å, more than 65536; check the cell and the unit of length, or replicate the cell"
         )
     images = _offsets(copies) @ transform
-    grid = _Grid(
-        low, bins / size, bins.astype(np.int64), copies.astype(np.int64), _stencil(edges, reach, reach_A),
-        np.zeros(int(bins.prod()) + 1, np.int64),
-    )  # fmt: skip
+    start = np.zeros(int(bins.prod()) + 1, np.int64)
+    grid = _Grid(low, bins / size, *(a.astype(np.int64) for a in (bins, reach, copies)), start)
     return grid, wrap, images, fractional
 
 
@@ -311,31 +310,6 @@ def _reduction(cell, pbc):
     return transform
 
 
-def _stencil(edges, reach, cutoff):
-    """Rows (R, 4) of bins (offsets a, b, first c, last c) that can hold an atom within `cutoff` of an atom in bin 0.
-
-    edges : (3, 3) the edges of a bin, Å. The difference of two points in bins `offset` apart is any
-    (offset + u) @ edges with -1 <= u <= 1. Its shortest length is found by coordinate descent; the plane normal to what
-    was found then bounds it from below, converged or not.
-    """
-    offsets = _offsets(reach)
-    metric = edges @ edges.T
-    v = offsets - np.clip(offsets, -1.0, 1.0)
-    for k in (0, 1, 2) * 6:
-        others = v @ metric[k] - v[:, k] * metric[k, k]
-        v[:, k] = np.clip(-others / metric[k, k], offsets[:, k] - 1.0, offsets[:, k] + 1.0)
-    normal = v @ edges
-    normal /= np.maximum(np.linalg.norm(normal, axis=1), 1e-300)[:, None]
-    along = normal @ edges.T
-    gap = (offsets * along).sum(axis=1) - np.abs(along).sum(axis=1)
-    near = (gap < cutoff).reshape((2 * reach + 1).astype(int))
-    a, b = np.nonzero(near.any(axis=2))
-    last = near.shape[2] - 1 - near[a, b, ::-1].argmax(axis=1)
-    return np.stack([a - reach[0], b - reach[1], near[a, b].argmax(axis=1) - reach[2], last - reach[2]], axis=1).astype(
-        np.int64
-    )
-
-
 @njit
 def _wrap(positions, inverse, transform, pbc, wrap, fractional):
     """Fill wrap (N, 3), cell vectors to take away, and the fractional coordinates (N, 3) in the reduced cell then."""
@@ -345,10 +319,10 @@ def _wrap(positions, inverse, transform, pbc, wrap, fractional):
         for k in range(3):
             s = positions[i, 0] * inverse[0, k] + positions[i, 1] * inverse[1, k] + positions[i, 2] * inverse[2, k]
             if pbc[k]:
-                whole = np.floor(s)
+                whole = math.floor(s)
                 s -= whole
                 for l in range(3):
-                    wrap[i, l] += np.int64(whole) * transform[k, l]
+                    wrap[i, l] += whole * transform[k, l]
             fractional[i, k] = s
 
 
@@ -391,90 +365,101 @@ def _search(
     x, y, z, kind : (N,) coordinates, Å, and rank of the element, sorted; shifts (M, 3) of the images, Å
     The first pair that is too near stops the count: `clash` is its squared distance, both atoms and the image.
     """
-    vectorize_freely()
-    most = len(grid.rows) * (2 * grid.copies[2] + 1)
-    low, high, code = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
-    room, who, where, out_j, out_image, cx, cy, cz, sx, sy, sz, d = _scratch(512)
+    most = (2 * grid.reach[0] + 1) * (2 * grid.reach[1] + 1) * (2 * grid.copies[2] + 1)
+    ranges = np.empty((3, most), np.int64)
+    room = np.int64(512)
+    who, c, d = np.empty((5, room), np.int32), np.empty((6, room)), np.empty(room)
     slot = np.empty(n_kinds + 1, np.int64)
     home = (shifts.shape[0] - 1) // 2
     for b in range(begin, end):
-        if grid.start[b] == grid.start[b + 1]:
+        i_first, i_end = grid.start[b], grid.start[b + 1]
+        if i_first == i_end:
             continue
-        n_ranges, n = _surroundings(b, grid, low, high, code)
+        n_ranges, n = _surroundings(b, grid, ranges)
         if n > room:
-            room, who, where, out_j, out_image, cx, cy, cz, sx, sy, sz, d = _scratch(2 * n)
-        shifted = _collect(
-            fill, n_ranges, low, high, code, home, kind, slot, x, y, z, shifts, who, where, cx, cy, cz, sx, sy, sz
-        )
-        for i in range(grid.start[b], grid.start[b + 1]):
-            px, py, pz = x[i], y[i], z[i]
-            # Written so that the distances i-j and j-i are equal to the bit.
-            if shifted:
-                for t in range(n):
-                    ux, uy, uz = cx[t] - px + sx[t], cy[t] - py + sy[t], cz[t] - pz + sz[t]
-                    d[t] = ux * ux + uy * uy + uz * uz
-            else:
-                for t in range(n):
-                    ux, uy, uz = cx[t] - px, cy[t] - py, cz[t] - pz
-                    d[t] = ux * ux + uy * uy + uz * uz
+            room = 2 * n
+            who, c, d = np.empty((5, room), np.int32), np.empty((6, room)), np.empty(room)
+        n = _collect(i_first, i_end, limit, n_ranges, ranges, fill, kind, slot, x, y, z, shifts, who, c)
+        for i in range(i_first, i_end):
+            _distances(x[i], y[i], z[i], n, c, d)
             if fill:
-                found = np.uint64(0)
-                for t in range(n):  # branch-free: an entry is overwritten unless it counts
-                    out_j[found], out_image[found] = who[t], where[t]
-                    found += np.uint64((d[t] < limit) & (d[t] > 0.0))  # zero: the atom itself
-                for t in range(found):
-                    j[first[i] + t], image[first[i] + t] = out_j[t], out_image[t]
+                _append(n, limit, d, who, first[i], j, image)
             else:
-                hits, near = 0, 0
-                for t in range(n):
-                    hits += d[t] < limit
-                    near += d[t] < overlap
+                hits, near = _count(n, limit, overlap, d)
                 first[i + 1] = hits - 1
                 if near > 1:
                     for t in range(n):
-                        if d[t] < overlap and not (who[t] == i and where[t] == home):
-                            clash[0], clash[1], clash[2], clash[3] = d[t], i, who[t], where[t]
+                        if d[t] < overlap and not (who[0, t] == i and who[1, t] == home):
+                            clash[0], clash[1], clash[2], clash[3] = d[t], i, who[0, t], who[1, t]
                             return
 
 
 @njit
-def _scratch(size):
-    """Room for `size` candidates: size, four arrays of numbers and seven of coordinates."""
-    return (
-        size, np.empty(size, np.int32), np.empty(size, np.uint16), np.empty(size, np.int32), np.empty(size, np.uint16),
-        np.empty(size), np.empty(size), np.empty(size), np.empty(size), np.empty(size), np.empty(size), np.empty(size),
-    )  # fmt: skip
+def _distances(px, py, pz, n, c, d):
+    """Fill d with the squared distances of the first `n` candidates `c` from a point, Å^2.
+
+    Exact arithmetic in this order makes the distances i-j and j-i equal to the bit.
+    """
+    vectorize_freely()
+    for t in range(n):
+        ux = c[0, t] - px + c[3, t]
+        uy = c[1, t] - py + c[4, t]
+        uz = c[2, t] - pz + c[5, t]
+        d[t] = ux * ux + uy * uy + uz * uz
 
 
 @njit_fast
-def _surroundings(b, grid, low, high, code):
-    """Ranges low .. high - 1 of sorted atoms, with the number of their image, around bin `b`.
+def _count(n, limit, overlap, d):
+    """How many of the first `n` squared distances are below each of two limits."""
+    vectorize_freely()
+    hits, near = np.int64(0), np.int64(0)
+    for t in range(n):
+        hits += np.int64(d[t] < limit)
+        near += np.int64(d[t] < overlap)
+    return hits, near
+
+
+@njit_fast
+def _append(n, limit, d, who, place, j, image):
+    """Write the candidates nearer than the limit to j and image from `place` on; not the atom itself, at distance 0."""
+    vectorize_freely()
+    found = np.uint64(0)
+    for t in range(n):  # branch-free: an entry is overwritten unless it counts
+        who[4, found] = t
+        found += np.uint64((d[t] < limit) & (d[t] > 0.0))
+    for t in range(np.int64(found)):
+        j[place + t], image[place + t] = who[0, who[4, t]], who[1, who[4, t]]
+
+
+@njit_fast
+def _surroundings(b, grid, ranges):
+    """Ranges of sorted atoms around bin `b`: first atom, end, number of the image.
 
     Returns how many ranges and how many atoms.
     """
-    na, nb, nc = grid.bins[0], grid.bins[1], grid.bins[2]
-    a0, b0, c0 = b // (nb * nc), b // nc % nb, b % nc
+    bins, reach, copies = grid.bins, grid.reach, grid.copies
+    a0, b0, c0 = b // (bins[1] * bins[2]), b // bins[2] % bins[1], b % bins[2]
+    c_first, s_first = _image_of(c0 - reach[2], bins[2])
+    c_last, s_last = _image_of(c0 + reach[2], bins[2])
     n_ranges, n = np.int64(0), np.int64(0)
-    for r in range(grid.rows.shape[0]):
-        a, sa = _image_of(a0 + grid.rows[r, 0], na)
-        b1, sb = _image_of(b0 + grid.rows[r, 1], nb)
-        if abs(sa) > grid.copies[0] or abs(sb) > grid.copies[1]:
+    for offset_a in range(-reach[0], reach[0] + 1):
+        a1, sa = _image_of(a0 + offset_a, bins[0])
+        if not -copies[0] <= sa <= copies[0]:
             continue  # beyond an open boundary
-        c_first, s_first = _image_of(c0 + grid.rows[r, 2], nc)
-        c_last, s_last = _image_of(c0 + grid.rows[r, 3], nc)
-        row = (a * nb + b1) * nc
-        for sc in range(max(s_first, -grid.copies[2]), min(s_last, grid.copies[2]) + 1):
-            begin = grid.start[row + (c_first if sc == s_first else 0)]
-            end = grid.start[row + (c_last + 1 if sc == s_last else nc)]
-            if begin < end:
-                low[n_ranges], high[n_ranges] = begin, end
-                code[n_ranges] = (
-                    ((sa + grid.copies[0]) * (2 * grid.copies[1] + 1) + sb + grid.copies[1]) * (2 * grid.copies[2] + 1)
-                    + sc
-                    + grid.copies[2]
-                )
-                n_ranges += 1
-                n += end - begin
+        for offset_b in range(-reach[1], reach[1] + 1):
+            b1, sb = _image_of(b0 + offset_b, bins[1])
+            if not -copies[1] <= sb <= copies[1]:
+                continue
+            row = (a1 * bins[1] + b1) * bins[2]
+            for sc in range(max(s_first, -copies[2]), min(s_last, copies[2]) + 1):
+                begin = grid.start[row + (c_first if sc == s_first else 0)]
+                end = grid.start[row + (c_last + 1 if sc == s_last else bins[2])]
+                if begin < end:
+                    image = (sa + copies[0]) * (2 * copies[1] + 1) + sb + copies[1]
+                    image = image * (2 * copies[2] + 1) + sc + copies[2]
+                    ranges[0, n_ranges], ranges[1, n_ranges], ranges[2, n_ranges] = begin, end, image
+                    n_ranges += 1
+                    n += end - begin
     return n_ranges, n
 
 
@@ -488,44 +473,48 @@ def _image_of(place, bins):
 
 
 @njit_fast
-def _collect(
-    by_kind, n_ranges, low, high, code, home, kind, slot, x, y, z, shifts, who, where, cx, cy, cz, sx, sy, sz
-):  # fmt: skip
-    """Gather the atoms of the ranges, in order of their kind if `by_kind`; returns whether any is shifted."""
+def _collect(i_first, i_end, limit, n_ranges, ranges, by_kind, kind, slot, x, y, z, shifts, who, c):
+    """Candidates: the atoms of the ranges that are within the cutoff of the box around atoms i_first .. i_end - 1.
+
+    Fills who (atom, image) and c (coordinates, shift; Å), in order of their kind if `by_kind`; returns how many.
+    """
     vectorize_freely()
-    shifted = False
+    x_low = x_high = x[i_first]
+    y_low = y_high = y[i_first]
+    z_low = z_high = z[i_first]
+    for i in range(i_first + 1, i_end):
+        x_low, x_high = min(x_low, x[i]), max(x_high, x[i])
+        y_low, y_high = min(y_low, y[i]), max(y_high, y[i])
+        z_low, z_high = min(z_low, z[i]), max(z_high, z[i])
+    limit = (limit**0.5 * (1.0 + 1e-6) + 1e-6) ** 2  # rounding must not lose an atom
+    atom, image = (2, 3) if by_kind and slot.size > 2 else (0, 1)
+    found = np.uint64(0)
     for r in range(n_ranges):
-        shifted |= code[r] != home
+        s = ranges[2, r]
+        sx, sy, sz = shifts[s, 0], shifts[s, 1], shifts[s, 2]
+        for a in range(ranges[0, r], ranges[1, r]):
+            ux = max(x_low - (x[a] + sx), (x[a] + sx) - x_high, 0.0)
+            uy = max(y_low - (y[a] + sy), (y[a] + sy) - y_high, 0.0)
+            uz = max(z_low - (z[a] + sz), (z[a] + sz) - z_high, 0.0)
+            who[atom, found], who[image, found] = a, s
+            found += np.uint64(ux * ux + uy * uy + uz * uz < limit)
+    n = np.int64(found)
     if by_kind and slot.size > 2:
         for k in range(slot.size):
             slot[k] = 0
-        for r in range(n_ranges):
-            for a in range(low[r], high[r]):
-                slot[kind[a] + 1] += 1
+        for t in range(n):
+            slot[kind[who[2, t]] + 1] += 1
         for k in range(1, slot.size):
             slot[k] += slot[k - 1]
-        for r in range(n_ranges):
-            for a in range(low[r], high[r]):
-                t = slot[kind[a]]
-                slot[kind[a]] = t + 1
-                who[t], where[t] = a, code[r]
-                cx[t], cy[t], cz[t] = x[a], y[a], z[a]
-    else:
-        n = np.int64(0)
-        for r in range(n_ranges):
-            for a in range(low[r], high[r]):
-                t = n + a - low[r]
-                who[t], where[t] = a, code[r]
-                cx[t], cy[t], cz[t] = x[a], y[a], z[a]
-            n += high[r] - low[r]
-    if shifted:
-        n = np.int64(0)
-        for r in range(n_ranges):
-            n += high[r] - low[r]
         for t in range(n):
-            s = where[t]
-            sx[t], sy[t], sz[t] = shifts[s, 0], shifts[s, 1], shifts[s, 2]
-    return shifted
+            k = kind[who[2, t]]
+            who[0, slot[k]], who[1, slot[k]] = who[2, t], who[3, t]
+            slot[k] += 1
+    for t in range(n):
+        a, s = who[0, t], who[1, t]
+        c[0, t], c[1, t], c[2, t] = x[a], y[a], z[a]
+        c[3, t], c[4, t], c[5, t] = shifts[s, 0], shifts[s, 1], shifts[s, 2]
+    return n
 
 
 # ---------------------------------------------------------------------------------------------------------------------
