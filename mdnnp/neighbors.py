@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 from ase.data import chemical_symbols
+
 from mdnnp.errors import InputError
 from mdnnp.jit import njit, njit_fast, run_chunks, vectorize_freely
 from mdnnp.system import System, complete_cell, heights, validate
