@@ -59,30 +59,30 @@ class Scratch(NamedTuple):
     tri_k: np.ndarray
     tri_d: np.ndarray
     kept: np.ndarray  # (blocks, rows, BLOCK) what the forward pass keeps for the backward pass
-    bottom: np.ndarray  # (9, BLOCK) accumulators of the backward pass
+    angle: np.ndarray  # (2 angles, BLOCK) P and dP/dc, computed again in the backward pass: cheaper than keeping them
+    bottom: np.ndarray  # (10, BLOCK) accumulators of the backward pass
 
 
 @njit
 def rows_per_block(tables):
-    """Strips that a block of triplets keeps for the backward pass: c, 1/r_jk, r_jk, then L, h, P and dP/dc."""
-    rows = 0
+    """Strips that a block of triplets keeps for the backward pass: c, 1/r_jk, then L and h."""
+    rows = np.int64(0)
     for p in range(tables.part_element1.size):
-        n_envelopes = tables.part_envelope_first[p + 1] - tables.part_envelope_first[p]
-        first = tables.part_channel_first[tables.part_envelope_first[p]]
-        n_channels = tables.part_channel_first[tables.part_envelope_first[p + 1]] - first
-        n_angles = tables.angle_first[p + 1] - tables.angle_first[p]
-        rows = max(rows, n_envelopes + n_channels + 2 * n_angles)
-    return 3 + rows
+        first, end = tables.part_envelope_first[p], tables.part_envelope_first[p + 1]
+        rows = max(rows, end - first + tables.part_channel_first[end] - tables.part_channel_first[first])
+    return 2 + rows
 
 
 @njit
 def make_scratch(n, tables):
     """Scratch for centres with at most `n` neighbours."""
-    n_envelopes = n_channels = n_parts = 1
+    n_envelopes = n_channels = n_parts = n_angles = np.int64(1)
     for e in range(tables.n_elements):
         n_envelopes = max(n_envelopes, tables.envelope_first[e + 1] - tables.envelope_first[e])
         n_channels = max(n_channels, tables.channel_first[e + 1] - tables.channel_first[e])
         n_parts = max(n_parts, tables.part_first[e + 1] - tables.part_first[e])
+    for p in range(tables.part_element1.size):
+        n_angles = max(n_angles, tables.angle_first[p + 1] - tables.angle_first[p])
     # Every pair of neighbours may count twice, narrow and wide; memory that is never touched costs nothing.
     triplets = n * n + n_parts * _LANES
     n += 1
@@ -110,7 +110,8 @@ def make_scratch(n, tables):
         np.empty(triplets, np.uint32),
         np.empty(triplets),
         np.empty((triplets // BLOCK + n_parts, rows_per_block(tables), BLOCK)),
-        np.empty((9, BLOCK)),
+        np.empty((2 * n_angles, BLOCK)),
+        np.empty((10, BLOCK)),
     )
 
 
@@ -398,11 +399,21 @@ def near_neighbors(n, xj, yj, zj, x, y, z, r, cutoff, limit, start, tri_k, tri_d
 
 
 @njit_fast
+def evaluate_angles(p, n, tables, c, w):
+    """All angles of part `p` at c[0..n-1], into w.angle."""
+    first = tables.angle_first[p]
+    for row in range(first, tables.angle_first[p + 1]):
+        value, derivative = w.angle[2 * (row - first)], w.angle[2 * (row - first) + 1]
+        kind, a, b = tables.angle_kind[row], tables.angle_a[row], tables.angle_b[row]
+        evaluate_angle(kind, a, b, n, c, value, derivative, w.line1, w.line2, w.line3)
+
+
+@njit_fast
 def block_values(e, p, start, n, tables, w, tri_j, tri_k, tri_d, rows, values):
     """Forward pass over one block of triplets of part `p`; keeps in `rows` what the backward pass needs."""
     vectorize_freely()
     narrow = tables.part_narrow[p]
-    c, inverse, r = rows[0], rows[1], rows[2]
+    c, inverse, r = rows[0], rows[1], w.bottom[0]
     for t in range(n):
         j, k = tri_j[start + t], tri_k[start + t]
         d = tri_d[start + t]
@@ -411,22 +422,15 @@ def block_values(e, p, start, n, tables, w, tri_j, tri_k, tri_d, rows, values):
         r[t] = d * inverse[t]
     first_envelope, end_envelope = tables.part_envelope_first[p], tables.part_envelope_first[p + 1]
     first_channel = tables.part_channel_first[first_envelope]
-    channel_row = 3 + end_envelope - first_envelope
-    angle_row = channel_row + tables.part_channel_first[end_envelope] - first_channel
-    n_angles = tables.angle_first[p + 1] - tables.angle_first[p]
-    for a in range(n_angles):
-        row = tables.angle_first[p] + a
-        evaluate_angle(
-            tables.angle_kind[row], tables.angle_a[row], tables.angle_b[row],
-            n, c, rows[angle_row + 2 * a], rows[angle_row + 2 * a + 1], w.line1, w.line2, w.line3,
-        )  # fmt: skip
+    channel_row = 2 + end_envelope - first_envelope
+    evaluate_angles(p, n, tables, c, w)
     f = w.line3
     for v in range(first_envelope, end_envelope):
         if narrow:
             own = tables.envelope_first[e] + tables.part_envelope[v]
             evaluate_envelope(
                 tables.envelope_kind[own], tables.envelope_low[own], tables.envelope_high[own],
-                r, n, f, rows[3 + v - first_envelope], w.line1, w.line2,
+                r, n, f, rows[2 + v - first_envelope], w.line1, w.line2,
             )  # fmt: skip
         for u in range(tables.part_channel_first[v], tables.part_channel_first[v + 1]):
             q = tables.part_channel[u]
@@ -443,7 +447,7 @@ def block_values(e, p, start, n, tables, w, tri_j, tri_k, tri_d, rows, values):
                     d = r[t] - rs
                     h[t] = g[tri_j[start + t]] * g[tri_k[start + t]] * f[t] * exp(-eta * d * d)
             for term in range(tables.term_first[u], tables.term_first[u + 1]):
-                angle = rows[angle_row + 2 * tables.term_angle[term]]
+                angle = w.angle[2 * tables.term_angle[term]]
                 total = 0.0
                 for t in range(n):
                     total += h[t] * angle[t]
@@ -455,15 +459,15 @@ def block_gradient(e, p, start, n, tables, w, tri_j, tri_k, rows, gradient):
     """Backward pass over one block of triplets, given gradient = dE/dG: adds to the edge gradients in `w`."""
     vectorize_freely()
     narrow = tables.part_narrow[p]
-    c, inverse, r = rows[0], rows[1], rows[2]
+    c, inverse = rows[0], rows[1]
+    evaluate_angles(p, n, tables, c, w)
     bend, along_j, along_k, along_jk = w.bottom[0], w.bottom[1], w.bottom[2], w.bottom[3]
     s1, s2, s3, angular, turn = w.bottom[4], w.bottom[5], w.bottom[6], w.bottom[7], w.bottom[8]
     for t in range(n):
         bend[t] = along_j[t] = along_k[t] = along_jk[t] = 0.0
     first_envelope, end_envelope = tables.part_envelope_first[p], tables.part_envelope_first[p + 1]
     first_channel = tables.part_channel_first[first_envelope]
-    channel_row = 3 + end_envelope - first_envelope
-    angle_row = channel_row + tables.part_channel_first[end_envelope] - first_channel
+    channel_row = 2 + end_envelope - first_envelope
     for v in range(first_envelope, end_envelope):
         for t in range(n):
             s1[t] = s2[t] = s3[t] = 0.0
@@ -475,8 +479,8 @@ def block_gradient(e, p, start, n, tables, w, tri_j, tri_k, rows, gradient):
                 angular[t] = turn[t] = 0.0
             for term in range(tables.term_first[u], tables.term_first[u + 1]):
                 weight = gradient[tables.term_function[term]] * tables.term_weight[term]
-                value = rows[angle_row + 2 * tables.term_angle[term]]
-                derivative = rows[angle_row + 2 * tables.term_angle[term] + 1]
+                value = w.angle[2 * tables.term_angle[term]]
+                derivative = w.angle[2 * tables.term_angle[term] + 1]
                 for t in range(n):
                     angular[t] += weight * value[t]
                     turn[t] += weight * derivative[t]
@@ -492,9 +496,9 @@ def block_gradient(e, p, start, n, tables, w, tri_j, tri_k, rows, gradient):
             along_j[t] += s1[t] * slope[j] - 2.0 * (s2[t] * w.r[j] - s3[t])
             along_k[t] += s1[t] * slope[k] - 2.0 * (s2[t] * w.r[k] - s3[t])
         if narrow:
-            slope_jk = rows[3 + v - first_envelope]
+            slope_jk = rows[2 + v - first_envelope]
             for t in range(n):
-                along_jk[t] += (s1[t] * slope_jk[t] - 2.0 * (s2[t] * r[t] - s3[t])) * inverse[t]
+                along_jk[t] += (s1[t] * slope_jk[t] + 2.0 * s3[t]) * inverse[t] - 2.0 * s2[t]
     for t in range(n):
         j, k = tri_j[start + t], tri_k[start + t]
         uj, uk = w.inverse[j], w.inverse[k]
