@@ -127,9 +127,10 @@ class TrajectoryWriter:
         path = Path(path)
         repair(path)
         try:
+            _check_readable(path)
             file = _open_as_single_writer(path)
-        except OSError as error:
-            raise FileError(f"{path}: cannot be opened for writing: {_reason(error)}") from None
+        except (OSError, RuntimeError) as error:
+            raise FileError(f"{path}: damaged, or cannot be opened for writing: {_reason(error)}") from None
         try:
             held = _committed(file)
             counts = held if counts is None else counts
@@ -394,6 +395,21 @@ def _cut(file: h5py.File, counts: Counts) -> None:
 def _shorten(series: h5py.Dataset, count: int) -> None:
     if len(series) > count:
         series.resize(count, axis=0)
+
+
+def _check_readable(path: Path) -> None:
+    """Raise OSError or RuntimeError unless every index, and the last record of every series, can be read.
+
+    Asked before the single-writer mode, in which HDF5 waits for ever for damaged metadata to become whole.
+    """
+
+    def look(_, item):
+        if isinstance(item, h5py.Dataset) and item.chunks and len(item):
+            item.id.get_num_chunks()
+            _ = item[-1]
+
+    with h5py.File(path, "r") as file:
+        file.visititems(look)
 
 
 def _open_as_single_writer(path: Path) -> h5py.File:

@@ -344,6 +344,16 @@ def test_damaged_beginning_is_an_error_at_once(torn, place):
     assert torn.read_bytes() == block
 
 
+def test_damaged_index_is_an_error_at_once(torn):
+    with h5py.File(torn, "r", swmr=True) as file:
+        start = h5py.h5o.get_info(file["particles/trajectory/velocity/value"].id).addr
+    data = bytearray(torn.read_bytes())
+    data[start + 40] ^= 1
+    torn.write_bytes(data)
+    with pytest.raises(FileError, match="damaged"):
+        TrajectoryWriter.reopen(torn, Counts(3, 30, 6))
+
+
 def test_checksum_is_that_of_hdf5(tmp_path):
     with create(tmp_path / "run.h5") as writer:
         write(writer, range(1))
