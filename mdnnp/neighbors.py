@@ -98,13 +98,11 @@ class VerletList:
         self.n_builds = 0
         self.reference: System | None = None  # the system for which the list was built
         self._list: NeighborList | None = None
-        self._storage = _Storage()
 
     def update(self, system: System) -> NeighborList:
         """The list for `system`; kept from the last call if it is still safe.
 
-        A new list overwrites the memory of the one before. Raises InputError for what `validate` refuses (positions
-        that are not finite) and for two atoms on one spot.
+        Raises InputError for what `validate` refuses (positions that are not finite) and for two atoms on one spot.
         """
         if not self._is_safe(system):
             self.restore(system)
@@ -113,8 +111,8 @@ class VerletList:
     def restore(self, system: System) -> None:
         """Build the list for `system` whatever was before: a run that resumes gives its last `reference` here."""
         validate(system)
-        self._list = None
-        self._list = build(system, self.cutoff + self.skin, self._storage)
+        self._list = None  # frees its memory before the new list takes as much
+        self._list = build(system, self.cutoff + self.skin)
         self.reference = System(*(np.array(a) for a in system))
         self.n_builds += 1
 
@@ -130,27 +128,9 @@ class VerletList:
         )
 
 
-class _Storage:
-    """Memory for the pairs of a list, handed from one list to the next."""
-
-    def __init__(self):
-        self._allocate(0)
-
-    def _allocate(self, room):
-        self.j, self.image = np.empty(room, np.int32), np.empty(room, np.uint16)
-
-    def take(self, n_pairs: int) -> tuple[np.ndarray, np.ndarray]:
-        """Arrays j and image for `n_pairs` pairs. Raises MemoryError."""
-        if n_pairs > len(self.j):
-            self._allocate(0)  # freed before as much again is taken
-            self._allocate(n_pairs + n_pairs // 16)  # the lists of a run should seldom outgrow it
-        return self.j[:n_pairs], self.image[:n_pairs]
-
-
-def build(system: System, cutoff: float, storage: _Storage | None = None) -> NeighborList:
+def build(system: System, cutoff: float) -> NeighborList:
     """The full list of all pairs nearer than `cutoff` (Å), for a system that `validate` has passed.
 
-    storage : memory of an earlier list, which is overwritten
     Raises InputError if two atoms stand on one spot, or if the list would be too large for its numbers or the memory.
     """
     n = len(system)
@@ -182,7 +162,7 @@ def build(system: System, cutoff: float, storage: _Storage | None = None) -> Nei
         raise InputError(_on_one_spot(clash, system, full))
     np.cumsum(first, out=first)
     try:
-        j, image = (storage or _Storage()).take(int(first[-1]))
+        j, image = np.empty(first[-1], np.int32), np.empty(first[-1], np.uint16)
     except MemoryError:
         raise InputError(
             f"the {first[-1]} pairs nearer than {cutoff:g} Å do not fit into memory; check the cell, the unit of "
