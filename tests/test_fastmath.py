@@ -37,6 +37,7 @@ def applied(function):
         (fastmath.exp, np.exp, (-700.0, 0.0), 2),
         (fastmath.exp, np.exp, (-1.0, 1.0), 2),
         (fastmath.exp, np.exp, (0.0, 700.0), 2),
+        (fastmath.inverse_sqrt, lambda x: 1.0 / np.sqrt(x), (1e-6, 1e4), 4),
         (tanh_unit, np.tanh, (0.0, 1.0), 4),
         (fastmath.sin_eighth, np.sin, (-np.pi / 4, np.pi / 4), 2),
         (fastmath.cos_eighth, np.cos, (-np.pi / 4, np.pi / 4), 2),

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mdnnp.fastmath import cos_eighth, exp, sin_eighth, tanh_unit
+from mdnnp.fastmath import cos_eighth, exp, inverse_sqrt, sin_eighth, tanh_unit
 from mdnnp.jit import njit, njit_fast, vectorize_freely
 
 BLOCK = 128  # triplets per strip: the working set of a strip stays in the first-level cache
@@ -418,7 +418,7 @@ def block_values(e, p, start, n, tables, w, tri_j, tri_k, tri_d, rows, values):
         j, k = tri_j[start + t], tri_k[start + t]
         d = tri_d[start + t]
         c[t] = 0.5 * (w.r[j] * w.r[j] + w.r[k] * w.r[k] - d) * w.inverse[j] * w.inverse[k]
-        inverse[t] = 1.0 / math.sqrt(d)
+        inverse[t] = inverse_sqrt(d)
         r[t] = d * inverse[t]
     first_envelope, end_envelope = tables.part_envelope_first[p], tables.part_envelope_first[p + 1]
     first_channel = tables.part_channel_first[first_envelope]
