@@ -9,7 +9,8 @@ weights W_s = dE/dG_s w_s, per triplet
     l_q(r) = L(r) - 2 eta (r - rs)        L = f'/f of the envelope, shared by all its channels
 
 so that one pass over the triplets gives the gradient of the energy whatever the number of functions; dG/dr is never
-formed. Using c = (r_ij^2 + r_ik^2 - r_jk^2)/(2 r_ij r_ik), everything is a derivative by the three sides:
+formed. Wide functions with integer zeta are products of moments instead (see `tables`). Using
+c = (r_ij^2 + r_ik^2 - r_jk^2)/(2 r_ij r_ik), everything is a derivative by the three sides:
 
     a_j = dE/dr_ij + B (1/r_ik - c/r_ij)     a_k likewise     m = (dE/dr_jk)/r_jk - B/(r_ij r_ik)
     D_ij = (a_j/r_ij + m) r_ij - m r_ik       D_ik = (a_k/r_ik + m) r_ik - m r_ij
@@ -61,6 +62,10 @@ class Scratch(NamedTuple):
     kept: np.ndarray  # (blocks, rows, BLOCK) what the forward pass keeps for the backward pass
     angle: np.ndarray  # (2 angles, BLOCK) P and dP/dc, computed again in the backward pass: cheaper than keeping them
     bottom: np.ndarray  # (10, BLOCK) accumulators of the backward pass
+    monomial: np.ndarray  # (n, monomials) u^a of each neighbour; rows are filled up with zeros to whole vectors
+    moment: np.ndarray  # (sets, monomials + 1) M_a, and behind them sum_j g^2
+    moment_gradient: np.ndarray  # likewise dE/dM_a
+    polynomial: np.ndarray  # (3, monomials) the gradient by u of sum_a dE/dM_a u^a, in monomials
 
 
 @njit
@@ -76,13 +81,15 @@ def rows_per_block(tables):
 @njit
 def make_scratch(n, tables):
     """Scratch for centres with at most `n` neighbours."""
-    n_envelopes = n_channels = n_parts = n_angles = np.int64(1)
+    n_envelopes = n_channels = n_parts = n_angles = n_sets = np.int64(1)
     for e in range(tables.n_elements):
         n_envelopes = max(n_envelopes, tables.envelope_first[e + 1] - tables.envelope_first[e])
         n_channels = max(n_channels, tables.channel_first[e + 1] - tables.channel_first[e])
         n_parts = max(n_parts, tables.part_first[e + 1] - tables.part_first[e])
+        n_sets = max(n_sets, tables.moment_first[e + 1] - tables.moment_first[e])
     for p in range(tables.part_element1.size):
         n_angles = max(n_angles, tables.angle_first[p + 1] - tables.angle_first[p])
+    n_monomials = (tables.monomial_degree.size + 7) // 8 * 8
     # Every pair of neighbours may count twice, narrow and wide; memory that is never touched costs nothing.
     triplets = n * n + n_parts * _LANES
     n += 1
@@ -112,6 +119,10 @@ def make_scratch(n, tables):
         np.empty((triplets // BLOCK + n_parts, rows_per_block(tables), BLOCK)),
         np.empty((2 * n_angles, BLOCK)),
         np.empty((10, BLOCK)),
+        np.empty((n, n_monomials)),
+        np.empty((n_sets, n_monomials + 1)),
+        np.empty((n_sets, n_monomials + 1)),
+        np.empty((3, n_monomials)),
     )
 
 
@@ -352,6 +363,103 @@ def radial_gradient(e, tables, w, gradient):
 
 
 @njit_fast
+def evaluate_moments(e, n, tables, w):
+    """Moments of all sets of a centre of element `e` with `n` neighbours."""
+    vectorize_freely()
+    size, degrees = w.monomial.shape[1], tables.monomial_count.size
+    for t in range(n):
+        ux, uy, uz = w.x[t] * w.inverse[t], w.y[t] * w.inverse[t], w.z[t] * w.inverse[t]
+        row = w.monomial[t]
+        row[0] = 1.0
+        begin = 0
+        for p in range(1, degrees):
+            # Those of degree p are x times all of degree p - 1, then y and z times those of them without x.
+            end = tables.monomial_count[p - 1]
+            count = end - begin
+            for k in range(count):
+                row[end + k] = ux * row[begin + k]
+            for k in range(p):
+                row[end + count + k] = uy * row[end - p + k]
+            row[end + count + p] = uz * row[end - 1]
+            begin = end
+        for a in range(tables.monomial_count[degrees - 1], size):
+            row[a] = 0.0
+    first = tables.moment_first[e]
+    for v in range(first, tables.moment_first[e + 1]):
+        b, g, moment = tables.moment_element[v], w.channel[tables.moment_channel[v]], w.moment[v - first]
+        for a in range(size + 1):
+            moment[a] = 0.0
+        for t in range(w.segment[b], w.segment[b + 1]):
+            own, factor = w.monomial[t], g[t]
+            for a in range(size):
+                moment[a] += factor * own[a]
+            moment[size] += factor * factor
+
+
+@njit_fast
+def wide_values(e, tables, w, values):
+    """Add the wide functions that are products of moments to `values`."""
+    last = w.monomial.shape[1]
+    for row in range(tables.wide_first[e], tables.wide_first[e + 1]):
+        one, two = w.moment[tables.wide_set1[row]], w.moment[tables.wide_set2[row]]
+        total = 0.0
+        for a in range(tables.monomial_count[tables.wide_zeta[row]]):
+            power = tables.wide_power[row, tables.monomial_degree[a]]
+            total += power * tables.monomial_weight[a] * one[a] * two[a]
+        if tables.wide_set1[row] == tables.wide_set2[row]:  # every pair came twice, and each neighbour with itself
+            total = 0.5 * (total - tables.wide_same[row] * one[last])
+        values[tables.wide_function[row]] += tables.wide_weight[row] * total
+
+
+@njit_fast
+def wide_gradient(e, tables, w, gradient):
+    """Add the edge gradients of the wide functions, given gradient = dE/dG."""
+    vectorize_freely()
+    first, last = tables.moment_first[e], w.monomial.shape[1]
+    for v in range(tables.moment_first[e + 1] - first):
+        for a in range(last + 1):
+            w.moment_gradient[v, a] = 0.0
+    for row in range(tables.wide_first[e], tables.wide_first[e + 1]):
+        weight = gradient[tables.wide_function[row]] * tables.wide_weight[row]
+        m, k = tables.wide_set1[row], tables.wide_set2[row]
+        half = 0.5 if m == k else 1.0
+        for a in range(tables.monomial_count[tables.wide_zeta[row]]):
+            factor = half * weight * tables.wide_power[row, tables.monomial_degree[a]] * tables.monomial_weight[a]
+            one, two = w.moment[m, a], w.moment[k, a]
+            w.moment_gradient[m, a] += factor * two
+            w.moment_gradient[k, a] += factor * one
+        if m == k:
+            w.moment_gradient[m, last] -= 0.5 * weight * tables.wide_same[row]
+    by_x, by_y, by_z = w.polynomial[0], w.polynomial[1], w.polynomial[2]
+    for v in range(first, tables.moment_first[e + 1]):
+        by_u = w.moment_gradient[v - first]
+        for a in range(last):
+            by_x[a] = by_y[a] = by_z[a] = 0.0
+        for a in range(tables.monomial_degree.size):  # the gradient of the polynomial, in the same monomials
+            for axis in range(3):
+                if tables.monomial_exponent[a, axis] > 0:
+                    w.polynomial[axis, tables.monomial_lower[a, axis]] += by_u[a] * tables.monomial_exponent[a, axis]
+        own = tables.channel_first[e] + tables.moment_channel[v]
+        g, slope = w.channel[tables.moment_channel[v]], w.slope[tables.channel_envelope[own]]
+        two_eta, rs, square = 2.0 * tables.channel_eta[own], tables.channel_rs[own], 2.0 * by_u[last]
+        for t in range(w.segment[tables.moment_element[v]], w.segment[tables.moment_element[v] + 1]):
+            row = w.monomial[t]
+            p = px = py = pz = 0.0
+            for a in range(last):
+                p += by_u[a] * row[a]
+                px += by_x[a] * row[a]
+                py += by_y[a] * row[a]
+                pz += by_z[a] * row[a]
+            along = (p + square * g[t]) * (slope[t] - two_eta * (w.r[t] - rs))
+            turn = (px * w.x[t] + py * w.y[t] + pz * w.z[t]) * w.inverse[t]
+            scale = g[t] * w.inverse[t]
+            w.sum_alpha[t] += scale * (along - turn * w.inverse[t])
+            w.dx[t] += scale * px
+            w.dy[t] += scale * py
+            w.dz[t] += scale * pz
+
+
+@njit_fast
 def find_triplets(p, n, total, tables, w):
     """Append the triplets of part `p`: neighbours j < k within the part's cutoff and, if narrow, of each other.
 
@@ -533,6 +641,9 @@ def center_values(e, n, tables, w, values):
     """All functions of a centre of element `e` with the `n` neighbours in `w`, added to `values`."""
     evaluate_channels(e, n, tables, w)
     radial_values(e, tables, w, values)
+    if tables.wide_first[e + 1] > tables.wide_first[e]:
+        evaluate_moments(e, n, tables, w)
+        wide_values(e, tables, w, values)
     total = block = np.int64(0)  # int64 from the start: a literal 0 would compile everything below twice
     for p in range(tables.part_first[e], tables.part_first[e + 1]):
         own, begin = p - tables.part_first[e], total
@@ -551,6 +662,8 @@ def center_gradient(e, n, tables, w, gradient):
     for t in range(n + 1):
         w.sum_alpha[t] = w.dx[t] = w.dy[t] = w.dz[t] = 0.0
     radial_gradient(e, tables, w, gradient)
+    if tables.wide_first[e + 1] > tables.wide_first[e]:
+        wide_gradient(e, tables, w, gradient)
     block = np.int64(0)
     for p in range(tables.part_first[e], tables.part_first[e + 1]):
         own = p - tables.part_first[e]

@@ -9,6 +9,12 @@ The functions of a centre share most of their work, so they are taken apart into
 A radial function is the sum of one channel over neighbours. An angular function is the sum over pairs of
 neighbours of one channel (taken at r_ij, r_ik and, for the narrow types, r_jk) times one angle. Each channel and
 each angle is evaluated once, however many functions use it.
+
+Wide functions with an integer zeta need no sum over pairs. With u_j = r_ij/r_ij and multi-indices a, |a| = p,
+
+    (1 + lambda u_j.u_k)^zeta = sum_p C(zeta, p) lambda^p sum_a (p!/a!) u_j^a u_k^a
+
+so that they are products of moments M_a = sum_j g(r_ij) u_j^a of one channel and one neighbour element.
 """
 
 import math
@@ -19,6 +25,8 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from mdnnp.acsf.functions import COMPACT, NARROW, RADIAL, WEIGHTED, SymmetryFunction
+
+MAX_MOMENT_ZETA = 8  # above, the expansion loses digits for lambda = -1, and has more terms than there are pairs
 
 # Kinds of envelope: 0-8 are the cutoff functions; compact cores p1..p4 and e follow, then their asymmetric variants.
 COMPACT_KINDS = {"p1": 9, "p2": 10, "p3": 11, "p4": 12, "e": 13, "p1a": 14, "p2a": 15, "p3a": 16, "p4a": 17}
@@ -72,6 +80,26 @@ class Tables(NamedTuple):
     term_angle: np.ndarray
     term_function: np.ndarray
     term_weight: np.ndarray
+    # centre element -> its sets of moments, one for a channel and a neighbour element, up to a degree
+    moment_first: np.ndarray
+    moment_channel: np.ndarray
+    moment_element: np.ndarray
+    moment_degree: np.ndarray
+    # centre element -> wide functions: the two sets of moments (counted within the centre) that they multiply
+    wide_first: np.ndarray
+    wide_function: np.ndarray
+    wide_set1: np.ndarray
+    wide_set2: np.ndarray
+    wide_zeta: np.ndarray
+    wide_weight: np.ndarray
+    wide_same: np.ndarray  # (1 + lambda)^zeta: what a neighbour paired with itself would give
+    wide_power: np.ndarray  # (functions, MAX_MOMENT_ZETA + 1) C(zeta, p) lambda^p
+    # monomials u^a by degree; those of degree up to p are 0 .. monomial_count[p] - 1
+    monomial_count: np.ndarray
+    monomial_degree: np.ndarray
+    monomial_weight: np.ndarray  # p!/a!
+    monomial_exponent: np.ndarray  # (monomials, 3)
+    monomial_lower: np.ndarray  # (monomials, 3) the monomial with one power of x, y, z less; 0 if there is none
 
 
 class _Rows:
@@ -102,11 +130,14 @@ def build_tables(
     cutoff_type: int,
     cutoff_alpha: float,
     length_A: float = 1.0,
+    *,
+    moments: bool = True,
 ) -> Tables:
     """Tables for the functions of each centre element, given in order of atomic number.
 
     functions : per element, its functions in the potential's order, in native units
     length_A : the native length unit in Å
+    moments : evaluate wide functions with integer zeta by moments rather than pair by pair (the same to rounding)
     """
     index = {symbol: e for e, symbol in enumerate(elements)}
     z = [float(atomic_numbers[symbol]) for symbol in elements]
@@ -117,6 +148,9 @@ def build_tables(
     angle_rows = _Rows(np.int64, np.float64, np.float64)
     part_envelope_rows, part_channel_rows = _Rows(np.int64), _Rows(np.int64)
     term_rows = _Rows(np.int64, np.int64, np.float64)
+    moment_rows = _Rows(np.int64, np.int64, np.int64)
+    wide_rows = _Rows(np.int64, np.int64, np.int64, np.int64, np.float64, np.float64)
+    powers = []
     cutoffs, function_first = [], [0]
 
     for own in functions:
@@ -139,8 +173,17 @@ def build_tables(
 
         used = [set() for _ in range(n)]
         parts: dict[tuple, list] = {}
+        degrees: dict[tuple, int] = {}  # (channel, element) -> largest zeta
+        wide = []
         for s, (f, q) in enumerate(zip(own, channel_of, strict=True)):
             if f.type in RADIAL:
+                continue
+            if moments and _is_product_of_moments(f):
+                sets = [(q, b) for b in sorted(index[symbol] for symbol in f.neighbors)]
+                for key in sets:
+                    used[key[1]].add(q)
+                    degrees[key] = max(int(f.zeta), degrees.get(key, 0))
+                wide.append((s, f, sets))
                 continue
             scale = 1.0 if f.type in COMPACT else 2.0 ** (1.0 - f.zeta)
             if f.type in WEIGHTED:
@@ -161,6 +204,16 @@ def build_tables(
             for q in sorted(used[b]):
                 used_rows.add(q)
             used_rows.close_owner()
+
+        for (q, b), degree in degrees.items():
+            moment_rows.add(q, b, degree)
+        moment_rows.close_owner()
+        places = {key: place for place, key in enumerate(degrees)}
+        for s, f, sets in wide:
+            zeta = int(f.zeta)
+            wide_rows.add(s, *(places[key] for key in sets), zeta, 2.0 ** (1 - zeta), (1.0 + f.lam) ** zeta)
+            powers.append([math.comb(zeta, p) * f.lam**p for p in range(MAX_MOMENT_ZETA + 1)])
+        wide_rows.close_owner()
 
         for (b1, b2, narrow), members in sorted(parts.items(), key=lambda item: item[0]):
             part_rows.add(b1, b2, narrow, max(f.cutoff for _, f, _, _ in members) * length_A)
@@ -195,6 +248,30 @@ def build_tables(
         *part_envelope_rows.arrays(),
         *part_channel_rows.arrays(),
         *term_rows.arrays(),
+        *moment_rows.arrays(),
+        *wide_rows.arrays(),
+        np.array(powers).reshape(-1, MAX_MOMENT_ZETA + 1),
+        *_monomials(max((int(row[2]) for row in moment_rows.rows), default=0)),
+    )
+
+
+def _is_product_of_moments(f: SymmetryFunction) -> bool:
+    # For |lambda| > 1 the angle is cut off where its base is negative: no polynomial.
+    return f.type == 9 and f.zeta.is_integer() and 1 <= f.zeta <= MAX_MOMENT_ZETA and abs(f.lam) <= 1
+
+
+def _monomials(degree: int) -> tuple[np.ndarray, ...]:
+    """The monomial columns of Tables, up to `degree`."""
+    exponents = [(x, y, p - x - y) for p in range(degree + 1) for x in range(p, -1, -1) for y in range(p - x, -1, -1)]
+    place = {a: k for k, a in enumerate(exponents)}
+    lower = [[place.get(tuple(n - (axis == k) for k, n in enumerate(a)), 0) for axis in range(3)] for a in exponents]
+    weight = [math.factorial(sum(a)) / math.prod(math.factorial(n) for n in a) for a in exponents]
+    return (
+        np.array([math.comb(p + 3, 3) for p in range(degree + 1)], dtype=np.int64),
+        np.array([sum(a) for a in exponents], dtype=np.int64),
+        np.array(weight),
+        np.array(exponents, dtype=np.int64),
+        np.array(lower, dtype=np.int64),
     )
 
 
