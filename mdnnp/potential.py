@@ -12,7 +12,8 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from mdnnp import units
-from mdnnp.acsf.kernels import center_gradient, center_values, evaluate_envelope, make_scratch
+from mdnnp.acsf.kernels import center_gradient, center_values, make_scratch
+from mdnnp.acsf.shapes import evaluate_envelope
 from mdnnp.acsf.tables import build_tables
 from mdnnp.edges import gather_edges, scatter_edges
 from mdnnp.errors import FileError, InputError
@@ -344,7 +345,7 @@ def _evaluate_center(
 # ---------------------------------------------------------------------------------------------------------------------
 # Lennard-Jones reference
 
-# How the pair energy ends at the cutoff: a cutoff function of `acsf.kernels.evaluate_envelope`, or a constant shift.
+# How the pair energy ends at the cutoff: a cutoff function of `acsf.shapes.evaluate_envelope`, or a constant shift.
 _SMOOTHINGS = {"truncated": 0, "shifted": -1, "cos": 1, "exp": 4, "poly1": 5, "poly2": 6, "poly3": 7, "poly4": 8}
 
 

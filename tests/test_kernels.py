@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from mdnnp.acsf import kernels
+from mdnnp.acsf import shapes
 from mdnnp.acsf.tables import COMPACT_KINDS
 from mdnnp.jit import njit
 from mdnnp.mlp import ACTIVATIONS, Network, build_layers, make_network_scratch
@@ -14,12 +14,12 @@ from mdnnp.mlp import network_gradient as network_gradient_kernel
 
 @njit
 def evaluate_envelope(kind, low, high, r, n, f, slope, y, dx):
-    kernels.evaluate_envelope(kind, low, high, r, n, f, slope, y, dx)
+    shapes.evaluate_envelope(kind, low, high, r, n, f, slope, y, dx)
 
 
 @njit
 def evaluate_angle(kind, a, b, n, c, value, derivative, y, dx, core):
-    kernels.evaluate_angle(kind, a, b, n, c, value, derivative, y, dx, core)
+    shapes.evaluate_angle(kind, a, b, n, c, value, derivative, y, dx, core)
 
 
 @njit

@@ -1,0 +1,1 @@
+"""Atom-centred symmetry functions: definitions, tables, and the kernels that walk through them."""
