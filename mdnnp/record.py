@@ -125,9 +125,9 @@ def find_checkpoint(config: RunConfig, *, resume: bool, overwrite: bool) -> Chec
 
 
 def _check_paths(config: RunConfig) -> None:
-    inputs = (config.source, config.structure.file, config.potential.path)
+    inputs = {path.resolve() for path in (config.source, config.structure.file, config.potential.path)}
     for path in (config.trajectory_path, config.checkpoint_path):
-        if path in inputs:
+        if path.resolve() in inputs or config.potential.path.resolve() in path.resolve().parents:
             raise InputError(f"output.file: {path} would replace an input of the run; give another name")
     if config.trajectory_path == config.checkpoint_path:
         raise InputError(f"output.file: {config.trajectory_path} is the name of the checkpoint; give another")
@@ -186,6 +186,7 @@ class Recorder:
     def __init__(self, config: RunConfig, start: Start, writer: TrajectoryWriter, extrapolations=(0, 0)):
         self._config, self._start, self._writer = config, start, writer
         self.extrapolations, self.extrapolated_steps = extrapolations
+        self._step = -1  # of the last record
         self._volume = volume(start.system.cell) if start.system.pbc.all() else math.nan
 
     @property
@@ -197,10 +198,12 @@ class Recorder:
         return self
 
     def __exit__(self, *exception) -> None:
-        self._writer.close()
+        # A resumed run that stops before it has caught up leaves what was committed before the interruption.
+        self._writer.close(keep_tail=self._step != self._config.total_steps)
 
     def record(self, state: MDState) -> None:
         """Note the extrapolations of a step that was just done, and write thermo row and frame if they are due."""
+        self._step = state.step
         self._note_extrapolations(state)
         output = self._config.output
         if state.step % output.thermo_interval == 0:

@@ -224,13 +224,20 @@ class TrajectoryWriter:
             finally:
                 os.close(handle)
 
-    def close(self) -> None:
-        """Commit all and close the file. Records of an earlier, longer run behind the last one are cut off."""
+    def close(self, *, keep_tail: bool = False) -> None:
+        """Commit all and close the file; what was written but not committed is removed.
+
+        keep_tail : leave committed records of an earlier run behind the last one, which a run that ended before it
+            caught up with them will write again; otherwise they are cut off
+        """
         if self._failed or not self._file:
             return
         self.flush()
         with self._writing():
-            _cut(self._file, self.counts)
+            counts = self.counts
+            if keep_tail:
+                counts = Counts(*(max(a, b) for a, b in zip(counts, _committed(self._file), strict=True)))
+            _cut(self._file, counts)
             self._file.close()
 
     def __enter__(self) -> "TrajectoryWriter":

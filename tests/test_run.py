@@ -346,6 +346,20 @@ def test_resume_of_a_finished_run_says_so(folder, capsys):
     assert len((folder / "run.h5").read_bytes()) == len(before)
 
 
+@pytest.mark.filterwarnings("ignore::mdnnp.errors.MdnnpWarning")
+def test_a_resumed_run_that_stops_early_keeps_what_was_committed(folder, uninterrupted):
+    """From an old checkpoint, stopped before it has caught up: the frames behind stay, and are the same in the end."""
+    run(read_config("run.toml"))
+    (folder / "run.checkpoint").unlink()  # the one before it serves, as after a kill
+    edit(folder / "run.toml", "[output]", "[limits]\nmax_temperature_K = 0.001\n[output]")
+    with pytest.raises(PhysicsError):
+        run(read_config("run.toml"), resume=True)
+    assert content(folder / "run.h5") == uninterrupted
+    edit(folder / "run.toml", "max_temperature_K = 0.001", "max_temperature_K = 50000.0")
+    run(read_config("run.toml"), resume=True)
+    assert content(folder / "run.h5") == uninterrupted
+
+
 def test_resume_without_anything_begins(folder, uninterrupted, capsys):
     run(read_config("run.toml"), resume=True)
     assert "nothing to resume yet" in capsys.readouterr().out
@@ -543,9 +557,10 @@ def test_trajectory_without_checkpoint_is_not_resumed(folder):
     assert snapshot(folder) == before
 
 
-@pytest.mark.parametrize("target", ["run.toml", "argon.xyz", "lj.toml"])
+@pytest.mark.parametrize("target", ["run.toml", "argon.xyz", "lj.toml", "../{folder}/argon.xyz", "link.xyz"])
 def test_output_that_would_replace_an_input_is_refused(folder, target):
-    edit(folder / "run.toml", "[output]", f'[output]\nfile = "{target}"')
+    (folder / "link.xyz").symlink_to(folder / "argon.xyz")
+    edit(folder / "run.toml", "[output]", f'[output]\nfile = "{target.format(folder=folder.name)}"')
     before = snapshot(folder)
     with pytest.raises(InputError, match="would replace an input"):
         run(read_config("run.toml"), overwrite=True)
