@@ -15,11 +15,14 @@ import math
 import numpy as np
 
 from mdnnp.jit import njit_fast, vectorize_freely
+from mdnnp.system import OVERLAP_A
 
 
 @njit_fast
 def gather_edges(i, cutoff, coordinates, image_vectors, first, neighbor, image, x, y, z, r, who):
     """Collect the listed neighbours of centre `i` that are nearer than `cutoff` (Å); returns how many.
+
+    Returns minus one if any stands on the spot of the centre: no kernel may be entered then.
 
     coordinates (N, 3), image_vectors (M, 3), Å; first, neighbor, image: the neighbour list.
     Fills x, y, z (r_ij, Å), r (its length) and who (index of the neighbour), in the order of the list.
@@ -37,9 +40,11 @@ def gather_edges(i, cutoff, coordinates, image_vectors, first, neighbor, image, 
         x[n], y[n], z[n], r[n], who[n] = dx, dy, dz, d, j
         n += np.uint64(d < cutoff * cutoff)  # branch-free: the entry is overwritten unless it counts
     found = np.int64(n)
+    least = 1e300
     for t in range(found):
+        least = min(least, r[t])
         r[t] = math.sqrt(r[t])
-    return found
+    return found if least >= OVERLAP_A**2 else -1
 
 
 @njit_fast

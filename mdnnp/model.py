@@ -6,6 +6,7 @@ A record without behaviour: `n2p2` reads and writes it, `potential.HDNNP` comput
 from dataclasses import dataclass
 
 import numpy as np
+from ase.data import atomic_numbers
 
 from mdnnp.acsf.functions import SymmetryFunction
 from mdnnp.mlp import Network
@@ -54,6 +55,11 @@ class HDNNPModel:
     conv_energy: float = 1.0
     conv_length: float = 1.0
     source: str = "potential"
+
+    def __post_init__(self):
+        given = list(self.elements)
+        if given != sorted(given, key=atomic_numbers.__getitem__):
+            raise ValueError(f"elements must come in order of atomic number, got {' '.join(given)}")
 
 
 def scaling_coefficients(element: ElementModel, model: HDNNPModel) -> tuple[np.ndarray, np.ndarray]:

@@ -20,12 +20,11 @@ from ase.data import chemical_symbols
 
 from mdnnp.errors import InputError
 from mdnnp.jit import njit, njit_fast, run_chunks, vectorize_freely
-from mdnnp.system import System, complete_cell, heights, validate
+from mdnnp.system import OVERLAP_A, System, complete_cell, heights, validate
 
 _BINS_PER_CUTOFF = np.array([1, 1, 2])  # along the cell vectors; the fastest of those tried
 _MAX_CHUNKS = 64
 _ATOMS_PER_CHUNK = 128
-_OVERLAP_A = 1e-3  # atoms nearer than this stand on one spot
 
 
 class NeighborList(NamedTuple):
@@ -38,6 +37,7 @@ class NeighborList(NamedTuple):
     images : (M, 3) int64, shifts in units of the cell vectors
     wrap : (N, 3) int64 in the order of atoms; the wrapped position is ``position - wrap @ cell``. It lies in the
         cell of the reduced lattice, which is the given cell unless that is very skewed.
+    cutoff : distance up to which pairs were listed when it was built (skin included), Å
     """
 
     order: np.ndarray
@@ -46,6 +46,7 @@ class NeighborList(NamedTuple):
     image: np.ndarray
     images: np.ndarray
     wrap: np.ndarray
+    cutoff: np.float64
 
 
 def coordinates(positions: np.ndarray, cell: np.ndarray, neighbors: NeighborList) -> np.ndarray:
@@ -79,7 +80,7 @@ def neighbor_list(system: System, cutoff: float) -> tuple[np.ndarray, np.ndarray
     bounds = np.linspace(0, len(system), n_chunks + 1).astype(np.int64)
 
     def work(c):
-        _unsort(bounds[c], bounds[c + 1], system.positions, system.cell, *full, target, i, j, shifts, vectors)
+        _unsort(bounds[c], bounds[c + 1], system.positions, system.cell, *full[:6], target, i, j, shifts, vectors)
 
     run_chunks(work, n_chunks)
     return i, j, shifts, vectors
@@ -141,7 +142,7 @@ def build(system: System, cutoff: float) -> NeighborList:
     _sort_into_bins(fractional, grid, order)
     del fractional
     first = np.zeros(n + 1, np.int64)
-    full = NeighborList(order, first, np.empty(0, np.int32), np.empty(0, np.uint16), images, wrap)
+    full = NeighborList(order, first, np.empty(0, np.int32), np.empty(0, np.uint16), images, wrap, np.float64(cutoff))
     x, y, z = np.ascontiguousarray(coordinates(system.positions, system.cell, full).T)
     kinds, kind = _kinds(system.numbers, order)
     shifts = image_vectors(full, system.cell)
@@ -152,7 +153,7 @@ def build(system: System, cutoff: float) -> NeighborList:
 
     def work(c):
         _search(
-            fill, bounds[c], bounds[c + 1], cutoff**2, _OVERLAP_A**2, grid, x, y, z, kind, kinds, shifts,
+            fill, bounds[c], bounds[c + 1], cutoff**2, OVERLAP_A**2, grid, x, y, z, kind, kinds, shifts,
             first, full.j, full.image, clashes[c],
         )  # fmt: skip
 

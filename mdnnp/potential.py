@@ -21,8 +21,8 @@ from mdnnp.jit import njit, njit_fast, run_chunks
 from mdnnp.mlp import build_layers, make_network_scratch, network_gradient
 from mdnnp.model import HDNNPModel, scaling_coefficients
 from mdnnp.n2p2 import read_potential
-from mdnnp.neighbors import NeighborList, VerletList, coordinates, image_vectors
-from mdnnp.system import System
+from mdnnp.neighbors import NeighborList, VerletList, build, coordinates, image_vectors
+from mdnnp.system import OVERLAP_A, System
 
 MAX_EVENTS = 64  # extrapolation events listed per evaluation and chunk of atoms; all are counted
 _MAX_CHUNKS = 32  # bounds the memory of the chunks' force arrays: 24 bytes per atom each
@@ -111,6 +111,28 @@ def _check_elements(potential: Potential, system: System) -> None:
         )
 
 
+def _neighbors_for(potential: Potential, system: System, neighbors: NeighborList | None) -> NeighborList:
+    """The list to use: that given, if it can be of this system, else a new one. Raises InputError."""
+    _check_elements(potential, system)
+    if neighbors is None:
+        return VerletList(potential.cutoff, skin=0.0).update(system)
+    if len(neighbors.order) != len(system):
+        raise InputError(f"the neighbour list is of {len(neighbors.order)} atoms, the system has {len(system)}")
+    if neighbors.cutoff < potential.cutoff * (1 - 1e-12):
+        raise InputError(
+            f"the neighbour list reaches {neighbors.cutoff:g} Å, less than the potential's cutoff of "
+            f"{potential.cutoff:g} Å; make it with VerletList(potential.cutoff)"
+        )
+    return neighbors
+
+
+def _refuse_overlap(system: System, clashes: np.ndarray) -> None:
+    """Raise InputError naming the atoms, if a kernel met two on one spot (they can meet within the skin of a list)."""
+    if clashes.any():
+        build(system, 2 * OVERLAP_A)
+        raise InputError("two atoms stand on one spot; if they do not, the neighbour list is not of this system")
+
+
 class _Accumulators:
     """Forces, strain derivative and virials of every chunk of atoms, added up in a fixed order."""
 
@@ -184,7 +206,7 @@ class HDNNP:
         neighbors : list from `VerletList.update(system)` with at least the potential's cutoff; built here if None
         Raises InputError for an element that the potential lacks.
         """
-        neighbors = self._neighbors(system, neighbors)
+        neighbors = _neighbors_for(self, system, neighbors)
         total = _Accumulators(len(system), atomic_virials)
         counts, events = self._run(_FUSED, system, neighbors, total, *_NO_ARRAYS)
         extrapolation = self._extrapolation(neighbors, counts, events)
@@ -194,7 +216,7 @@ class HDNNP:
         self, system: System, neighbors: NeighborList | None = None, *, atomic_virials: bool = False
     ) -> Results:
         """The same as `compute`, in three steps: functions, the networks in NumPy batched per element, gradient."""
-        neighbors = self._neighbors(system, neighbors)
+        neighbors = _neighbors_for(self, system, neighbors)
         raw = self.descriptors(system, neighbors)
         energies, gradients = np.zeros(len(system)), np.zeros_like(raw)
         for e, part in enumerate(self.model.elements.values()):
@@ -208,7 +230,7 @@ class HDNNP:
 
     def descriptors(self, system: System, neighbors: NeighborList | None = None) -> np.ndarray:
         """(N, n) raw symmetry functions, in the potential's order; n is the largest number, others are padded by 0."""
-        neighbors = self._neighbors(system, neighbors)
+        neighbors = _neighbors_for(self, system, neighbors)
         values = np.zeros((len(system), int(np.diff(self._tables.function_first).max())))
         total = _Accumulators(len(system), False)
         self._run(_DESCRIPTORS, system, neighbors, total, values, _NO_ARRAYS[1])
@@ -223,7 +245,16 @@ class HDNNP:
         *,
         atomic_virials: bool = False,
     ) -> Results:
-        """Forces and virials from gradients (N, n) = dE/dG by the raw functions, eV; energies (N,) eV, no offsets."""
+        """Forces and virials from gradients (N, n) = dE/dG by the raw functions, eV; energies (N,) eV, no offsets.
+
+        Raises InputError for arrays of another shape.
+        """
+        neighbors = _neighbors_for(self, system, neighbors)
+        expected = (len(system), int(np.diff(self._tables.function_first).max()))
+        if gradients.shape != expected or energies.shape != expected[:1]:
+            raise InputError(
+                f"need gradients {expected} and energies {expected[:1]}, got {gradients.shape} and {energies.shape}"
+            )
         total = _Accumulators(len(system), atomic_virials)
         counts, events = self._run(
             _PULL_BACK, system, neighbors, total, _NO_ARRAYS[0], np.ascontiguousarray(gradients[neighbors.order])
@@ -232,16 +263,12 @@ class HDNNP:
         extrapolation = self._extrapolation(neighbors, counts, events)
         return total.results(neighbors.order, self._offsets[self._element_of[system.numbers]], extrapolation)
 
-    def _neighbors(self, system: System, neighbors: NeighborList | None) -> NeighborList:
-        _check_elements(self, system)
-        return VerletList(self.cutoff, skin=0.0).update(system) if neighbors is None else neighbors
-
     def _run(self, mode, system, neighbors, total: _Accumulators, values, gradients):
         """Run the kernel over all chunks; returns the chunks' extrapolation counts and events."""
         positions = coordinates(system.positions, system.cell, neighbors)
         images = image_vectors(neighbors, system.cell)
         species = self._element_of[system.numbers[neighbors.order]]
-        counts = np.zeros((total.n_chunks, 2), np.int64)  # all events, listed events
+        counts = np.zeros((total.n_chunks, 3), np.int64)  # all events, listed events, centres with an overlap
         events = np.zeros((total.n_chunks, MAX_EVENTS, 3))
 
         def work(c):
@@ -253,10 +280,11 @@ class HDNNP:
             )  # fmt: skip
 
         run_chunks(work, total.n_chunks)
+        _refuse_overlap(system, counts[:, 2])
         return counts, events
 
     def _extrapolation(self, neighbors, counts, events) -> Extrapolation:
-        if not counts.any():
+        if not counts[:, 0].any():
             return NO_EXTRAPOLATION
         rows = np.concatenate([events[c, : counts[c, 1]] for c in range(len(counts))])
         atom, row = neighbors.order[rows[:, 0].astype(np.int64)].astype(np.int64), rows[:, 1].astype(np.int64)
@@ -308,6 +336,9 @@ def _evaluate_center(
     """One centre of `_evaluate`."""
     e = species[i]
     n = gather_edges(i, tables.cutoff[e], positions, images, first, neighbor, image, w.x, w.y, w.z, w.r, w.who)
+    if n < 0:
+        counts[2] += 1
+        return
     t = 0
     for b in range(tables.n_elements):  # neighbours come in order of element
         w.segment[b] = t
@@ -427,9 +458,7 @@ class LennardJones:
         self, system: System, neighbors: NeighborList | None = None, *, atomic_virials: bool = False
     ) -> Results:
         """Energy, forces, virial and, if asked, per-atom virials of `system`; each pair energy is shared equally."""
-        _check_elements(self, system)
-        if neighbors is None:
-            neighbors = VerletList(self.cutoff, skin=0.0).update(system)
+        neighbors = _neighbors_for(self, system, neighbors)
         total = _Accumulators(len(system), atomic_virials)
         positions = coordinates(system.positions, system.cell, neighbors)
         images = image_vectors(neighbors, system.cell)
@@ -440,17 +469,19 @@ class LennardJones:
                 total.bounds[c], total.bounds[c + 1], positions, images,
                 neighbors.first, neighbors.j, neighbors.image, species, self._epsilon, self._sigma,
                 _SMOOTHINGS[self.smoothing], self.inner_cutoff, self.cutoff,
-                total.energies, total.forces[c], total.strain[c], total.atomic_virials[c],
+                total.energies, total.forces[c], total.strain[c], total.atomic_virials[c], clashes[c:],
             )  # fmt: skip
 
+        clashes = np.zeros(total.n_chunks, np.int64)
         run_chunks(work, total.n_chunks)
+        _refuse_overlap(system, clashes)
         return total.results(neighbors.order, np.zeros(len(system)), NO_EXTRAPOLATION)
 
 
 @njit
 def _evaluate_lennard_jones(
     begin, end, positions, images, first, neighbor, image, species, epsilon, sigma, kind, inner, cutoff,
-    energies, forces, strain, atomic_virials,
+    energies, forces, strain, atomic_virials, clashes,
 ):  # fmt: skip
     """Centres begin .. end - 1 (sorted order): E_i = 1/2 sum_j V(r_ij), V = 4 eps [(s/r)^12 - (s/r)^6] f(r)."""
     most = np.int64(1)
@@ -460,6 +491,9 @@ def _evaluate_lennard_jones(
     f, slope, dx, dy, dz = np.ones(most), np.zeros(most), np.empty(most), np.empty(most), np.empty(most)
     for i in range(begin, end):
         n = gather_edges(i, cutoff, positions, images, first, neighbor, image, x, y, z, r, who)
+        if n < 0:
+            clashes[0] += 1
+            continue
         if kind >= 0:
             evaluate_envelope(kind, inner, cutoff, r, n, f, slope, dx, dy)
         energy = 0.0

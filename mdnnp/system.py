@@ -6,6 +6,8 @@ import numpy as np
 
 from mdnnp.errors import InputError
 
+OVERLAP_A = 1e-3  # atoms nearer than this stand on one spot: refused
+
 
 class _Fields(NamedTuple):
     positions: np.ndarray

@@ -1,5 +1,6 @@
 """Potentials against n2p2's results, finite differences and exact properties."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from mdnnp import jit
 from mdnnp.errors import FileError, InputError
-from mdnnp.neighbors import VerletList
+from mdnnp.neighbors import VerletList, neighbor_list
 from mdnnp.potential import LennardJones, load_potential
 from mdnnp.structures import read_structures
 from mdnnp.system import make_system
@@ -177,6 +178,47 @@ def test_element_that_the_potential_lacks():
     potential, _ = open_case(GOLDEN / "big1")
     with pytest.raises(InputError, match=r"atom 1 is Fe.*knows H O S"):
         potential.compute(make_system([[0, 0, 0], [2, 0, 0]], [8, 26]))
+
+
+@pytest.mark.parametrize("distance", [0.0, 1e-4])
+@pytest.mark.parametrize("kind", ["network", "Lennard-Jones"])
+def test_atoms_that_meet_within_the_skin_are_refused(kind, distance):
+    """A list that is still safe does not search again: the kernels look themselves."""
+    if kind == "network":
+        potential, system = open_case(GOLDEN / "big1")
+        i, j, _, vectors = neighbor_list(system, 4.0)
+    else:
+        potential = LennardJones({"Ar": (0.0103, 3.4)}, 7.0)
+        system = make_system([[0, 0, 0], [0.5, 0, 0], [9.0, 0, 0]], [18, 18, 18])
+        i, j, _, vectors = neighbor_list(system, 4.0)
+    verlet = VerletList(potential.cutoff, skin=9.0)
+    verlet.update(system)
+    positions = system.positions.copy()
+    positions[i[0]] += vectors[0] * (1 - distance / np.linalg.norm(vectors[0]))
+    moved = system._replace(positions=positions)
+    a, b = sorted((int(i[0]), int(j[0])))
+    builds = verlet.n_builds
+    with pytest.raises(InputError, match=rf"atoms {a} .* and {b} .* stand on one spot"):
+        potential.compute(moved, verlet.update(moved))
+    assert verlet.n_builds == builds
+
+
+def test_a_list_that_does_not_fit_is_refused():
+    potential, system = open_case(GOLDEN / "big1")
+    with pytest.raises(InputError, match="less than the potential's cutoff"):
+        potential.compute(system, VerletList(potential.cutoff - 0.5, 0.0).update(system))
+    other = make_system(system.positions[:3], system.numbers[:3], system.cell, True)
+    with pytest.raises(InputError, match="list is of 3 atoms"):
+        potential.compute(system, VerletList(potential.cutoff).update(other))
+    neighbors = VerletList(potential.cutoff).update(system)
+    with pytest.raises(InputError, match="need gradients"):
+        potential.pull_back(system, neighbors, np.zeros((len(system), 1)), np.zeros(len(system)))
+
+
+def test_elements_out_of_order_are_refused():
+    potential, _ = open_case(GOLDEN / "big1")
+    with pytest.raises(ValueError, match="order of atomic number"):
+        replace(potential.model, elements=dict(reversed(potential.model.elements.items())))
 
 
 def test_nothing_at_path(tmp_path):
