@@ -215,11 +215,18 @@ def _use_threads(arguments) -> None:
 
 
 def _refuse_existing(path: str | None, overwrite: bool) -> None:
-    """Refuse an output that exists before any work is done."""
+    """Refuse, before any work is done, an output that exists or could not be written."""
     from mdnnp.errors import FileError
 
-    if path and os.path.lexists(path) and not overwrite:
+    if not path:
+        return
+    if os.path.lexists(path) and not overwrite:
         raise FileError(f"{path} exists already; choose another name, or give --overwrite")
+    parent = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(parent):
+        raise FileError(f"{path}: its directory does not exist; make it, or choose another name")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise FileError(f"{path}: no permission to write there; choose another name")
 
 
 # Arguments ------------------------------------------------------------------------------------------

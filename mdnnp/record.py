@@ -69,32 +69,34 @@ class Checkpoint(NamedTuple):
 
 
 @contextlib.contextmanager
-def locked(trajectory: Path) -> Iterator[None]:
-    """Hold the lock of a trajectory. Raises FileError if another run holds it, or it cannot be made."""
+def locked(config: RunConfig) -> Iterator[None]:
+    """Hold the lock of a run's output. Raises FileError if another run holds it, or it cannot be made."""
     try:
         import fcntl
     except ImportError:  # not on this platform: no protection
         yield
         return
+    trajectory = config.trajectory_path
     check_writable(trajectory, overwrite=True)
-    path = Path(f"{trajectory}.lock")
+    path = Path(f"{config.checkpoint_path}.lock")  # outputs that share a checkpoint must not run side by side either
     try:
-        with path.open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise FileError(f"{trajectory}: another run is writing to it (it holds {path})") from None
-            except OSError:  # a file system without locks
-                yield
-                return
-            if not path.exists() or not os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                raise FileError(f"{trajectory}: another run has just ended or begun there; try again")
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
-    except PermissionError as error:
+        file = path.open("a")
+    except OSError as error:
         raise FileError(f"{path}: {error.strerror}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FileError(f"{trajectory}: another run is writing to it (it holds {path})") from None
+        except OSError:  # a file system without locks
+            yield
+            return
+        if not path.exists() or not os.path.samestat(path.stat(), os.fstat(file.fileno())):
+            raise FileError(f"{trajectory}: another run has just ended or begun there; try again")
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def find_checkpoint(config: RunConfig, *, resume: bool, overwrite: bool) -> Checkpoint | None:
@@ -109,7 +111,7 @@ def find_checkpoint(config: RunConfig, *, resume: bool, overwrite: bool) -> Chec
     if resume and has_checkpoint:
         return _read(config)
     if resume and not exists:
-        print("nothing to resume yet: beginning at step 0")
+        report.say("nothing to resume yet: beginning at step 0")
     elif resume and not overwrite:
         raise FileError(
             f"{config.trajectory_path} has no checkpoint ({config.checkpoint_path}), so that it cannot be resumed; "
@@ -135,6 +137,13 @@ def _check_paths(config: RunConfig) -> None:
 
 def _read(config: RunConfig) -> Checkpoint:
     meta, arrays = load_checkpoint(config.checkpoint_path)
+    own = config.trajectory_path
+    written = Path(str(meta.get("trajectory", own.name)))
+    if written.name != own.name and not (written.stem.startswith(f"{own.stem}.part") and written.suffix == own.suffix):
+        raise FileError(
+            f"{config.checkpoint_path}: belongs to {own.with_name(written.name)}, not to {own}; give output.file "
+            "another name, or that of the run to resume"
+        )
     try:
         return Checkpoint(
             step=meta["step"],

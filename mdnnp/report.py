@@ -164,10 +164,23 @@ class Thermo:
         )
 
 
-class Progress:
-    """A progress bar with the remaining time, on stderr if that is a terminal; lines go to stdout."""
+def say(text: str) -> None:
+    """Print to stdout. If its reader has gone (`| head`), say so once on stderr and go on in silence."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print("warning: nobody reads the output any more; the run goes on", file=sys.stderr)
 
-    def __init__(self, total: int, done: int):
+
+class Progress:
+    """A progress bar with remaining time and speed, on stderr if that is a terminal; lines go to stdout.
+
+    n_atoms, timestep_fs : what the speed is counted in
+    """
+
+    def __init__(self, total: int, done: int, n_atoms: int, timestep_fs: float):
+        self._n_atoms, self._timestep_fs, self._shown = n_atoms, timestep_fs, 0.0
         self._bar = None
         if sys.stderr.isatty():
             from tqdm import tqdm
@@ -189,8 +202,16 @@ class Progress:
     def advance(self) -> None:
         """One step more is done."""
         self._done += 1
-        if self._bar is not None:
-            self._bar.update()
+        if self._bar is None:
+            return
+        seconds = time.perf_counter() - self._begun
+        if seconds > self._shown + 0.5:
+            self._shown, per_step = seconds, seconds / (self._done - self._first)
+            per_day = self._timestep_fs / per_step * _FS_PER_DAY_NS
+            self._bar.set_postfix_str(
+                f"{per_day:.3g} ns/day, {1e6 * per_step / self._n_atoms:.3g} us/atom/step", refresh=False
+            )
+        self._bar.update()
 
     def line(self, text: str) -> None:
         """Print a line, above the bar if there is one; without a bar, with the remaining time at its end."""
@@ -204,7 +225,7 @@ class Progress:
         if done > 0 and self._done < self._total:
             left = (time.perf_counter() - self._begun) / done * (self._total - self._done)
             text += f"   {_duration(left)} left"
-        print(text, flush=True)
+        say(text)
 
     def close(self) -> None:
         """Remove the bar."""

@@ -61,7 +61,7 @@ def run(config: RunConfig, *, resume: bool = False, overwrite: bool = False) -> 
     FileError if writing fails: what was written until then is kept, with the last checkpoint.
     SIGINT and SIGTERM finish the step, write a checkpoint and return.
     """
-    with locked(config.trajectory_path):
+    with locked(config):
         return _run(config, resume, overwrite)
 
 
@@ -77,20 +77,20 @@ def _run(config: RunConfig, resume: bool, overwrite: bool) -> Summary:
         check_same_run(saved, config, start)
     if saved is None or saved.counts == Counts():  # nothing of it was committed
         saved = None
-        print(report.header(config, start, get_threads()), flush=True)
+        report.say(report.header(config, start, get_threads()))
         state = first_state(start, compute)
         suspicion = energy_suspicion(start.potential, state.system, state.results)
         if suspicion:
             warnings.warn(suspicion, MdnnpWarning, stacklevel=3)
         if config.total_steps:
             period = fastest_period(state, start.potential.compute)
-            print(report.vibrations(period, config.dynamics.timestep_fs), flush=True)
+            report.say(report.vibrations(period, config.dynamics.timestep_fs))
             _warn_of_timestep(config, period)
     else:
         neighbors.restore(start.system._replace(positions=saved.reference))
         system = start.system._replace(positions=saved.positions)
         state = MDState(system, saved.velocities, start.masses, compute(system), saved.step)
-        print(report.resumed(config, start, saved.step, get_threads()), flush=True)
+        report.say(report.resumed(config, start, saved.step, get_threads()))
     with StopSignals() as stop:
         recorder = (
             start_record(config, start, state, neighbors.reference)
@@ -111,7 +111,7 @@ def _run(config: RunConfig, resume: bool, overwrite: bool) -> Summary:
         checkpoint=config.checkpoint_path,
         stopped_by=stop.received if state.step < config.total_steps else 0,
     )
-    print(report.summary(config, start, summary, recorder.extrapolated_steps, neighbors.n_builds), flush=True)
+    report.say(report.summary(config, start, summary, recorder.extrapolated_steps, neighbors.n_builds))
     return summary
 
 
@@ -120,7 +120,7 @@ def _advance(state, config: RunConfig, start: Start, compute, neighbors, recorde
     total, output = config.total_steps, config.output
     log_interval = output.log_interval or report.round_number(total / 20)
     thermo = report.Thermo(start, config.dynamics.timestep_fs)
-    progress = report.Progress(total, state.step)
+    progress = report.Progress(total, state.step, len(start.system), config.dynamics.timestep_fs)
     checkpointed = state.step
     try:
         progress.line(thermo.HEADER)

@@ -17,6 +17,7 @@ from mdnnp.cli import main
 from mdnnp.config import SECTIONS, parse_config
 from mdnnp.init import reference, starting_files
 from mdnnp.n2p2 import read_potential
+from mdnnp.trajectory import Trajectory
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -128,6 +129,20 @@ def test_broken_pipe(water):
     assert len(out.stdout.splitlines()) == 1
 
 
+def test_a_run_goes_on_when_nobody_reads(short_argon):
+    command = f"{sys.executable} -m mdnnp run argon.toml | head -3"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=True)
+    assert done.stderr == "warning: nobody reads the output any more; the run goes on\n"
+    with Trajectory("argon.h5") as trajectory:
+        assert trajectory.thermo["step"][-1] == 80
+
+
+def test_output_that_cannot_be_written_is_refused_first(argon_xyz, capfd):
+    assert main(["predict", str(ARGON), str(argon_xyz), "-o", "nowhere/out.xyz"]) == 4
+    out, err = capfd.readouterr()
+    assert out == "" and "nowhere/out.xyz: its directory does not exist" in err
+
+
 # init
 
 
@@ -222,15 +237,15 @@ def test_progress_bar_with_remaining_time_on_a_terminal(short_argon):
     process = subprocess.Popen(command, stderr=stderr, stdout=subprocess.PIPE, text=True)
     os.close(stderr)
     seen = ""
-    while "step/s]" not in seen:
+    while "us/atom/step]" not in seen:
         seen += os.read(terminal, 1000).decode()  # fails if the run ends before
-    assert re.search(r"\d+%\|.*\| \d+/1000020 \[\S+<\S+, .*step/s\]", seen)
+    assert re.search(r"\d+%\|.*\| \d+/1000020 \[\S+<\S+, .*step/s, \S+ ns/day, \S+ us/atom/step\]", seen)
     process.terminate()
     out, _ = process.communicate(timeout=60)
     os.close(terminal)
     assert process.returncode == 143
     assert "E_total" in out
-    assert "step/s]" not in out
+    assert "us/atom/step]" not in out
 
 
 def test_all_mistakes_of_an_input_on_stderr(short_argon, capfd):

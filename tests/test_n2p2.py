@@ -519,6 +519,7 @@ FUNCTION = "symfunction_short O 2 H 0.4 0.3 3.9"  # line 11 of input.nn
         (FUNCTION, "symfunction_short O 2 H 1_0 0.3 3.9", (":11:", "a number for eta, found '1_0'")),
         (FUNCTION, "symfunction_short O 2 H 0.4 0.3 1e999", (":11:", "found '1e999'")),
         (FUNCTION, "symfunction_short O 9 H H 0.4 1 -1 3.9", (":11:", "zeta must not be negative, found -1")),
+        (FUNCTION, "symfunction_short O 2 H -0.4 0.3 3.9", (":11:", "eta must not be negative")),
         (
             FUNCTION,
             "symfunction_short O 20 H 4.0 3.9 p2",

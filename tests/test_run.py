@@ -378,7 +378,7 @@ def test_signals_finish_the_step_and_the_run_goes_on(folder, number, status):
     assert "mdnnp run run.toml --resume" in out
     stopped = load_checkpoint(folder / "run.checkpoint")[0]["step"]
     assert f"by signal {int(number)} at step {stopped} of 100000" in out
-    assert not (folder / "run.h5.lock").exists()
+    assert not (folder / "run.checkpoint.lock").exists()
     _finish_and_compare(folder, stopped + 60)
 
 
@@ -460,6 +460,16 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(folder, uninterrupted):
         summary = run(read_config("run.toml"), resume=True)
     assert summary.new_steps == 40  # the checkpoints are of steps 160 and 200
     assert content(folder / "run.h5") == uninterrupted
+
+
+def test_checkpoint_of_another_output_is_not_resumed(folder):
+    """a.h5 and a.hdf5 would share a.checkpoint."""
+    run(read_config("run.toml"))
+    edit(folder / "run.toml", "[output]", '[output]\nfile = "run.hdf5"')
+    before = snapshot(folder)
+    with pytest.raises(FileError, match=r"belongs to .*run\.h5, not to .*run\.hdf5"):
+        run(read_config("run.toml"), resume=True)
+    assert snapshot(folder) == before
 
 
 def test_two_damaged_checkpoints_are_an_error(folder):

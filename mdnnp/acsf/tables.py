@@ -257,7 +257,7 @@ def build_tables(
 
 def _is_product_of_moments(f: SymmetryFunction) -> bool:
     # For |lambda| > 1 the angle is cut off where its base is negative: no polynomial.
-    return f.type == 9 and f.zeta.is_integer() and 1 <= f.zeta <= MAX_MOMENT_ZETA and abs(f.lam) <= 1
+    return f.type == 9 and float(f.zeta).is_integer() and 1 <= f.zeta <= MAX_MOMENT_ZETA and abs(f.lam) <= 1
 
 
 def _monomials(degree: int) -> tuple[np.ndarray, ...]:
