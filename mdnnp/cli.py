@@ -216,17 +216,12 @@ def _use_threads(arguments) -> None:
 
 def _refuse_existing(path: str | None, overwrite: bool) -> None:
     """Refuse, before any work is done, an output that exists or could not be written."""
-    from mdnnp.errors import FileError
+    from pathlib import Path
 
-    if not path:
-        return
-    if os.path.lexists(path) and not overwrite:
-        raise FileError(f"{path} exists already; choose another name, or give --overwrite")
-    parent = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(parent):
-        raise FileError(f"{path}: its directory does not exist; make it, or choose another name")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise FileError(f"{path}: no permission to write there; choose another name")
+    from mdnnp.files import check_writable
+
+    if path:
+        check_writable(Path(path), overwrite=overwrite, instead="choose another name, or give --overwrite")
 
 
 # Arguments ------------------------------------------------------------------------------------------

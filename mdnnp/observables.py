@@ -56,12 +56,6 @@ def momentum(velocities: np.ndarray, masses: np.ndarray) -> np.ndarray:
     return np.sum(np.asarray(velocities) * np.asarray(masses)[..., None], axis=-2)
 
 
-def center_of_mass(positions: np.ndarray, masses: np.ndarray) -> np.ndarray:
-    """Centre of mass (..., 3) of unwrapped positions (..., N, 3), in their unit; masses (N,) or (..., N)."""
-    masses = np.asarray(masses)
-    return np.sum(np.asarray(positions) * masses[..., None], axis=-2) / np.sum(masses, axis=-1)[..., None]
-
-
 def pressure_tensor(kinetic_tensor_eV: np.ndarray, virial_eV: np.ndarray, volume_A3) -> np.ndarray:
     """Pressure tensor (..., 3, 3) in eV/Å^3: (kinetic tensor + virial) / V.
 

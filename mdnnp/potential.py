@@ -208,7 +208,7 @@ class HDNNP:
         """
         neighbors = _neighbors_for(self, system, neighbors)
         total = _Accumulators(len(system), atomic_virials)
-        counts, events = self._run(_FUSED, system, neighbors, total, *_NO_ARRAYS)
+        counts, events = self._run(_FUSED, system, neighbors, total, _NO_ARRAY, _NO_ARRAY)
         extrapolation = self._extrapolation(neighbors, counts, events)
         return total.results(neighbors.order, self._offsets[self._element_of[system.numbers]], extrapolation)
 
@@ -233,7 +233,7 @@ class HDNNP:
         neighbors = _neighbors_for(self, system, neighbors)
         values = np.zeros((len(system), int(np.diff(self._tables.function_first).max())))
         total = _Accumulators(len(system), False)
-        self._run(_DESCRIPTORS, system, neighbors, total, values, _NO_ARRAYS[1])
+        self._run(_DESCRIPTORS, system, neighbors, total, values, _NO_ARRAY)
         return _unsorted(values, neighbors.order)
 
     def pull_back(
@@ -257,7 +257,7 @@ class HDNNP:
             )
         total = _Accumulators(len(system), atomic_virials)
         counts, events = self._run(
-            _PULL_BACK, system, neighbors, total, _NO_ARRAYS[0], np.ascontiguousarray(gradients[neighbors.order])
+            _PULL_BACK, system, neighbors, total, _NO_ARRAY, np.ascontiguousarray(gradients[neighbors.order])
         )
         total.energies[:] = energies[neighbors.order]
         extrapolation = self._extrapolation(neighbors, counts, events)
@@ -297,7 +297,7 @@ class HDNNP:
 
 
 _FUSED, _DESCRIPTORS, _PULL_BACK = 0, 1, 2  # modes of `_evaluate`
-_NO_ARRAYS = (np.empty((0, 0)), np.empty((0, 0)))
+_NO_ARRAY = np.empty((0, 0))
 _EXTRAPOLATION_EPS = 1000 * 2.22e-16  # n2p2's tolerance
 
 
@@ -463,6 +463,7 @@ class LennardJones:
         positions = coordinates(system.positions, system.cell, neighbors)
         images = image_vectors(neighbors, system.cell)
         species = self._element_of[system.numbers[neighbors.order]]
+        clashes = np.zeros(total.n_chunks, np.int64)
 
         def work(c):
             _evaluate_lennard_jones(
@@ -472,7 +473,6 @@ class LennardJones:
                 total.energies, total.forces[c], total.strain[c], total.atomic_virials[c], clashes[c:],
             )  # fmt: skip
 
-        clashes = np.zeros(total.n_chunks, np.int64)
         run_chunks(work, total.n_chunks)
         _refuse_overlap(system, clashes)
         return total.results(neighbors.order, np.zeros(len(system)), NO_EXTRAPOLATION)

@@ -19,6 +19,7 @@ from mdnnp import __version__, report
 from mdnnp.checkpoint import load_checkpoint, previous_path, save_checkpoint
 from mdnnp.config import RunConfig, resolved_text, restart_settings
 from mdnnp.errors import FileError, InputError, MdnnpWarning
+from mdnnp.files import check_writable
 from mdnnp.integrators import MDState
 from mdnnp.observables import kinetic_energy, kinetic_tensor, momentum, pressure_tensor, temperature
 from mdnnp.prepare import Start
@@ -27,7 +28,6 @@ from mdnnp.trajectory import (
     Counts,
     TrajectoryWriter,
     check_space,
-    check_writable,
     expected_bytes,
     next_part,
 )

@@ -22,7 +22,7 @@ from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 
 from mdnnp import n2p2, units
 from mdnnp.errors import FileError, InputError, MdnnpWarning
-from mdnnp.n2p2.output import new_file
+from mdnnp.files import new_file
 from mdnnp.system import System, validate, volume
 
 # Columns of velocities that some programs write without saying in which unit.

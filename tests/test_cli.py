@@ -140,7 +140,7 @@ def test_a_run_goes_on_when_nobody_reads(short_argon):
 def test_output_that_cannot_be_written_is_refused_first(argon_xyz, capfd):
     assert main(["predict", str(ARGON), str(argon_xyz), "-o", "nowhere/out.xyz"]) == 4
     out, err = capfd.readouterr()
-    assert out == "" and "nowhere/out.xyz: its directory does not exist" in err
+    assert out == "" and "nowhere/out.xyz: cannot be written: its directory does not exist" in err
 
 
 # init

@@ -45,7 +45,7 @@ def test_one_kinetic_energy_unit():
 
 def test_stacks_of_frames_equal_single_frames(gas):
     velocities, masses = gas
-    for f in (obs.kinetic_energy, obs.kinetic_tensor, obs.momentum, obs.center_of_mass):
+    for f in (obs.kinetic_energy, obs.kinetic_tensor, obs.momentum):
         stacked = f(velocities, masses)
         np.testing.assert_allclose(stacked, [f(v, masses) for v in velocities], rtol=1e-13)
         np.testing.assert_allclose(f(velocities, np.tile(masses, (4, 1))), stacked, rtol=1e-13)
@@ -59,10 +59,9 @@ def test_half_trace_of_the_kinetic_tensor_is_the_kinetic_energy(gas):
     np.testing.assert_allclose(tensor[0], loop, rtol=1e-12)
 
 
-def test_momentum_and_center_of_mass(gas):
+def test_momentum(gas):
     velocities, masses = gas
     np.testing.assert_allclose(obs.momentum(velocities[0], masses), masses @ velocities[0])
-    np.testing.assert_allclose(obs.center_of_mass(np.eye(3), [1.0, 1.0, 2.0]), [0.25, 0.25, 0.5])
 
 
 def test_degrees_of_freedom():

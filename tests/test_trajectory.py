@@ -14,8 +14,7 @@ import pytest
 
 from mdnnp import units
 from mdnnp.errors import FileError
-from mdnnp.hdf5_repair import lookup3, repair
-from mdnnp.trajectory import Counts, Trajectory, TrajectoryWriter, check_space, next_part, recover
+from mdnnp.trajectory import Counts, Trajectory, TrajectoryWriter, check_space, lookup3, next_part, recover, repair
 
 N = 8
 NUMBERS = np.array([8, 1, 1, 14, 8, 1, 1, 14])

@@ -103,17 +103,15 @@ class Tables(NamedTuple):
 
 
 class _Rows:
-    """Rows of several columns grouped by owner: collected one by one, then laid out as CSR arrays."""
+    """Rows of several columns grouped by owner: collected owner by owner, then laid out as CSR arrays."""
 
     def __init__(self, *types):
         self.types = types
         self.first = [0]
         self.rows = []
 
-    def add(self, *row):
-        self.rows.append(row)
-
-    def close_owner(self):
+    def add_owner(self, rows):
+        self.rows.extend(rows)
         self.first.append(len(self.rows))
 
     def arrays(self):
@@ -139,120 +137,136 @@ def build_tables(
     length_A : the native length unit in Å
     moments : evaluate wide functions with integer zeta by moments rather than pair by pair (the same to rounding)
     """
-    index = {symbol: e for e, symbol in enumerate(elements)}
-    z = [float(atomic_numbers[symbol]) for symbol in elements]
-    n = len(elements)
-    envelope_rows, channel_rows = _Rows(np.int64, np.float64, np.float64), _Rows(np.int64, np.float64, np.float64)
-    used_rows, radial_rows = _Rows(np.int64), _Rows(np.int64, np.int64, np.float64)
-    part_rows = _Rows(np.int64, np.int64, np.bool_, np.float64)
-    angle_rows = _Rows(np.int64, np.float64, np.float64)
-    part_envelope_rows, part_channel_rows = _Rows(np.int64), _Rows(np.int64)
-    term_rows = _Rows(np.int64, np.int64, np.float64)
-    moment_rows = _Rows(np.int64, np.int64, np.int64)
-    wide_rows = _Rows(np.int64, np.int64, np.int64, np.int64, np.float64, np.float64)
-    powers = []
-    cutoffs, function_first = [], [0]
-
+    builder = _Builder(elements, cutoff_type, cutoff_alpha, length_A)
     for own in functions:
-        cutoffs.append(max((f.cutoff * length_A for f in own), default=0.0))
-        function_first.append(function_first[-1] + len(own))
+        builder.add_center(own, moments)
+    return builder.tables()
+
+
+class _Builder:
+    """Collects the rows of Tables, centre element by centre element."""
+
+    def __init__(self, elements, cutoff_type, cutoff_alpha, length_A):
+        self.index = {symbol: e for e, symbol in enumerate(elements)}
+        self.z = [float(atomic_numbers[symbol]) for symbol in elements]
+        self.cutoff_type, self.cutoff_alpha, self.length_A = cutoff_type, cutoff_alpha, length_A
+        self.cutoffs, self.function_first = [], [0]
+        self.envelopes, self.channels = _Rows(np.int64, np.float64, np.float64), _Rows(np.int64, np.float64, np.float64)
+        self.used, self.radial = _Rows(np.int64), _Rows(np.int64, np.int64, np.float64)
+        self.parts, self.angles = (
+            _Rows(np.int64, np.int64, np.bool_, np.float64),
+            _Rows(np.int64, np.float64, np.float64),
+        )
+        self.part_envelopes, self.part_channels = _Rows(np.int64), _Rows(np.int64)
+        self.terms = _Rows(np.int64, np.int64, np.float64)
+        self.moments = _Rows(np.int64, np.int64, np.int64)
+        self.wide = _Rows(np.int64, np.int64, np.int64, np.int64, np.float64, np.float64)
+        self.powers = []
+
+    def add_center(self, own: Sequence[SymmetryFunction], moments: bool) -> None:
+        """Add the functions of the next centre element."""
+        self.cutoffs.append(max((f.cutoff * self.length_A for f in own), default=0.0))
+        self.function_first.append(self.function_first[-1] + len(own))
+        channel_of, envelope_of = self._add_channels(own)
+        members = list(zip(range(len(own)), own, channel_of, strict=True))
+        radial = [m for m in members if m[1].type in RADIAL]
+        wide = [m for m in members if moments and _is_product_of_moments(m[1])]
+        angular = [m for m in members if m not in radial and m not in wide]
+        used = [set() for _ in self.z]
+        self._add_radial(radial, used)
+        self._add_wide(wide, used)
+        self._add_angular(angular, used, envelope_of)
+        for channels in used:
+            self.used.add_owner((q,) for q in sorted(channels))
+
+    def _add_channels(self, own):
+        """Envelopes and channels; returns the channel of each function and the envelope of each channel."""
         envelopes: dict[tuple, int] = {}
         channels: dict[tuple, int] = {}
         channel_of = []
         for f in own:
-            envelope = envelopes.setdefault(_envelope(f, cutoff_type, cutoff_alpha, length_A), len(envelopes))
-            key = (envelope, f.eta / length_A**2, f.rs * length_A)
+            row = _envelope(f, self.cutoff_type, self.cutoff_alpha, self.length_A)
+            envelope = envelopes.setdefault(row, len(envelopes))
+            key = (envelope, f.eta / self.length_A**2, f.rs * self.length_A)
             channel_of.append(channels.setdefault(key, len(channels)))
-        for row in envelopes:
-            envelope_rows.add(*row)
-        envelope_rows.close_owner()
-        for row in channels:
-            channel_rows.add(*row)
-        channel_rows.close_owner()
-        envelope_of_channel = [key[0] for key in channels]
+        self.envelopes.add_owner(envelopes)
+        self.channels.add_owner(channels)
+        return channel_of, [key[0] for key in channels]
 
-        used = [set() for _ in range(n)]
+    def _add_radial(self, members, used):
+        for b, z in enumerate(self.z):
+            rows = []
+            for s, f, q in members:
+                if f.type in WEIGHTED or self.index[f.neighbors[0]] == b:
+                    rows.append((s, q, z if f.type in WEIGHTED else 1.0))
+                    used[b].add(q)
+            self.radial.add_owner(rows)
+
+    def _add_wide(self, members, used):
+        degrees: dict[tuple, int] = {}  # set of moments (channel, element) -> largest zeta
+        pairs = []
+        for _, f, q in members:
+            sets = [(q, self.index[symbol]) for symbol in f.neighbors]
+            for key in sets:
+                used[key[1]].add(q)
+                degrees[key] = max(int(f.zeta), degrees.get(key, 0))
+            pairs.append(sets)
+        self.moments.add_owner((q, b, degree) for (q, b), degree in degrees.items())
+        place = {key: k for k, key in enumerate(degrees)}
+        rows = []
+        for (s, f, _), sets in zip(members, pairs, strict=True):
+            zeta = int(f.zeta)
+            rows.append((s, *(place[key] for key in sets), zeta, 2.0 ** (1 - zeta), (1.0 + f.lam) ** zeta))
+            self.powers.append([math.comb(zeta, p) * f.lam**p for p in range(MAX_MOMENT_ZETA + 1)])
+        self.wide.add_owner(rows)
+
+    def _add_angular(self, members, used, envelope_of):
         parts: dict[tuple, list] = {}
-        degrees: dict[tuple, int] = {}  # (channel, element) -> largest zeta
-        wide = []
-        for s, (f, q) in enumerate(zip(own, channel_of, strict=True)):
-            if f.type in RADIAL:
-                continue
-            if moments and _is_product_of_moments(f):
-                sets = [(q, b) for b in sorted(index[symbol] for symbol in f.neighbors)]
-                for key in sets:
-                    used[key[1]].add(q)
-                    degrees[key] = max(int(f.zeta), degrees.get(key, 0))
-                wide.append((s, f, sets))
-                continue
-            scale = 1.0 if f.type in COMPACT else 2.0 ** (1.0 - f.zeta)
-            if f.type in WEIGHTED:
-                pairs = [(b1, b2, scale * z[b1] * z[b2]) for b1 in range(n) for b2 in range(b1, n)]
-            else:
-                b1, b2 = sorted(index[symbol] for symbol in f.neighbors)
-                pairs = [(b1, b2, scale)]
-            for b1, b2, weight in pairs:
+        for s, f, q in members:
+            for b1, b2, weight in self._pairs(f):
                 parts.setdefault((b1, b2, f.type in NARROW), []).append((s, f, q, weight))
                 used[b1].add(q)
                 used[b2].add(q)
-        for b in range(n):
-            for s, (f, q) in enumerate(zip(own, channel_of, strict=True)):
-                if f.type in RADIAL and (f.type in WEIGHTED or index[f.neighbors[0]] == b):
-                    radial_rows.add(s, q, z[b] if f.type in WEIGHTED else 1.0)
-                    used[b].add(q)
-            radial_rows.close_owner()
-            for q in sorted(used[b]):
-                used_rows.add(q)
-            used_rows.close_owner()
+        ordered = sorted(parts.items(), key=lambda item: item[0])
+        self.parts.add_owner((*key, max(f.cutoff for _, f, _, _ in own) * self.length_A) for key, own in ordered)
+        for _, own in ordered:
+            self._add_part(own, envelope_of)
 
-        for (q, b), degree in degrees.items():
-            moment_rows.add(q, b, degree)
-        moment_rows.close_owner()
-        places = {key: place for place, key in enumerate(degrees)}
-        for s, f, sets in wide:
-            zeta = int(f.zeta)
-            wide_rows.add(s, *(places[key] for key in sets), zeta, 2.0 ** (1 - zeta), (1.0 + f.lam) ** zeta)
-            powers.append([math.comb(zeta, p) * f.lam**p for p in range(MAX_MOMENT_ZETA + 1)])
-        wide_rows.close_owner()
+    def _pairs(self, f):
+        """(element, element, weight) of the pairs of neighbours that an angular function sums over."""
+        scale = 1.0 if f.type in COMPACT else 2.0 ** (1.0 - f.zeta)
+        if f.type in WEIGHTED:
+            n, z = len(self.z), self.z
+            return [(b1, b2, scale * z[b1] * z[b2]) for b1 in range(n) for b2 in range(b1, n)]
+        b1, b2 = sorted(self.index[symbol] for symbol in f.neighbors)
+        return [(b1, b2, scale)]
 
-        for (b1, b2, narrow), members in sorted(parts.items(), key=lambda item: item[0]):
-            part_rows.add(b1, b2, narrow, max(f.cutoff for _, f, _, _ in members) * length_A)
-            angles: dict[tuple, int] = {}
-            for _, f, _, _ in members:
-                angles.setdefault(_angle(f), len(angles))
-            for row in angles:
-                angle_rows.add(*row)
-            angle_rows.close_owner()
-            for envelope in sorted({envelope_of_channel[q] for _, _, q, _ in members}):
-                part_envelope_rows.add(envelope)
-                for q in sorted({q for _, _, q, _ in members if envelope_of_channel[q] == envelope}):
-                    part_channel_rows.add(q)
-                    for s, f, own_q, weight in members:
-                        if own_q == q:
-                            term_rows.add(angles[_angle(f)], s, weight)
-                    term_rows.close_owner()
-                part_channel_rows.close_owner()
-            part_envelope_rows.close_owner()
-        part_rows.close_owner()
+    def _add_part(self, members, envelope_of):
+        angles: dict[tuple, int] = {}
+        for _, f, _, _ in members:
+            angles.setdefault(_angle(f), len(angles))
+        self.angles.add_owner(angles)
+        channels = sorted({q for _, _, q, _ in members})
+        envelopes = sorted({envelope_of[q] for q in channels})
+        self.part_envelopes.add_owner((envelope,) for envelope in envelopes)
+        for envelope in envelopes:
+            own = [q for q in channels if envelope_of[q] == envelope]
+            self.part_channels.add_owner((q,) for q in own)
+            for q in own:
+                self.terms.add_owner((angles[_angle(f)], s, weight) for s, f, p, weight in members if p == q)
 
-    return Tables(
-        n,
-        np.array(cutoffs),
-        np.array(function_first, dtype=np.int64),
-        *envelope_rows.arrays(),
-        *channel_rows.arrays(),
-        *used_rows.arrays(),
-        *radial_rows.arrays(),
-        *part_rows.arrays(),
-        *angle_rows.arrays(),
-        *part_envelope_rows.arrays(),
-        *part_channel_rows.arrays(),
-        *term_rows.arrays(),
-        *moment_rows.arrays(),
-        *wide_rows.arrays(),
-        np.array(powers).reshape(-1, MAX_MOMENT_ZETA + 1),
-        *_monomials(max((int(row[2]) for row in moment_rows.rows), default=0)),
-    )
+    def tables(self) -> Tables:
+        """The finished tables."""
+        rows = (self.envelopes, self.channels, self.used, self.radial, self.parts, self.angles, self.part_envelopes,
+                self.part_channels, self.terms, self.moments, self.wide)  # fmt: skip
+        return Tables(
+            len(self.z),
+            np.array(self.cutoffs),
+            np.array(self.function_first, dtype=np.int64),
+            *(array for table in rows for array in table.arrays()),
+            np.array(self.powers).reshape(-1, MAX_MOMENT_ZETA + 1),
+            *_monomials(max((int(row[2]) for row in self.moments.rows), default=0)),
+        )
 
 
 def _is_product_of_moments(f: SymmetryFunction) -> bool:

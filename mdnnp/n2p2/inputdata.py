@@ -8,7 +8,7 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from mdnnp.errors import FileError, InputError
-from mdnnp.n2p2.output import new_file
+from mdnnp.files import new_file
 from mdnnp.n2p2.text import Mistake, to_float
 
 _SETS = ("train", "test")

@@ -13,9 +13,9 @@ from ase.data import atomic_numbers
 from mdnnp import units
 from mdnnp.acsf.functions import SymmetryFunction
 from mdnnp.errors import InputError, MdnnpWarning
+from mdnnp.files import new_directory
 from mdnnp.mlp import Network
 from mdnnp.model import HDNNPModel
-from mdnnp.n2p2.output import new_directory
 from mdnnp.n2p2.reader import SIDECAR
 from mdnnp.n2p2.settings import FIELD_NAMES, FUNCTION_ARGUMENTS
 

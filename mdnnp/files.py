@@ -9,6 +9,23 @@ from pathlib import Path
 from mdnnp.errors import FileError
 
 
+def check_writable(
+    path: Path, *, overwrite: bool = False, instead: str = "choose another name, or allow overwriting"
+) -> None:
+    """Raise FileError, touching nothing, if a file at `path` could not be made or may not be replaced.
+
+    instead : what to do if the file exists, for the message
+    """
+    if path.is_dir():
+        raise FileError(f"{path}: is a directory, expected the name of a file")
+    if os.path.lexists(path) and not overwrite:
+        raise FileError(f"{path} exists already; {instead}")
+    if not path.parent.is_dir():
+        raise FileError(f"{path}: cannot be written: its directory does not exist; make it, or choose another name")
+    if not os.access(path.parent, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise FileError(f"{path}: no permission to write there; choose another name")
+
+
 @contextmanager
 def new_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; what is written there becomes `path` when the block ends well.
@@ -16,10 +33,7 @@ def new_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
     Raises FileError if `path` exists and `overwrite` is False, is a directory, or cannot be written.
     """
     path = Path(path).resolve()
-    if path.is_dir():
-        raise FileError(f"{path}: is a directory, expected the name of a file")
-    if path.exists() and not overwrite:
-        raise FileError(f"{path} exists already; choose another name, or allow overwriting")
+    check_writable(path, overwrite=overwrite)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield temporary
