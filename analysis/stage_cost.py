@@ -90,11 +90,11 @@ def repeat_triplets(stage, e, n, tables, w, raw, gradient):
             total = kernels.find_triplets(p, n, total, tables, w)
             continue
         for start in range(w.part_start[own], w.part_start[own + 1], BLOCK):
-            size, rows = min(BLOCK, w.part_start[own + 1] - start), w.kept[block]
+            j, k, d = w.tri_j[start : start + BLOCK], w.tri_k[start : start + BLOCK], w.tri_d[start : start + BLOCK]
             if stage == 5:
-                kernels.block_values(e, p, start, size, tables, w, w.tri_j, w.tri_k, w.tri_d, rows, raw)
+                kernels.block_values(e, p, j, k, d, tables, w, w.kept[block], raw)
             else:
-                kernels.block_gradient(e, p, start, size, tables, w, w.tri_j, w.tri_k, rows, gradient)
+                kernels.block_gradient(e, p, j, k, tables, w, w.kept[block], gradient)
             block += 1
 
 

@@ -39,6 +39,23 @@ def njit_fast(function):
     )(function)
 
 
+def njit_inline(function):
+    """As `njit_fast`, for a function that is called in one place: compiled into its caller.
+
+    A call that passes `Tables` and `Scratch` copies some 600 words, which takes longer than many a strip.
+    """
+    return numba.njit(
+        cache=True,
+        nogil=True,
+        error_model="numpy",
+        fastmath=_FAST,
+        forceinline=True,
+        _nrt=False,
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+    )(function)
+
+
 @intrinsic
 def vectorize_freely(typingctx):
     """Called first in a kernel: promises that its array arguments do not overlap, and allows the widest vectors.

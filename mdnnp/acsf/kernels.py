@@ -22,12 +22,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mdnnp.acsf import strips
 from mdnnp.acsf.shapes import evaluate_angle, evaluate_envelope
-from mdnnp.fastmath import exp, inverse_sqrt
-from mdnnp.jit import njit, njit_fast, vectorize_freely
-
-BLOCK = 128  # triplets per strip: the working set of a strip stays in the first-level cache
-_LANES = 32  # strips of triplets are filled up to a multiple of this, so that no remainder runs one value at a time
+from mdnnp.acsf.strips import BLOCK
+from mdnnp.fastmath import exp
+from mdnnp.jit import njit, njit_fast, njit_inline, vectorize_freely
+from mdnnp.simd import LANES, keep_near
 
 
 class Scratch(NamedTuple):
@@ -50,6 +50,9 @@ class Scratch(NamedTuple):
     line1: np.ndarray  # (max(n, BLOCK),) each: short-lived strips
     line2: np.ndarray
     line3: np.ndarray
+    position: np.ndarray  # (n, 4) r_ij and 0
+    edge: np.ndarray  # (n, 4) D_ij = edge[:3] + edge[3] r_ij of the triplets
+    own: np.ndarray  # (1, 4) a row of `edge` in the making
     sum_alpha: np.ndarray  # (n,) coefficient of r_ij in D_ij
     dx: np.ndarray  # (n,) D_ij
     dy: np.ndarray
@@ -90,39 +93,58 @@ def make_scratch(n, tables):
         n_angles = max(n_angles, tables.angle_first[p + 1] - tables.angle_first[p])
     n_monomials = (tables.monomial_degree.size + 7) // 8 * 8
     # Every pair of neighbours may count twice, narrow and wide; memory that is never touched costs nothing.
-    triplets = n * n + n_parts * _LANES
-    n += 1
+    triplets = n * n + n_parts * BLOCK
+    blocks, rows = triplets // BLOCK + n_parts, rows_per_block(tables)
+    n += LANES
     m = max(n, BLOCK)
     return Scratch(
-        np.empty(n),
-        np.empty(n),
-        np.empty(n),
-        np.empty(n),
-        np.empty(n),
+        aligned(n),
+        aligned(n),
+        aligned(n),
+        aligned(n),
+        aligned(n),
         np.empty(n, np.uint32),
         np.empty(tables.n_elements + 1, np.int64),
-        np.empty((n_envelopes, n)),
-        np.empty((n_envelopes, n)),
-        np.empty((n_channels, n)),
-        np.empty(m),
-        np.empty(m),
-        np.empty(m),
-        np.empty(n),
-        np.empty(n),
-        np.empty(n),
-        np.empty(n),
+        aligned_rows(n_envelopes, n),
+        aligned_rows(n_envelopes, n),
+        aligned_rows(n_channels, n),
+        aligned(m),
+        aligned(m),
+        aligned(m),
+        aligned(4 * n).reshape(n, 4),
+        aligned(4 * n).reshape(n, 4),
+        aligned(4).reshape(1, 4),
+        aligned(n),
+        aligned(n),
+        aligned(n),
+        aligned(n),
         np.zeros(n_parts + 1, np.int64),
-        np.empty(triplets, np.uint32),
-        np.empty(triplets, np.uint32),
-        np.empty(triplets),
-        np.empty((triplets // BLOCK + n_parts, rows_per_block(tables), BLOCK)),
-        np.empty((2 * n_angles, BLOCK)),
-        np.empty((10, BLOCK)),
-        np.empty((n, n_monomials)),
-        np.empty((n_sets, n_monomials + 1)),
-        np.empty((n_sets, n_monomials + 1)),
-        np.empty((3, n_monomials)),
+        np.empty(triplets + LANES, np.uint32),
+        np.empty(triplets + LANES, np.uint32),
+        aligned(triplets + LANES),
+        aligned_rows(blocks * rows, BLOCK).reshape(blocks, rows, BLOCK),
+        aligned_rows(2 * n_angles, BLOCK),
+        aligned_rows(10, BLOCK),
+        aligned_rows(n, n_monomials),
+        aligned_rows(n_sets, n_monomials + 1),
+        aligned_rows(n_sets, n_monomials + 1),
+        aligned_rows(3, n_monomials),
     )
+
+
+@njit
+def aligned(n):
+    """(n,) array that begins at a cache line: vectors that straddle lines take twice the time."""
+    base = np.empty(n + 8)
+    skip = -(base.ctypes.data // 8) % 8
+    return base[skip : skip + n]
+
+
+@njit
+def aligned_rows(rows, n):
+    """(rows, n or a little more) array in which each row begins at a cache line."""
+    n = (n + 7) // 8 * 8
+    return aligned(rows * n).reshape(rows, n)
 
 
 @njit_fast
@@ -138,9 +160,7 @@ def evaluate_channels(e, n, tables, w):
             tables.envelope_kind[v], tables.envelope_low[v], tables.envelope_high[v],
             w.r, n, w.envelope[v - first], w.slope[v - first], w.line1, w.line2,
         )  # fmt: skip
-        w.slope[v - first, n] = 0.0
-    for q in range(tables.channel_first[e + 1] - tables.channel_first[e]):
-        w.channel[q, n] = 0.0
+        w.slope[v - first, n] = w.envelope[v - first, n] = 0.0
     for b in range(tables.n_elements):
         owner = e * tables.n_elements + b
         for row in range(tables.used_first[owner], tables.used_first[owner + 1]):
@@ -287,7 +307,7 @@ def wide_gradient(e, tables, w, gradient):
 def find_triplets(p, n, total, tables, w):
     """Append the triplets of part `p`: neighbours j < k within the part's cutoff and, if narrow, of each other.
 
-    Writes the places of j and k in the strip of `n` neighbours and r_jk^2 from `total` on, a multiple of _LANES.
+    Writes the places of j and k in the strip of `n` neighbours and r_jk^2 from `total` on, a multiple of BLOCK.
     Returns the new total.
     """
     b1, b2, narrow, cutoff = (
@@ -297,167 +317,93 @@ def find_triplets(p, n, total, tables, w):
         tables.part_cutoff[p],
     )
     limit = cutoff * cutoff if narrow else 1e299
+    far = w.line1
+    for t in range(n):
+        far[t] = 0.0 if w.r[t] < cutoff else 1e300
     end = w.segment[b2 + 1]
     for j in range(w.segment[b1], w.segment[b1 + 1]):
-        if w.r[j] >= cutoff:
+        if far[j] > 0.0:
             continue
         start = j + 1 if b1 == b2 else w.segment[b2]
-        found = near_neighbors(
-            end - start, w.x[j], w.y[j], w.z[j], w.x[start:end], w.y[start:end], w.z[start:end], w.r[start:end],
-            cutoff, limit, start, w.tri_k[total:], w.tri_d[total:], w.line1,
-        )  # fmt: skip
-        for t in range(total, total + found):
-            w.tri_j[t] = j
-        total += found
-    while total % _LANES != 0:
+        while start < end:
+            total += keep_near(
+                w.x, w.y, w.z, far, start, end, w.x[j], w.y[j], w.z[j], limit, j, w.tri_d, w.tri_j, w.tri_k, total
+            )  # fmt: skip
+            start = (start // LANES + 1) * LANES
+    full = (total + BLOCK - 1) // BLOCK * BLOCK
+    while total < full:
         w.tri_j[total], w.tri_k[total], w.tri_d[total] = n, n, 1.0
         total += 1
     return total
 
 
-@njit_fast
-def near_neighbors(n, xj, yj, zj, x, y, z, r, cutoff, limit, start, tri_k, tri_d, d):
-    """Of `n` neighbours, list those with r < cutoff and squared distance from j below limit; returns how many."""
-    vectorize_freely()
-    for k in range(n):
-        ux, uy, uz = x[k] - xj, y[k] - yj, z[k] - zj
-        d[k] = ux * ux + uy * uy + uz * uz + (0.0 if r[k] < cutoff else 1e300)
-    found = np.uint64(0)
-    for k in range(n):  # branch-free: an entry is overwritten unless it counts
-        tri_k[found] = start + k
-        tri_d[found] = d[k]
-        found += np.uint64(d[k] < limit)
-    return np.int64(found)
-
-
-@njit_fast
-def evaluate_angles(p, n, tables, c, w):
-    """All angles of part `p` at c[0..n-1], into w.angle."""
+@njit_inline
+def evaluate_angles(p, tables, c, w):
+    """All angles of part `p` at the cosines `c` of a block, into w.angle."""
     first = tables.angle_first[p]
     for row in range(first, tables.angle_first[p + 1]):
         value, derivative = w.angle[2 * (row - first)], w.angle[2 * (row - first) + 1]
         kind, a, b = tables.angle_kind[row], tables.angle_a[row], tables.angle_b[row]
-        evaluate_angle(kind, a, b, n, c, value, derivative, w.line1, w.line2, w.line3)
+        evaluate_angle(kind, a, b, BLOCK, c, value, derivative, w.line1, w.line2, w.line3)
 
 
-@njit_fast
-def block_values(e, p, start, n, tables, w, tri_j, tri_k, tri_d, rows, values):
-    """Forward pass over one block of triplets of part `p`; keeps in `rows` what the backward pass needs."""
-    vectorize_freely()
+@njit_inline
+def block_values(e, p, j, k, d, tables, w, kept, values):
+    """Forward pass over a block of triplets of part `p`; keeps in `kept` what the backward pass needs."""
     narrow = tables.part_narrow[p]
-    c, inverse, r = rows[0], rows[1], w.bottom[0]
-    for t in range(n):
-        j, k = tri_j[start + t], tri_k[start + t]
-        d = tri_d[start + t]
-        c[t] = 0.5 * (w.r[j] * w.r[j] + w.r[k] * w.r[k] - d) * w.inverse[j] * w.inverse[k]
-        inverse[t] = inverse_sqrt(d)
-        r[t] = d * inverse[t]
+    c, inverse_jk = kept[0], kept[1]
+    r_ij, r_ik, r_jk, squares, f = w.bottom[0], w.bottom[1], w.bottom[2], w.bottom[3], w.bottom[4]
+    strips.geometry(narrow, j, k, d, w.r, w.inverse, c, r_ij, r_ik, r_jk, inverse_jk, squares)
+    evaluate_angles(p, tables, c, w)
     first_envelope, end_envelope = tables.part_envelope_first[p], tables.part_envelope_first[p + 1]
     first_channel = tables.part_channel_first[first_envelope]
     channel_row = 2 + end_envelope - first_envelope
-    evaluate_angles(p, n, tables, c, w)
-    f = w.line3
     for v in range(first_envelope, end_envelope):
         if narrow:
             own = tables.envelope_first[e] + tables.part_envelope[v]
             evaluate_envelope(
                 tables.envelope_kind[own], tables.envelope_low[own], tables.envelope_high[own],
-                r, n, f, rows[2 + v - first_envelope], w.line1, w.line2,
+                r_jk, BLOCK, w.line3, kept[2 + v - first_envelope], w.line1, w.line2,
             )  # fmt: skip
+        strips.envelope_product(narrow, j, k, w.envelope[tables.part_envelope[v]], w.line3, f)
         for u in range(tables.part_channel_first[v], tables.part_channel_first[v + 1]):
-            q = tables.part_channel[u]
-            g, h = w.channel[q], rows[channel_row + u - first_channel]
-            eta, rs = tables.channel_eta[tables.channel_first[e] + q], tables.channel_rs[tables.channel_first[e] + q]
-            if not narrow:
-                for t in range(n):
-                    h[t] = g[tri_j[start + t]] * g[tri_k[start + t]]
-            elif eta == 0.0:
-                for t in range(n):
-                    h[t] = g[tri_j[start + t]] * g[tri_k[start + t]] * f[t]
-            else:
-                for t in range(n):
-                    d = r[t] - rs
-                    h[t] = g[tri_j[start + t]] * g[tri_k[start + t]] * f[t] * exp(-eta * d * d)
+            h, own = kept[channel_row + u - first_channel], tables.channel_first[e] + tables.part_channel[u]
+            eta, rs = tables.channel_eta[own], tables.channel_rs[own]
+            strips.channel(narrow, r_ij, r_ik, r_jk, squares, f, eta, rs, h)
             for term in range(tables.term_first[u], tables.term_first[u + 1]):
-                angle = w.angle[2 * tables.term_angle[term]]
-                total = 0.0
-                for t in range(n):
-                    total += h[t] * angle[t]
+                total = strips.dot(h, w.angle[2 * tables.term_angle[term]])
                 values[tables.term_function[term]] += tables.term_weight[term] * total
 
 
-@njit_fast
-def block_gradient(e, p, start, n, tables, w, tri_j, tri_k, rows, gradient):
-    """Backward pass over one block of triplets, given gradient = dE/dG: adds to the edge gradients in `w`."""
-    vectorize_freely()
+@njit_inline
+def block_gradient(e, p, j, k, tables, w, kept, gradient):
+    """Backward pass over a block of triplets, given gradient = dE/dG: adds to the edge gradients in `w`."""
     narrow = tables.part_narrow[p]
-    c, inverse = rows[0], rows[1]
-    evaluate_angles(p, n, tables, c, w)
+    c, inverse_jk = kept[0], kept[1]
+    evaluate_angles(p, tables, c, w)
     bend, along_j, along_k, along_jk = w.bottom[0], w.bottom[1], w.bottom[2], w.bottom[3]
     s1, s2, s3, angular, turn = w.bottom[4], w.bottom[5], w.bottom[6], w.bottom[7], w.bottom[8]
-    for t in range(n):
-        bend[t] = along_j[t] = along_k[t] = along_jk[t] = 0.0
+    if not narrow:
+        strips.clear(along_jk)
     first_envelope, end_envelope = tables.part_envelope_first[p], tables.part_envelope_first[p + 1]
     first_channel = tables.part_channel_first[first_envelope]
     channel_row = 2 + end_envelope - first_envelope
     for v in range(first_envelope, end_envelope):
-        for t in range(n):
-            s1[t] = s2[t] = s3[t] = 0.0
         for u in range(tables.part_channel_first[v], tables.part_channel_first[v + 1]):
-            h = rows[channel_row + u - first_channel]
-            own = tables.channel_first[e] + tables.part_channel[u]
+            h, own = kept[channel_row + u - first_channel], tables.channel_first[e] + tables.part_channel[u]
             eta, eta_rs = tables.channel_eta[own], tables.channel_eta[own] * tables.channel_rs[own]
-            for t in range(n):
-                angular[t] = turn[t] = 0.0
             for term in range(tables.term_first[u], tables.term_first[u + 1]):
-                weight = gradient[tables.term_function[term]] * tables.term_weight[term]
-                value = w.angle[2 * tables.term_angle[term]]
-                derivative = w.angle[2 * tables.term_angle[term] + 1]
-                for t in range(n):
-                    angular[t] += weight * value[t]
-                    turn[t] += weight * derivative[t]
-            for t in range(n):
-                bend[t] += h[t] * turn[t]
-                xq = h[t] * angular[t]
-                s1[t] += xq
-                s2[t] += eta * xq
-                s3[t] += eta_rs * xq
-        slope = w.slope[tables.part_envelope[v]]
-        for t in range(n):
-            j, k = tri_j[start + t], tri_k[start + t]
-            along_j[t] += s1[t] * slope[j] - 2.0 * (s2[t] * w.r[j] - s3[t])
-            along_k[t] += s1[t] * slope[k] - 2.0 * (s2[t] * w.r[k] - s3[t])
+                weight, row = gradient[tables.term_function[term]] * tables.term_weight[term], tables.term_angle[term]
+                first = term == tables.term_first[u]
+                strips.add_term(first, weight, w.angle[2 * row], w.angle[2 * row + 1], angular, turn)
+            strips.add_channel(u == tables.part_channel_first[v], h, angular, turn, eta, eta_rs, s1, s2, s3)
+            strips.add_bend(u == first_channel, h, turn, bend)
+        first = v == first_envelope
+        strips.add_sides(first, j, k, w.r, w.slope[tables.part_envelope[v]], s1, s2, s3, along_j, along_k)
         if narrow:
-            slope_jk = rows[2 + v - first_envelope]
-            for t in range(n):
-                along_jk[t] += (s1[t] * slope_jk[t] + 2.0 * s3[t]) * inverse[t] - 2.0 * s2[t]
-    for t in range(n):
-        j, k = tri_j[start + t], tri_k[start + t]
-        uj, uk = w.inverse[j], w.inverse[k]
-        m = along_jk[t] - bend[t] * uj * uk
-        along_jk[t] = m
-        along_j[t] = (along_j[t] + bend[t] * (uk - c[t] * uj)) * uj + m
-        along_k[t] = (along_k[t] + bend[t] * (uj - c[t] * uk)) * uk + m
-    t = 0
-    while t < n:  # triplets of one j follow each other: its sums stay in registers
-        j = tri_j[start + t]
-        xj, yj, zj = w.x[j], w.y[j], w.z[j]
-        sum_alpha = sum_x = sum_y = sum_z = 0.0
-        while t < n and tri_j[start + t] == j:
-            k, m = tri_k[start + t], along_jk[t]
-            sum_alpha += along_j[t]
-            sum_x += m * w.x[k]
-            sum_y += m * w.y[k]
-            sum_z += m * w.z[k]
-            w.sum_alpha[k] += along_k[t]
-            w.dx[k] -= m * xj
-            w.dy[k] -= m * yj
-            w.dz[k] -= m * zj
-            t += 1
-        w.sum_alpha[j] += sum_alpha
-        w.dx[j] -= sum_x
-        w.dy[j] -= sum_y
-        w.dz[j] -= sum_z
+            strips.add_far_side(first, kept[2 + v - first_envelope], inverse_jk, s1, s2, s3, along_jk)
+    strips.finish_sides(j, k, w.inverse, c, bend, along_j, along_k, along_jk)
+    strips.add_edges(j, k, along_j, along_k, along_jk, w.position, w.edge, w.own)
 
 
 @njit_fast
@@ -474,8 +420,10 @@ def center_values(e, n, tables, w, values):
         total = find_triplets(p, n, begin, tables, w)
         w.part_start[own], w.part_start[own + 1] = begin, total
         for start in range(begin, total, BLOCK):
-            size = min(BLOCK, total - start)
-            block_values(e, p, start, size, tables, w, w.tri_j, w.tri_k, w.tri_d, w.kept[block], values)
+            end = start + BLOCK
+            block_values(
+                e, p, w.tri_j[start:end], w.tri_k[start:end], w.tri_d[start:end], tables, w, w.kept[block], values
+            )  # fmt: skip
             block += 1
 
 
@@ -485,6 +433,8 @@ def center_gradient(e, n, tables, w, gradient):
     vectorize_freely()
     for t in range(n + 1):
         w.sum_alpha[t] = w.dx[t] = w.dy[t] = w.dz[t] = 0.0
+        w.position[t, 0], w.position[t, 1], w.position[t, 2], w.position[t, 3] = w.x[t], w.y[t], w.z[t], 0.0
+        w.edge[t, 0] = w.edge[t, 1] = w.edge[t, 2] = w.edge[t, 3] = 0.0
     radial_gradient(e, tables, w, gradient)
     if tables.wide_first[e + 1] > tables.wide_first[e]:
         wide_gradient(e, tables, w, gradient)
@@ -492,10 +442,11 @@ def center_gradient(e, n, tables, w, gradient):
     for p in range(tables.part_first[e], tables.part_first[e + 1]):
         own = p - tables.part_first[e]
         for start in range(w.part_start[own], w.part_start[own + 1], BLOCK):
-            size = min(BLOCK, w.part_start[own + 1] - start)
-            block_gradient(e, p, start, size, tables, w, w.tri_j, w.tri_k, w.kept[block], gradient)
+            end = start + BLOCK
+            block_gradient(e, p, w.tri_j[start:end], w.tri_k[start:end], tables, w, w.kept[block], gradient)
             block += 1
     for t in range(n):
-        w.dx[t] += w.sum_alpha[t] * w.x[t]
-        w.dy[t] += w.sum_alpha[t] * w.y[t]
-        w.dz[t] += w.sum_alpha[t] * w.z[t]
+        alpha = w.sum_alpha[t] + w.edge[t, 3]
+        w.dx[t] += w.edge[t, 0] + alpha * w.x[t]
+        w.dy[t] += w.edge[t, 1] + alpha * w.y[t]
+        w.dz[t] += w.edge[t, 2] + alpha * w.z[t]

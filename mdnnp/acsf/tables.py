@@ -175,7 +175,7 @@ class _Builder:
         used = [set() for _ in self.z]
         self._add_radial(radial, used)
         self._add_wide(wide, used)
-        self._add_angular(angular, used, envelope_of)
+        self._add_angular(angular, envelope_of)
         for channels in used:
             self.used.add_owner((q,) for q in sorted(channels))
 
@@ -220,13 +220,11 @@ class _Builder:
             self.powers.append([math.comb(zeta, p) * f.lam**p for p in range(MAX_MOMENT_ZETA + 1)])
         self.wide.add_owner(rows)
 
-    def _add_angular(self, members, used, envelope_of):
+    def _add_angular(self, members, envelope_of):
         parts: dict[tuple, list] = {}
         for s, f, q in members:
             for b1, b2, weight in self._pairs(f):
                 parts.setdefault((b1, b2, f.type in NARROW), []).append((s, f, q, weight))
-                used[b1].add(q)
-                used[b2].add(q)
         ordered = sorted(parts.items(), key=lambda item: item[0])
         self.parts.add_owner((*key, max(f.cutoff for _, f, _, _ in own) * self.length_A) for key, own in ordered)
         for _, own in ordered:
