@@ -17,6 +17,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from mdnnp.bench.measure import Dynamics, Timing, interleaved, machine, run_process
 from mdnnp.bench.suite import write_inputs
@@ -58,6 +59,7 @@ def cost_of_atoms(options) -> Figure:
     figure, axes = panel("number of atoms", "µs per atom and step", f"{options.threads} thread(s)")
     draw(axes, series)
     axes.set_xscale("log")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     return figure
 
 
@@ -105,9 +107,9 @@ def breakdown(options) -> Figure:
     print(output, end="")
     stages = re.findall(r"^(\S.*?)\s+(-?[\d.]+) \[-?[\d.]+\] us per atom$", output, re.MULTILINE)
     stages = [(name, float(median)) for name, median in stages if float(median) > 0.05]
-    figure, axes = panel("µs per atom", "", f"{NARROW}; sum {sum(cost for _, cost in stages):.3g} µs per atom")
+    figure, axes = panel("µs per atom", "", f"sum {sum(cost for _, cost in stages):.3g} µs per atom")
     bars = axes.barh([name for name, _ in stages], [cost for _, cost in stages], color=COLOURS[NARROW])
-    axes.bar_label(bars, fmt="%.2g", padding=3)
+    axes.bar_label(bars, fmt="%.3g", padding=3)
     axes.invert_yaxis()
     return figure
 
@@ -125,14 +127,15 @@ def panel(x: str, y: str, what: str):
 
 
 def draw(axes, series: dict[str, list[tuple[float, Timing]]]) -> None:
-    """Medians as points, from the least to the largest value as bars."""
+    """Medians as points, from the least to the largest value as bars (cut off where a disturbance made them long)."""
+    top = 1.3 * max(timing.median for points in series.values() for _, timing in points)
     for name, points in series.items():
         x, timings = zip(*points, strict=True)
         y = np.array([t.median for t in timings])
         spread = [y - [t.least for t in timings], [max(t.values) for t in timings] - y]
         axes.errorbar(x, y, yerr=spread, fmt="o-", capsize=3, color=COLOURS[name], label=name)
-    axes.set_ylim(0)
-    axes.legend()
+    axes.set_ylim(0, top)
+    axes.legend(loc="upper left")
 
 
 FIGURES = {

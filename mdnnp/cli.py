@@ -191,7 +191,7 @@ def _check(arguments) -> int:
 def _bench(arguments) -> int:
     import json
 
-    from mdnnp.bench import Case, Options, bench, find_lammps, table
+    from mdnnp.bench import Bar, Case, Options, bench, find_lammps, table
     from mdnnp.jit import available_cores
     from mdnnp.potential import load_potential
     from mdnnp.structures import read_structures
@@ -210,12 +210,11 @@ def _bench(arguments) -> int:
         first=arguments.cold,
         large=arguments.large,
     )
-    show = sys.stderr.isatty()
-    record = bench(
-        options, lambda text: print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True) if show else None
-    )
-    if show:
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
+    bar = Bar()
+    try:
+        record = bench(options, bar)
+    finally:
+        bar.close()
     print(json.dumps(record, indent=1) if arguments.json else table(record))
     return 0
 

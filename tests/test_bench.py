@@ -187,7 +187,7 @@ def test_record_of_a_given_case(box):
     crystal = make_system(np.indices((5, 5, 5)).reshape(3, -1).T * 3.8, np.full(125, 18), [19.0] * 3, True)
     given = Case("argon", argon, crystal, np.full(125, 39.9))
     told = []
-    record = bench(Options(given=(given,), rounds=2, seconds=0.01), told.append)
+    record = bench(Options(given=(given,), rounds=2, seconds=0.01), lambda what, left: told.append((what, left)))
     assert record["schema"] == SCHEMA
     assert set(record) == {"schema", "machine", "rounds", "dgemm_GFLOP_per_s", "yardstick", "cases"}
     (case,) = record["cases"]
@@ -195,7 +195,7 @@ def test_record_of_a_given_case(box):
     assert len(case["us_per_atom_step"]["values"]) == 2
     assert case["ratio_to_yardstick"] is None
     assert record == json.loads(json.dumps(record))
-    assert "round 2: argon" in told
+    assert told[1:] == [("round 1: argon", 4), ("round 1: dgemm", 3), ("round 2: argon", 2), ("round 2: dgemm", 1)]
     text = table(record)
     assert "argon" in text and "yardstick: not measured" in text
 

@@ -37,13 +37,15 @@ class Timing(NamedTuple):
         return min(self.values)
 
 
-def interleaved(measures: dict[str, Callable[[], float]], rounds: int, begin=lambda name, n: None) -> dict[str, Timing]:
-    """Take every measure in turn, `rounds` times; begin(name, round) is called before each."""
+def interleaved(
+    measures: dict[str, Callable[[], float]], rounds: int, begin: Callable[[str, int], None] = lambda what, left: None
+) -> dict[str, Timing]:
+    """Take every measure in turn, `rounds` times; begin(what, how many are left) is called before each."""
     values: dict[str, list[float]] = {name: [] for name in measures}
-    for n in range(rounds):
-        for name, measure in measures.items():
-            begin(name, n)
-            values[name].append(measure())
+    turns = [(n, name) for n in range(rounds) for name in measures]
+    for k, (n, name) in enumerate(turns):
+        begin(f"round {n + 1}: {name}", len(turns) - k)
+        values[name].append(measures[name]())
     return {name: Timing(tuple(found)) for name, found in values.items()}
 
 

@@ -1,5 +1,7 @@
 """The record of a benchmark as text."""
 
+from tqdm import tqdm
+
 BUSY = 0.7  # load average of an idle machine that has just run something
 
 
@@ -94,3 +96,19 @@ def _processes(record: dict) -> list[str]:
             f"{large['memory_kB_per_atom']:.2f} kB per atom"
         )
     return lines
+
+
+class Bar:
+    """A progress bar on stderr, if that is a terminal; call it as `bench` calls its progress."""
+
+    def __init__(self):
+        self._bar = tqdm(disable=None, leave=False, bar_format="{desc}  {bar}  {elapsed}, {remaining} left")
+
+    def __call__(self, what: str, left: int) -> None:
+        self._bar.update()
+        self._bar.total = self._bar.n + left
+        self._bar.set_description_str(f"{what:32.32}")
+
+    def close(self) -> None:
+        """Remove the bar."""
+        self._bar.close()

@@ -21,6 +21,8 @@ from mdnnp.potential import HDNNP, Potential
 from mdnnp.structures import Structure, write_structures
 from mdnnp.system import System, make_system, replicate
 
+Progress = Callable[[str, int], None]
+
 SCHEMA = "mdnnp-bench-1"
 ROUNDS, SECONDS = 5, 1.0  # repeats of each measurement, and about how long each takes
 SCALING_REPEATS, LARGE_REPEATS = (2, 2, 2), (10, 10, 10)  # of the box of 1,080 atoms
@@ -74,10 +76,14 @@ def warm_up() -> None:
         count_work(case.potential, case.system)
 
 
-def bench(options: Options, progress: Callable[[str], None] = lambda text: None) -> dict:
-    """Measure, and return a record that JSON can hold (`SCHEMA`); progress(text) is told what comes next."""
+def bench(options: Options, progress: Progress = lambda what, left: None) -> dict:
+    """Measure, and return a record that JSON can hold (`SCHEMA`).
+
+    progress : called with what is measured next, and how many measurements are left
+    Raises InputError for a system that its potential cannot compute.
+    """
     machine = measure.machine()  # first: its load is that before ours
-    progress("compiling, or loading what was compiled before")
+    progress("compiling, or loading what was compiled before", 1)
     run_process([sys.executable, "-c", "from mdnnp.bench.suite import warm_up; warm_up()"])
     cases = list(options.given) or own_cases()
     running = {case.name: Dynamics(case.potential, case.system, case.masses) for case in cases}
@@ -87,7 +93,7 @@ def bench(options: Options, progress: Callable[[str], None] = lambda text: None)
         measures["yardstick"] = options.lammps.snap_us
     if not options.given:
         measures |= _scaling_measures(cases[0], options) | _list_measures()
-    times = measure.interleaved(measures, options.rounds, lambda name, n: progress(f"round {n + 1}: {name}"))
+    times = measure.interleaved(measures, options.rounds, progress)
     record = {
         "schema": SCHEMA,
         "machine": machine,
@@ -249,7 +255,7 @@ def write_inputs(folder: Path, repeats: tuple[int, int, int] = (1, 1, 1), n_step
     return path
 
 
-def _process_records(folder: Path, options: Options, progress: Callable[[str], None]) -> dict:
+def _process_records(folder: Path, options: Options, progress: Progress) -> dict:
     """Time and memory of `mdnnp run` as a process."""
 
     def run(*arguments, repeats=(1, 1, 1), n_steps=1, environment=None) -> measure.Finished:
@@ -262,7 +268,7 @@ def _process_records(folder: Path, options: Options, progress: Callable[[str], N
         more = len(water_box()) * (int(np.prod(repeats)) - 1)
         return (peak_bytes - small.peak_bytes) / more * 1e-3
 
-    progress("mdnnp run of one step, as a process")
+    progress("mdnnp run of one step, as a process", 1)
     small = run()
     again = Timing(tuple(run().seconds for _ in range(3)))
     record = {
@@ -273,10 +279,10 @@ def _process_records(folder: Path, options: Options, progress: Callable[[str], N
         "large": None,
     }
     if options.first:
-        progress("the first mdnnp run of one step, everything compiled")
+        progress("the first mdnnp run of one step, everything compiled", 1)
         record["first_run_s"] = run(environment={"NUMBA_CACHE_DIR": str(folder / "cache")}).seconds
     if options.large:
-        progress("a million atoms")
+        progress("a million atoms", 1)
         done = run("--threads", options.threads, repeats=LARGE_REPEATS, n_steps=3)
         steps, taken = _steps_and_seconds(done.output)
         n_atoms = len(water_box()) * int(np.prod(LARGE_REPEATS))
