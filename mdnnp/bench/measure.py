@@ -59,7 +59,8 @@ def seconds(function: Callable[[], object]) -> float:
 class Dynamics:
     """A run at constant energy that goes on from one measurement to the next.
 
-    step_us : microseconds per atom and step of each measurement; list_share : of the neighbour list's upkeep in them
+    potential, system, masses (N,) u : what is run, from 300 K
+    n_steps, extrapolations : so far, all measurements together
     """
 
     def __init__(self, potential: Potential, system: System, masses: np.ndarray, *, timestep_fs=0.5, skin_A=1.0):
