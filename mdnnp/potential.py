@@ -25,7 +25,7 @@ from mdnnp.neighbors import NeighborList, VerletList, build, coordinates, image_
 from mdnnp.system import OVERLAP_A, System
 
 MAX_EVENTS = 64  # extrapolation events listed per evaluation and chunk of atoms; all are counted
-_MAX_CHUNKS = 32  # bounds the memory of the chunks' force arrays: 24 bytes per atom each
+_MAX_CHUNKS = 32  # each has a force array, of which only the parts that its atoms reach are ever backed by memory
 _ATOMS_PER_CHUNK = 64
 
 
