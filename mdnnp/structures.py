@@ -111,6 +111,21 @@ def stream_structures(
         raise InputError(f"{path}: holds no structures")
 
 
+def count_structures(paths: Iterable[str | Path]) -> int | None:
+    """Number of structures in files of extended XYZ and `input.data`; None if it is not told without reading them."""
+    total = 0
+    for path in map(Path, paths):
+        _require_file(path)
+        if n2p2.is_input_data(path):
+            with path.open(encoding="utf-8-sig", errors="replace") as file:
+                total += sum(row.split(None, 1)[:1] == ["begin"] for row in file)
+        elif path.suffix.lower() in (".xyz", ".extxyz"):
+            total += _check_xyz_frames(path)
+        else:
+            return None
+    return total
+
+
 def _require_file(path: Path) -> None:
     if path.is_dir():
         raise InputError(f"{path}: is a directory, expected a file with structures")
@@ -219,11 +234,12 @@ def _ase_selects(chosen: slice, format: str) -> bool:
     return not ioformats[format].single and (chosen.step or 1) > 0
 
 
-def _check_xyz_frames(path: Path) -> None:
-    """Raise InputError, naming the line, where the frames of an XYZ file do not follow one another.
+def _check_xyz_frames(path: Path) -> int:
+    """Number of frames of an XYZ file; InputError, naming the line, where they do not follow one another.
 
     ASE stops at a blank line where a frame should begin, and drops the rest of the file without a word.
     """
+    count = 0
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         rows = enumerate(file, start=1)
         for number, row in rows:
@@ -233,7 +249,7 @@ def _check_xyz_frames(path: Path) -> None:
             if not words:
                 later = next((n for n, rest in rows if rest.strip()), None)
                 if later is None:
-                    return
+                    return count
                 raise InputError(f"{path}:{number}: blank line between structures (the next text is at line {later})")
             if len(words) > 1 or not words[0].isdecimal():
                 raise InputError(
@@ -248,6 +264,8 @@ def _check_xyz_frames(path: Path) -> None:
                     f"{path}:{number}: a structure of {n_atoms} atoms begins here, but the file ends after "
                     f"{max(n_rows - 1, 0)} of them"
                 )
+            count += 1
+    return count
 
 
 def _plain_text_copy(path: Path, scratch: Path) -> Path:
