@@ -7,7 +7,7 @@ an `input.data` has none, so they must be given.
 import re
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -493,7 +493,7 @@ def write_structures(
         return
     with new_file(path, overwrite) as temporary:
         if format == "extxyz":
-            text = "".join(_extended_xyz(structure) for structure in structures)
+            text = "".join(extended_xyz(structure) for structure in structures)
             temporary.write_text(text, encoding="utf-8", newline="\n")
         else:
             _write_with_ase(path, temporary, structures, format)
@@ -515,8 +515,8 @@ def _write_with_ase(path: Path, temporary: Path, structures: Sequence[Structure]
         raise InputError(f"{path}: cannot be written as {format or path.suffix or 'any format'}: {reason}") from None
 
 
-def _extended_xyz(structure: Structure) -> str:
-    """One frame with all digits (ASE itself writes eight decimals)."""
+def extended_xyz(structure: Structure, info: Mapping[str, int | float] | None = None) -> str:
+    """One frame with all digits (ASE itself writes eight decimals); `info`: more entries of its second line."""
     system, n = structure.system, len(structure.system)
     columns, properties = [system.positions], ["species:S:1", "pos:R:3"]
     momenta = None
@@ -538,6 +538,7 @@ def _extended_xyz(structure: Structure) -> str:
     head.append("Properties=" + ":".join(properties))
     if structure.config_type:
         head.append(f"config_type={_quoted(structure.config_type)}")
+    head += [f"{name}={value!r}" for name, value in (info or {}).items()]
     if structure.energy is not None:
         head.append(f"energy={structure.energy!r}")
     if structure.stress is not None:

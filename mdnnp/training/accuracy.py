@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from ase.data import chemical_symbols
 
+from mdnnp.committee import Committee
 from mdnnp.errors import InputError
 from mdnnp.potential import HDNNP, Potential, Results
 from mdnnp.system import System, volume
@@ -321,10 +322,11 @@ class _CoverageTally:
     def _events(self, system: System, results: Results):
         """Atom, function, value and bounds of all events; the potential itself lists the first ones only."""
         events = results.extrapolation
-        if events.count == len(events.atom) or not isinstance(self.potential, HDNNP):
+        potential = self.potential.members[0] if isinstance(self.potential, Committee) else self.potential
+        if events.count == len(events.atom) or not isinstance(potential, HDNNP):
             return events[1:]
-        raw, columns = self.potential.descriptors(system), []
-        for symbol, part in self.potential.model.elements.items():
+        raw, columns = potential.descriptors(system), []
+        for symbol, part in potential.model.elements.items():
             atoms = np.flatnonzero(system.numbers == chemical_symbols.index(symbol))
             lower, upper = part.scaling[:, 0], part.scaling[:, 1]
             values = raw[atoms, : len(lower)]
