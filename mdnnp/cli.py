@@ -1,6 +1,7 @@
 """The command `mdnnp`: each verb parses its arguments and calls the module that does the work."""
 
 import argparse
+import json
 import os
 import sys
 import warnings
@@ -107,26 +108,59 @@ def _run(arguments) -> int:
 def _predict(arguments) -> int:
     _refuse_existing(arguments.output, arguments.overwrite)
     potential = _load(arguments)
-    from mdnnp.predict import HEADER, errors_against_reference, predict, table_row
+    from mdnnp.predict import HEADER, predict, table_row
     from mdnnp.structures import read_structures, write_structures
+    from mdnnp.training.accuracy import ErrorTally, brief
+    from mdnnp.training.dataset import labelled
 
     _use_threads(arguments)
     units = (arguments.length_unit, arguments.energy_unit)
     structures = [s for path in arguments.structures for s in read_structures(path, arguments.index, *units)]
     print(HEADER)
-    predictions = []
+    predictions, tally = [], ErrorTally(potential)
     for prediction in predict(potential, structures):
         print(table_row(prediction), flush=True)
-        predictions.append(prediction)
-    errors = errors_against_reference(predictions)
+        tally.add(labelled(prediction.structure), prediction.results)
+        if arguments.output:
+            predictions.append(prediction.labelled())
+    errors = brief(tally.errors())
     if errors:
         print("\nErrors against the reference values in the files")
         print("\n".join(errors))
     if arguments.output:
-        labelled = [p.labelled() for p in predictions]
-        write_structures(arguments.output, labelled, format="extxyz", overwrite=arguments.overwrite)
+        write_structures(arguments.output, predictions, format="extxyz", overwrite=arguments.overwrite)
         print(f"\nWritten: {arguments.output}")
     return 0
+
+
+def _evaluate(arguments) -> int:
+    _refuse_existing(arguments.output, arguments.overwrite)
+    potential = _load(arguments)
+    from mdnnp.training.accuracy import evaluate, table
+    from mdnnp.training.dataset import stream_labelled
+
+    _use_threads(arguments)
+    structures = stream_labelled(arguments.data, arguments.length_unit, arguments.energy_unit)
+    errors = evaluate(potential, _with_progress(structures, arguments.data), by=arguments.by)
+    print(json.dumps(errors.as_dict(), indent=2) if arguments.json else table(errors))
+    if arguments.output:
+        from mdnnp.training.report import provenance, write_report
+
+        settings = {"potential": arguments.potential, "data": " ".join(arguments.data)} | provenance()
+        write_report(arguments.output, {"data": errors}, provenance=settings, overwrite=arguments.overwrite)
+        print(f"Written: {arguments.output}", file=sys.stderr if arguments.json else sys.stdout)
+    return 0
+
+
+def _with_progress(structures, paths):
+    """The structures, with a bar and the remaining time on a terminal."""
+    if not sys.stderr.isatty():
+        return structures
+    from tqdm import tqdm
+
+    from mdnnp.structures import count_structures
+
+    return tqdm(structures, total=count_structures(paths), unit="structure", leave=False, delay=1.0)
 
 
 def _convert(arguments) -> int:
@@ -298,6 +332,15 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--overwrite", action="store_true", help="replace OUT.xyz if it exists")
     _add_threads(p)
 
+    p = verb("evaluate", _evaluate, "Errors of a potential against labelled structures.", _EVALUATE_EPILOG)
+    _add_potential(p)
+    p.add_argument("data", nargs="+", metavar="DATA", help="files of any format that ASE reads, or input.data")
+    p.add_argument("-o", "--output", metavar="REPORT.html", help="write a report with figures")
+    p.add_argument("--by", choices=["config_type", "file"], default="config_type", help="kinds to tell apart")
+    p.add_argument("--json", action="store_true", help="print the figures as JSON")
+    p.add_argument("--overwrite", action="store_true", help="replace REPORT.html if it exists")
+    _add_threads(p)
+
     p = verb("convert", _convert, "Rewrite a potential, or structures, in another form.", _CONVERT_EPILOG)
     p.add_argument("input", metavar="INPUT", help="directory of a potential, or file with structures")
     p.add_argument("output", metavar="OUT", help="directory or file to write")
@@ -396,6 +439,15 @@ _PREDICT_EPILOG = """\
 examples:
   mdnnp predict potential/ water.xyz --length-unit Bohr --energy-unit Hartree
   mdnnp predict potential/ test.xyz -o predicted.xyz       errors are shown if test.xyz has reference values
+"""
+_EVALUATE_EPILOG = """\
+RMSE, mean absolute error, 95 % quantile, maximum and bias of energies, force components and stresses, by
+config_type and element; the worst configurations by name; how many environments are out of the potential's
+range. Structures are read one by one: data sets may be larger than the memory.
+
+examples:
+  mdnnp evaluate potential/ test.xyz
+  mdnnp evaluate potential/ input.data -o report.html --length-unit Bohr --energy-unit Hartree
 """
 _CONVERT_EPILOG = """\
 A potential is written with mdnnp.toml, which states its units, so that they need not be given again.

@@ -188,10 +188,42 @@ class LimitsConfig:
         restart="free",
         example="1000",
     )
+    max_force_disagreement_eV_A: float | None = key(
+        "Stop if the members of a committee disagree by more than this on the force on an atom, in eV/Å; by default "
+        "never.",
+        None,
+        rule=POSITIVE,
+        restart="free",
+        example="1.0",
+    )
     max_temperature_K: float = key("Stop above this temperature, in K.", 50_000.0, rule=POSITIVE, restart="free")
     max_displacement_A: float = key(
         "Stop if an atom moves further than this in one step, in Å.", 1.0, rule=POSITIVE, restart="free"
     )
+
+
+@dataclass(frozen=True)
+class CommitteeConfig:
+    """What a run with a committee (directories member-1, member-2, ...) collects to be labelled."""
+
+    collect_above_eV_A: float | None = key(
+        "Collect configurations in which the members disagree by more than this on the force on an atom, in eV/Å (root "
+        "of the mean squared deviation from their mean); by default none.",
+        None,
+        rule=POSITIVE,
+        restart="free",
+        example="0.2",
+    )
+    collect_file: Path | None = key(
+        "Where they go, as extended XYZ; by default the input's name with the ending .collected.xyz.",
+        None,
+        restart="free",
+        example='"collected.xyz"',
+    )
+    collect_interval: int = key(
+        "Steps at least between collected configurations.", 100, rule=AT_LEAST_ONE, restart="free"
+    )
+    collect_most: int = key("Configurations collected at most.", 100, rule=AT_LEAST_ONE, restart="free")
 
 
 SECTIONS: dict[str, type] = {
@@ -200,6 +232,7 @@ SECTIONS: dict[str, type] = {
     "dynamics": DynamicsConfig,
     "output": OutputConfig,
     "limits": LimitsConfig,
+    "committee": CommitteeConfig,
 }
 
 
@@ -216,6 +249,7 @@ class RunConfig:
     dynamics: DynamicsConfig
     output: OutputConfig
     limits: LimitsConfig
+    committee: CommitteeConfig
     source: Path
     text: str
 
@@ -228,6 +262,19 @@ class RunConfig:
     def checkpoint_path(self) -> Path:
         """Where the checkpoint goes: beside the trajectory."""
         return self.trajectory_path.with_suffix(".checkpoint")
+
+    @property
+    def collect_path(self) -> Path | None:
+        """Where configurations on which a committee disagrees are collected; None if they are not."""
+        if self.committee.collect_above_eV_A is None:
+            return None
+        return self.committee.collect_file or self.trajectory_path.with_suffix(".collected.xyz")
+
+    @property
+    def output_paths(self) -> tuple[Path, ...]:
+        """All files that the run writes."""
+        collected = () if self.collect_path is None else (self.collect_path,)
+        return (self.trajectory_path, self.checkpoint_path, *collected)
 
     @property
     def total_steps(self) -> int:

@@ -11,23 +11,18 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mdnnp.observables import plus_minus
+from mdnnp.style import ACCENT as _FIT
+from mdnnp.style import DATA as _DATA
+from mdnnp.style import MAIN as _BLOCKS
+from mdnnp.style import SHADE as _WARMUP
+from mdnnp.style import STYLE as _STYLE
 from mdnnp.units import BOLTZMANN_EV_PER_K
 
 if TYPE_CHECKING:
     from mdnnp.analyze import Analysis
 
 FIGURES = ("energy_drift.png", "energies.png", "pressure.png", "momentum.png")
-_DATA, _BLOCKS, _FIT, _WARMUP = "#9aa7b5", "#1f4e79", "#c0392b", "#eeeeee"
 _MOST_POINTS = 4000
-_STYLE = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.formatter.useoffset": False,
-    "axes.formatter.limits": (-4, 5),
-    "legend.frameon": False,
-    "savefig.dpi": 160,
-}
 
 
 def draw(analysis: Analysis, folder: Path) -> list[Path]:

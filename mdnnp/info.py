@@ -3,6 +3,7 @@
 import numpy as np
 
 from mdnnp.acsf.functions import ANGULAR, COMPACT, CUTOFF_NAMES, NARROW, WEIGHTED, SymmetryFunction
+from mdnnp.committee import Committee
 from mdnnp.mlp import ACTIVATION_NAMES
 from mdnnp.model import ElementModel, HDNNPModel, without_spread
 from mdnnp.potential import HDNNP, LennardJones
@@ -10,8 +11,12 @@ from mdnnp.smoothness import causes, order_name
 from mdnnp.units import length_in_angstrom
 
 
-def describe(potential: HDNNP | LennardJones) -> str:
-    """A report on a potential, as lines of text."""
+def describe(potential: HDNNP | Committee | LennardJones) -> str:
+    """A report on a potential, as lines of text; of a committee, on its first member."""
+    if isinstance(potential, Committee):
+        shared = "the same" if potential.shares_functions else "different"
+        head = f"Committee     {potential.source}: {len(potential.members)} members with {shared} symmetry functions"
+        return f"{head}; the first:\n\n{describe(potential.members[0])}"
     if isinstance(potential, LennardJones):
         return "\n".join(_describe_lennard_jones(potential))
     model = potential.model

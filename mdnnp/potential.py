@@ -6,7 +6,7 @@ Every potential has the same interface: `cutoff` (Å), `numbers` (atomic numbers
 
 import tomllib
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
@@ -23,6 +23,9 @@ from mdnnp.model import HDNNPModel, scaling_coefficients
 from mdnnp.n2p2 import read_potential
 from mdnnp.neighbors import NeighborList, VerletList, build, coordinates, image_vectors
 from mdnnp.system import OVERLAP_A, System
+
+if TYPE_CHECKING:
+    from mdnnp.committee import Committee
 
 MAX_EVENTS = 64  # extrapolation events listed per evaluation and chunk of atoms; all are counted
 _MAX_CHUNKS = 32  # each has a force array, of which only the parts that its atoms reach are ever backed by memory
@@ -49,6 +52,17 @@ class Extrapolation(NamedTuple):
 NO_EXTRAPOLATION = Extrapolation(0, *(np.empty(0, t) for t in (np.int64, np.int64, float, float, float)))
 
 
+class Disagreement(NamedTuple):
+    """How far the members of a committee are apart: root of the mean squared deviation from their mean.
+
+    forces : (N,) of each atom's force vector, eV/Å
+    energy : of the energy per atom, eV
+    """
+
+    forces: np.ndarray
+    energy: float
+
+
 class Results(NamedTuple):
     """What one evaluation gives.
 
@@ -58,6 +72,7 @@ class Results(NamedTuple):
     virial : (3, 3) eV, minus the strain derivative dE/d(strain); stress = -virial / volume (positive: tension)
     atomic_virials : (N, 3, 3) eV, W_i = sum_j r_ij (x) dE_j/dr_ji, not symmetric; (0, 3, 3) unless asked for
     extrapolation : see `Extrapolation`
+    disagreement : of a committee's members, see `Disagreement`; None for a single potential
     """
 
     energy: float
@@ -66,6 +81,7 @@ class Results(NamedTuple):
     virial: np.ndarray
     atomic_virials: np.ndarray
     extrapolation: Extrapolation
+    disagreement: Disagreement | None = None
 
 
 class Potential(Protocol):
@@ -85,8 +101,10 @@ class Potential(Protocol):
 
 def load_potential(
     path: str | Path, length_unit: str | None = None, energy_unit: str | None = None
-) -> "HDNNP | LennardJones":
-    """Open an n2p2/RuNNer potential directory, or a TOML file that describes a Lennard-Jones potential.
+) -> "HDNNP | Committee | LennardJones":
+    """Open an n2p2/RuNNer potential directory, a committee's, or a TOML file that describes a Lennard-Jones potential.
+
+    A committee is a directory that holds such directories called member-1, member-2, ...
 
     length_unit, energy_unit : native units of a directory that does not state them ("Bohr", "Hartree", ...)
     Raises InputError for what cannot be used as given, FileError if there is nothing at `path`.
@@ -95,6 +113,10 @@ def load_potential(
     if not path.exists():
         raise FileError(f"{path}: no such potential; expected an n2p2 directory or a Lennard-Jones .toml file")
     if path.is_dir():
+        from mdnnp.committee import Committee, member_paths  # stands on this module
+
+        if not (path / "input.nn").exists() and member_paths(path):
+            return Committee.read(path, length_unit, energy_unit)
         return HDNNP(read_potential(path, length_unit, energy_unit))
     return LennardJones.from_file(path)
 
@@ -136,8 +158,8 @@ def _refuse_overlap(system: System, clashes: np.ndarray) -> None:
 class _Accumulators:
     """Forces, strain derivative and virials of every chunk of atoms, added up in a fixed order."""
 
-    def __init__(self, n_atoms: int, atomic_virials: bool):
-        self.n_chunks = max(1, min(_MAX_CHUNKS, n_atoms // _ATOMS_PER_CHUNK))
+    def __init__(self, n_atoms: int, atomic_virials: bool, most_chunks: int = _MAX_CHUNKS):
+        self.n_chunks = max(1, min(most_chunks, _MAX_CHUNKS, n_atoms // _ATOMS_PER_CHUNK))
         self.bounds = np.linspace(0, n_atoms, self.n_chunks + 1).astype(np.int64)
         self.energies = np.zeros(n_atoms)
         self.forces = np.zeros((self.n_chunks, n_atoms, 3))

@@ -10,7 +10,7 @@ from mdnnp.errors import InputError, MdnnpWarning
 from mdnnp.plausibility import energy_suspicion
 from mdnnp.potential import Potential, Results
 from mdnnp.structures import Structure, unit_suspicion
-from mdnnp.system import volume
+from mdnnp.training.accuracy import predicted_stress
 from mdnnp.units import EV_PER_A3_IN_GPA
 
 
@@ -28,8 +28,7 @@ class Prediction:
     @property
     def stress(self) -> np.ndarray | None:
         """(3, 3) eV/Å^3, positive: tension; None unless the cell is periodic in three directions."""
-        system = self.structure.system
-        return -self.results.virial / volume(system.cell) if system.pbc.all() else None
+        return predicted_stress(self.structure.system, self.results)
 
     @property
     def pressure_GPa(self) -> float:
@@ -81,37 +80,3 @@ def table_row(prediction: Prediction) -> str:
         f"{label:<32} {n:>7} {results.energy:>20.9f} {results.energy / n:>15.9f} {largest:>12.6f} "
         f"{pressure:>13} {results.extrapolation.count:>9}"
     )
-
-
-def errors_against_reference(predictions: Iterable[Prediction]) -> list[str]:
-    """Errors against the structures' reference values (rms, mean absolute, largest), as lines."""
-    energy, forces, stress = [], [], []
-    for p in predictions:
-        reference = p.structure
-        if not _is_labelled(reference):
-            continue
-        if reference.energy is not None:
-            energy.append((p.results.energy - reference.energy) / len(reference.system) * 1e3)
-        if reference.forces is not None:
-            forces.append((p.results.forces - reference.forces).ravel() * 1e3)
-        if reference.stress is not None and p.stress is not None:
-            stress.append((p.stress - reference.stress).ravel() * EV_PER_A3_IN_GPA)
-    lines = []
-    for name, unit, errors in (
-        ("energy", "meV/atom", [np.array(energy)] if energy else []),
-        ("force components", "meV/Å", forces),
-        ("stress components", "GPa", stress),
-    ):
-        if errors:
-            e = np.abs(np.concatenate(errors))
-            lines.append(
-                f"{name:<18} rms {np.sqrt(np.mean(e**2)):.4g}, mean absolute {np.mean(e):.4g}, "
-                f"largest {np.max(e):.4g} {unit} ({len(e)} values)"
-            )
-    return lines
-
-
-def _is_labelled(structure: Structure) -> bool:
-    """Whether there are reference values; an input.data without any has zeros for energy and forces."""
-    forces = structure.forces is not None and bool(structure.forces.any())
-    return bool(structure.energy) or forces or structure.stress is not None

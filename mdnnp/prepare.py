@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
+from mdnnp.collect import check_committee
+from mdnnp.committee import member_paths
 from mdnnp.config import RunConfig
 from mdnnp.errors import InputError, MdnnpWarning
 from mdnnp.integrators import maxwell_boltzmann, without_momentum
@@ -52,6 +54,7 @@ def prepare(config: RunConfig) -> Start:
     Raises InputError or FileError for what cannot be run; warns (MdnnpWarning) of what is suspicious.
     """
     potential = load_potential(config.potential.path, config.potential.length_unit, config.potential.energy_unit)
+    check_committee(config, potential)
     structure = _read_structure(config)
     _check_elements(structure, potential)
     suspicion = unit_suspicion(structure)
@@ -102,13 +105,15 @@ def potential_digest(config: RunConfig) -> str:
     path = config.potential.path
     files = [path]
     if path.is_dir():
-        names = [
-            "input.nn",
-            "scaling.data",
-            "mdnnp.toml",
-            *sorted(p.name for p in path.glob("weights.*.data")),
-        ]
-        files = [path / name for name in names if (path / name).exists()]
+        files = []
+        for directory in member_paths(path) or [path]:
+            names = (
+                "input.nn",
+                "scaling.data",
+                "mdnnp.toml",
+                *sorted(p.name for p in directory.glob("weights.*.data")),
+            )
+            files += [directory / name for name in names if (directory / name).exists()]
     digest = hashlib.sha256(repr((config.potential.length_unit, config.potential.energy_unit)).encode())
     for file in files:
         digest.update(file.name.encode() + b"\0" + Path(file).read_bytes())

@@ -17,6 +17,8 @@ import numpy as np
 
 from mdnnp import __version__, report
 from mdnnp.checkpoint import load_checkpoint, previous_path, save_checkpoint
+from mdnnp.collect import COLUMNS, Collector, columns
+from mdnnp.committee import Committee
 from mdnnp.config import RunConfig, resolved_text, restart_settings
 from mdnnp.errors import FileError, InputError, MdnnpWarning
 from mdnnp.files import check_writable
@@ -53,6 +55,7 @@ class Checkpoint(NamedTuple):
     reference : (N, 3) Å, positions for which the neighbour list was built
     trajectory : file that the run writes to; counts : its records that belong to the run
     extrapolations : total, and steps with any
+    collected : see `Collector.saved`
     settings : of the input, which must not change; digests : of structure and potential
     """
 
@@ -66,6 +69,7 @@ class Checkpoint(NamedTuple):
     settings: dict
     digests: dict
     version: str
+    collected: list
 
 
 @contextlib.contextmanager
@@ -106,7 +110,7 @@ def find_checkpoint(config: RunConfig, *, resume: bool, overwrite: bool) -> Chec
     an output that would replace an input.
     """
     _check_paths(config)
-    exists = [p for p in (config.trajectory_path, config.checkpoint_path) if p.exists()]
+    exists = [p for p in config.output_paths if p.exists()]
     has_checkpoint = any(p.exists() for p in (config.checkpoint_path, previous_path(config.checkpoint_path)))
     if resume and has_checkpoint:
         return _read(config)
@@ -122,13 +126,14 @@ def find_checkpoint(config: RunConfig, *, resume: bool, overwrite: bool) -> Chec
             f"{exists[0]} exists already; go on with it (--resume), replace it (--overwrite), or give another "
             "output.file"
         )
-    check_writable(config.trajectory_path, overwrite=True)
+    for path in config.output_paths:
+        check_writable(path, overwrite=True)
     return None
 
 
 def _check_paths(config: RunConfig) -> None:
     inputs = {path.resolve() for path in (config.source, config.structure.file, config.potential.path)}
-    for path in (config.trajectory_path, config.checkpoint_path):
+    for path in config.output_paths:
         if path.resolve() in inputs or config.potential.path.resolve() in path.resolve().parents:
             raise InputError(f"output.file: {path} would replace an input of the run; give another name")
     if config.trajectory_path == config.checkpoint_path:
@@ -156,6 +161,7 @@ def _read(config: RunConfig) -> Checkpoint:
             settings=meta["settings"],
             digests=meta["digests"],
             version=meta["version"],
+            collected=meta["collected"],
         )
     except (KeyError, TypeError) as error:
         raise FileError(f"{config.checkpoint_path}: not a checkpoint of a run ({error} is missing)") from None
@@ -195,6 +201,7 @@ class Recorder:
     def __init__(self, config: RunConfig, start: Start, writer: TrajectoryWriter, extrapolations=(0, 0)):
         self._config, self._start, self._writer = config, start, writer
         self.extrapolations, self.extrapolated_steps = extrapolations
+        self.collector = Collector(config)
         self._step = -1  # of the last record
         self._volume = volume(start.system.cell) if start.system.pbc.all() else math.nan
 
@@ -214,6 +221,7 @@ class Recorder:
         """Note the extrapolations of a step that was just done, and write thermo row and frame if they are due."""
         self._step = state.step
         self._note_extrapolations(state)
+        self.collector.note(state)
         output = self._config.output
         if state.step % output.thermo_interval == 0:
             self._writer.write_thermo(state.step, self._time(state), self._thermo(state))
@@ -231,6 +239,7 @@ class Recorder:
             self._writer.path,
             self._writer.counts,
             (self.extrapolations, self.extrapolated_steps),
+            self.collector.saved(),
             before=self._writer.sync,
         )
 
@@ -264,6 +273,7 @@ class Recorder:
             **{f"pressure_{'xyz'[i]}{'xyz'[j]}": p[i, j] for i, j in _VOIGT},
             **{f"momentum_{'xyz'[i]}": total[i] for i in range(3)},
             "extrapolations": self.extrapolations,
+            **columns(state),
         }
 
     def _write_frame(self, state: MDState) -> None:
@@ -296,9 +306,10 @@ def start_record(config: RunConfig, start: Start, state: MDState, reference: Sys
     """
     path = config.trajectory_path
     _check_space(config, len(start.system))
-    _save(config, start, state, reference.positions, path, Counts(), (0, 0))
+    _save(config, start, state, reference.positions, path, Counts(), (0, 0), Collector(config).saved())
     previous_path(config.checkpoint_path).unlink(missing_ok=True)  # of an earlier run
     recorder = Recorder(config, start, _create(path, config, start))
+    recorder.collector.begin()
     recorder.record(state)
     recorder.checkpoint(state, reference)
     return recorder
@@ -319,7 +330,9 @@ def resume_record(config: RunConfig, start: Start, saved: Checkpoint) -> Recorde
         )
         warnings.warn(text, MdnnpWarning, stacklevel=2)
         writer = _create(part, config, start)
-    return Recorder(config, start, writer, saved.extrapolations)
+    recorder = Recorder(config, start, writer, saved.extrapolations)
+    recorder.collector.restore(saved.collected)
+    return recorder
 
 
 def _create(path: Path, config: RunConfig, start: Start) -> TrajectoryWriter:
@@ -348,7 +361,7 @@ def _create(path: Path, config: RunConfig, start: Start) -> TrajectoryWriter:
         numbers=start.system.numbers,
         masses=start.masses,
         pbc=start.system.pbc,
-        thermo_units=THERMO_UNITS,
+        thermo_units=THERMO_UNITS | (COLUMNS if isinstance(start.potential, Committee) else {}),
         parameters=parameters,
         velocities=config.output.velocities,
         forces=config.output.forces,
@@ -356,12 +369,13 @@ def _create(path: Path, config: RunConfig, start: Start) -> TrajectoryWriter:
     )
 
 
-def _save(config, start, state, reference, trajectory: Path, counts: Counts, extrapolations, **more) -> None:
+def _save(config, start, state, reference, trajectory: Path, counts: Counts, extrapolations, collected, **more) -> None:
     meta = {
         "step": state.step,
         "trajectory": trajectory.name,
         "counts": list(counts),
         "extrapolations": list(extrapolations),
+        "collected": collected,
         "settings": restart_settings(config),
         "digests": start.digests,
         "version": __version__,

@@ -11,6 +11,7 @@ from ase.data import chemical_symbols
 from ase.geometry import cell_to_cellpar
 
 from mdnnp import __version__
+from mdnnp.committee import Committee
 from mdnnp.config import RunConfig
 from mdnnp.integrators import MDState
 from mdnnp.observables import Drift, kinetic_energy, kinetic_tensor, pressure, temperature
@@ -77,7 +78,9 @@ def summary(config: RunConfig, start: Start, outcome, extrapolated_steps: int, n
     if outcome.extrapolations:
         extrapolations = f"{outcome.extrapolations} in {extrapolated_steps} steps; listed in the trajectory"
     rows.append(("extrapolated", extrapolations))
-    rows.append(("files", files_line([outcome.trajectory, outcome.checkpoint])))
+    if config.collect_path is not None:
+        rows.append(("collected", f"{outcome.collected} configurations to be labelled"))
+    rows.append(("files", files_line([outcome.trajectory, outcome.checkpoint, *config.output_paths[2:]])))
     if outcome.stopped_by:
         rows.append(("stopped", f"by signal {outcome.stopped_by} at step {outcome.step} of {config.total_steps}"))
         rows.append(("next", f"mdnnp run {_short(config.source)} --resume"))
@@ -103,6 +106,8 @@ def _cell(system: System) -> str:
 
 def _potential(potential: Potential, config: RunConfig) -> str:
     kind = "Lennard-Jones"
+    if isinstance(potential, Committee):
+        kind = f"committee of {len(potential.members)} HDNNPs"
     if isinstance(potential, HDNNP):
         kind = f"HDNNP in {potential.model.length_unit}, {potential.model.energy_unit}"
     cutoff = f"cutoff {potential.cutoff:.6g} Å + skin {config.dynamics.skin_A:g} Å"

@@ -12,6 +12,7 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from mdnnp import report
+from mdnnp.collect import worst_atom
 from mdnnp.config import RunConfig
 from mdnnp.errors import InputError, MdnnpWarning, PhysicsError
 from mdnnp.integrators import Compute, MDState, fastest_period, scaled_to_temperature, verlet_step
@@ -38,6 +39,7 @@ class Summary:
     extrapolations : of the whole run
     trajectory, checkpoint : files
     stopped_by : the signal that ended it early, else 0
+    collected : configurations in the file of those that a committee disagrees on
     """
 
     step: int
@@ -48,6 +50,7 @@ class Summary:
     trajectory: Path
     checkpoint: Path
     stopped_by: int = 0
+    collected: int = 0
 
     @property
     def exit_code(self) -> int:
@@ -109,6 +112,7 @@ def _run(config: RunConfig, resume: bool, overwrite: bool) -> Summary:
         trajectory=recorder.trajectory,
         checkpoint=config.checkpoint_path,
         stopped_by=stop.received if state.step < config.total_steps else 0,
+        collected=recorder.collector.count,
     )
     report.say(report.summary(config, start, summary, recorder.extrapolated_steps, neighbors.n_builds))
     return summary
@@ -275,6 +279,12 @@ def _check_limits(state: MDState, start: Start, config: RunConfig, recorder: Rec
         raise PhysicsError(
             f"{when}: {recorder.extrapolations} extrapolations, more than limits.max_extrapolations = {allowed}; "
             f"the last: {last}"
+        )
+    allowed, disagreement = config.limits.max_force_disagreement_eV_A, state.results.disagreement
+    if allowed is not None and np.max(disagreement.forces) > allowed:
+        raise PhysicsError(
+            f"{when}: the members of the committee disagree by {worst_atom(state)}: more than "
+            f"limits.max_force_disagreement_eV_A = {allowed:g}; label configurations like this one and train again"
         )
     kinetic = float(kinetic_energy(state.velocities, state.masses))
     now, limit = temperature(kinetic, start.n_degrees), config.limits.max_temperature_K

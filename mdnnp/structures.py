@@ -4,9 +4,11 @@ Inside, lengths are Å, energies eV, masses u, velocities Å/fs. Formats that AS
 an `input.data` has none, so they must be given.
 """
 
+import re
 import tempfile
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from ase import Atoms
 from ase import units as ase_units
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import atomic_masses, atomic_numbers, chemical_symbols, covalent_radii
+from ase.io import iread as ase_iread
 from ase.io import read as ase_read
 from ase.io import write as ase_write
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats, string2index
@@ -27,6 +30,8 @@ from mdnnp.system import System, validate, volume
 
 # Columns of velocities that some programs write without saying in which unit.
 _UNITLESS_VELOCITIES = ("velocities", "velocity", "velo", "vel")
+_LIKE_A_LABEL = re.compile(r"(^|[^a-z])(energy|forces?|stress|virials?)([^a-z]|$)")
+_CONFIG_TYPE = re.compile(r'(?:^|\s)config_type=(?:"([^"]*)"|(\S+))')  # in a comment of an input.data
 _NOBLE_GASES = (2, 10, 18, 36, 54, 86)
 
 
@@ -40,6 +45,8 @@ class Structure:
     energy : eV; forces : (N, 3) eV/Å; atomic_energies : (N,) eV
     stress : (3, 3) eV/Å^3, with ASE's sign (positive: tension)
     label : "file:index", for messages
+    config_type : kind of configuration, as the data set names it; "" if it does not
+    unused : names of entries that look like labels, but are not called as labels are
     """
 
     system: System
@@ -50,6 +57,8 @@ class Structure:
     stress: np.ndarray | None = None
     label: str = "structure"
     atomic_energies: np.ndarray | None = None
+    config_type: str = ""
+    unused: tuple[str, ...] = ()
 
 
 # -----------------------------------------------------------------------------------------------------------
@@ -79,6 +88,42 @@ def read_structures(
     frames = _read_with_ase(path, wanted)
     labels = [f"{path}:{n}" for n in _frame_numbers(wanted, len(frames))]
     return [from_atoms(atoms, label) for atoms, label in zip(frames, labels, strict=True)]
+
+
+def stream_structures(
+    path: str | Path, length_unit: str | None = None, energy_unit: str | None = None
+) -> Iterator[Structure]:
+    """All structures of a file one by one, as `read_structures` reads them; one is in memory at a time.
+
+    (As far as ASE's reader of the format streams: that of extended XYZ does, and that of `input.data`.)
+    """
+    path = Path(path)
+    _require_file(path)
+    k = -1
+    if n2p2.is_input_data(path):
+        length, energy = _input_data_units(path, length_unit, energy_unit)
+        for k, block in enumerate(n2p2.read_input_data(path)):
+            yield _from_block(block, f"{path}:{k}", length, energy)
+    else:
+        for k, atoms in enumerate(_stream_with_ase(path)):
+            yield from_atoms(atoms, f"{path}:{k}")
+    if k < 0:
+        raise InputError(f"{path}: holds no structures")
+
+
+def count_structures(paths: Iterable[str | Path]) -> int | None:
+    """Number of structures in files of extended XYZ and `input.data`; None if it is not told without reading them."""
+    total = 0
+    for path in map(Path, paths):
+        _require_file(path)
+        if n2p2.is_input_data(path):
+            with path.open(encoding="utf-8-sig", errors="replace") as file:
+                total += sum(row.split(None, 1)[:1] == ["begin"] for row in file)
+        elif path.suffix.lower() in (".xyz", ".extxyz"):
+            total += _check_xyz_frames(path)
+        else:
+            return None
+    return total
 
 
 def _require_file(path: Path) -> None:
@@ -127,38 +172,57 @@ def _read_with_ase(path: Path, wanted: int | slice) -> list[Atoms]:
     """Structures as ASE reads them; whatever goes wrong in ASE becomes an InputError."""
     if path.suffix.lower() in (".xyz", ".extxyz"):
         _check_xyz_frames(path)
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            source = str(_plain_text_copy(path, Path(scratch)))
-            format = filetype(source)
-            if format == "runnerdata":  # by its suffix .data alone
-                raise UnknownFileTypeError
-            chosen = _as_slice(wanted)
-            if _ase_selects(chosen, format):
-                frames = ase_read(source, chosen, format=format, do_not_split_by_at_sign=True)
-            else:
-                frames = ase_read(source, slice(None), format=format, do_not_split_by_at_sign=True)[chosen]
-        except OSError as error:
-            if error.errno is None:  # ASE derives its parser's errors from OSError
-                raise InputError(f"{path}: not readable as {_format_name(path)}: {error}") from None
-            raise FileError(f"{path}: cannot be read: {error.strerror}") from None
-        except UnknownFileTypeError:
-            raise InputError(
-                f"{path}: format not recognised; give extended XYZ, another format that ASE reads, or "
-                "input.data of n2p2, which starts with 'begin' (data files of LAMMPS do not name elements)"
-            ) from None
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
-        except KeyError as error:
-            raise InputError(f"{path}: not readable as {_format_name(path)}: unknown name {error}") from None
-        except Exception as error:  # ASE's parsers raise anything
-            reason = str(error) or type(error).__name__
-            raise InputError(f"{path}: not readable as {_format_name(path)}: {reason}") from None
+    with tempfile.TemporaryDirectory() as scratch, _errors_of_ase(path):
+        source, format = _source_and_format(path, Path(scratch))
+        chosen = _as_slice(wanted)
+        if _ase_selects(chosen, format):
+            frames = ase_read(source, chosen, format=format, do_not_split_by_at_sign=True)
+        else:
+            frames = ase_read(source, slice(None), format=format, do_not_split_by_at_sign=True)[chosen]
     if not frames and isinstance(wanted, int):
         raise InputError(f"{path}: has no structure {wanted}")
     if not frames:
         raise InputError(f"{path}: holds no structures{_in_range(wanted)}")
     return frames
+
+
+def _stream_with_ase(path: Path) -> Iterator[Atoms]:
+    if path.suffix.lower() in (".xyz", ".extxyz"):
+        _check_xyz_frames(path)
+    with tempfile.TemporaryDirectory() as scratch, _errors_of_ase(path):
+        source, format = _source_and_format(path, Path(scratch))
+        yield from ase_iread(source, slice(None), format=format, do_not_split_by_at_sign=True)
+
+
+def _source_and_format(path: Path, scratch: Path) -> tuple[str, str]:
+    source = str(_plain_text_copy(path, scratch))
+    format = filetype(source)
+    if format == "runnerdata":  # by its suffix .data alone
+        raise UnknownFileTypeError
+    return source, format
+
+
+@contextmanager
+def _errors_of_ase(path: Path) -> Iterator[None]:
+    """Whatever goes wrong in ASE becomes an InputError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # ASE derives its parser's errors from OSError
+            raise InputError(f"{path}: not readable as {_format_name(path)}: {error}") from None
+        raise FileError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnknownFileTypeError:
+        raise InputError(
+            f"{path}: format not recognised; give extended XYZ, another format that ASE reads, or "
+            "input.data of n2p2, which starts with 'begin' (data files of LAMMPS do not name elements)"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+    except KeyError as error:
+        raise InputError(f"{path}: not readable as {_format_name(path)}: unknown name {error}") from None
+    except Exception as error:  # ASE's parsers raise anything
+        reason = str(error) or type(error).__name__
+        raise InputError(f"{path}: not readable as {_format_name(path)}: {reason}") from None
 
 
 def _as_slice(wanted: int | slice) -> slice:
@@ -170,11 +234,12 @@ def _ase_selects(chosen: slice, format: str) -> bool:
     return not ioformats[format].single and (chosen.step or 1) > 0
 
 
-def _check_xyz_frames(path: Path) -> None:
-    """Raise InputError, naming the line, where the frames of an XYZ file do not follow one another.
+def _check_xyz_frames(path: Path) -> int:
+    """Number of frames of an XYZ file; InputError, naming the line, where they do not follow one another.
 
     ASE stops at a blank line where a frame should begin, and drops the rest of the file without a word.
     """
+    count = 0
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         rows = enumerate(file, start=1)
         for number, row in rows:
@@ -184,7 +249,7 @@ def _check_xyz_frames(path: Path) -> None:
             if not words:
                 later = next((n for n, rest in rows if rest.strip()), None)
                 if later is None:
-                    return
+                    return count
                 raise InputError(f"{path}:{number}: blank line between structures (the next text is at line {later})")
             if len(words) > 1 or not words[0].isdecimal():
                 raise InputError(
@@ -199,6 +264,8 @@ def _check_xyz_frames(path: Path) -> None:
                     f"{path}:{number}: a structure of {n_atoms} atoms begins here, but the file ends after "
                     f"{max(n_rows - 1, 0)} of them"
                 )
+            count += 1
+    return count
 
 
 def _plain_text_copy(path: Path, scratch: Path) -> Path:
@@ -247,10 +314,19 @@ def from_atoms(atoms: Atoms, label: str = "structure") -> Structure:
         velocities=_velocities(atoms, label),
         energy=None if energy is None else float(_finite(energy, (), "energy", label)),
         forces=_finite(results.get("forces"), (n, 3), "forces", label),
-        stress=_stress(results.get("stress"), label),
+        stress=_stress_or_virial(results.get("stress"), atoms, label),
         label=label,
         atomic_energies=_finite(results.get("energies"), (n,), "atomic energies", label),
+        config_type=str(atoms.info.get("config_type", "")),
+        unused=_unused_labels(atoms),
     )
+
+
+def _unused_labels(atoms: Atoms) -> tuple[str, ...]:
+    """Names such as REF_energy or force, which ASE does not take for those of labels."""
+    numeric = [name for name, value in atoms.info.items() if np.issubdtype(np.asarray(value).dtype, np.number)]
+    names = [*numeric, *(name for name in atoms.arrays if atoms.arrays[name].shape == (len(atoms), 3))]
+    return tuple(sorted(name for name in names if name != "virial" and _LIKE_A_LABEL.search(name.lower())))
 
 
 def _results_are_current(atoms: Atoms) -> bool:
@@ -281,6 +357,17 @@ def _stress(values, label: str) -> np.ndarray | None:
     if shape == (6,):
         return voigt_6_to_full_3x3_stress(_finite(values, (6,), "stress", label))
     return _finite(np.reshape(values, (3, 3)) if shape == (9,) else values, (3, 3), "stress", label)
+
+
+def _stress_or_virial(stress, atoms: Atoms, label: str) -> np.ndarray | None:
+    """The stress; else from a virial = -volume * stress (3 x 3, eV), which other programs write."""
+    if stress is not None or "virial" not in atoms.info:
+        return _stress(stress, label)
+    virial = _stress(atoms.info["virial"], f"{label}: virial")
+    size = volume(atoms.cell.array)
+    if size == 0.0:
+        raise InputError(f"{label}: has a virial but no cell, so that it gives no stress; leave the virial out")
+    return -virial / size
 
 
 def _masses(atoms: Atoms, label: str) -> np.ndarray:
@@ -337,14 +424,16 @@ def _from_block(block: n2p2.DataBlock, label: str, length: float, energy: float)
     cell = block.lattice * length if periodic else np.zeros((3, 3))
     system = System(block.positions * length, numbers, cell, np.full(3, periodic))
     validate(system, label)
-    # The format has columns for forces whether or not there are any: zeros without an energy are none.
-    unlabelled = block.energy is None and not block.forces.any()
+    # The format has places for labels whether or not there are any: an energy and forces of zero are none.
+    unlabelled = not block.energy and not block.forces.any()
+    kind = _CONFIG_TYPE.search(block.comment)
     return Structure(
         system=system,
         masses=atomic_masses[numbers],
-        energy=None if block.energy is None else block.energy * energy,
+        energy=None if unlabelled or block.energy is None else block.energy * energy,
         forces=None if unlabelled else block.forces * (energy / length),
         label=label,
+        config_type=(kind[1] or kind[2]) if kind else "",
     )
 
 
@@ -367,6 +456,8 @@ def to_atoms(structure: Structure) -> Atoms:
         "stress": None if structure.stress is None else full_3x3_to_voigt_6_stress(structure.stress),
     }
     results = {name: value for name, value in results.items() if value is not None}
+    if structure.config_type:
+        atoms.info["config_type"] = structure.config_type
     if results:
         atoms.calc = SinglePointCalculator(atoms, **results)
     return atoms
@@ -402,7 +493,7 @@ def write_structures(
         return
     with new_file(path, overwrite) as temporary:
         if format == "extxyz":
-            text = "".join(_extended_xyz(structure) for structure in structures)
+            text = "".join(extended_xyz(structure) for structure in structures)
             temporary.write_text(text, encoding="utf-8", newline="\n")
         else:
             _write_with_ase(path, temporary, structures, format)
@@ -424,8 +515,8 @@ def _write_with_ase(path: Path, temporary: Path, structures: Sequence[Structure]
         raise InputError(f"{path}: cannot be written as {format or path.suffix or 'any format'}: {reason}") from None
 
 
-def _extended_xyz(structure: Structure) -> str:
-    """One frame with all digits (ASE itself writes eight decimals)."""
+def extended_xyz(structure: Structure, info: Mapping[str, int | float] | None = None) -> str:
+    """One frame with all digits (ASE itself writes eight decimals); `info`: more entries of its second line."""
     system, n = structure.system, len(structure.system)
     columns, properties = [system.positions], ["species:S:1", "pos:R:3"]
     momenta = None
@@ -445,6 +536,9 @@ def _extended_xyz(structure: Structure) -> str:
     if system.cell.any():
         head.append(f'Lattice="{_numbers(system.cell)}"')
     head.append("Properties=" + ":".join(properties))
+    if structure.config_type:
+        head.append(f"config_type={_quoted(structure.config_type)}")
+    head += [f"{name}={value!r}" for name, value in (info or {}).items()]
     if structure.energy is not None:
         head.append(f"energy={structure.energy!r}")
     if structure.stress is not None:
@@ -453,6 +547,10 @@ def _extended_xyz(structure: Structure) -> str:
     table = np.hstack(columns)
     rows = [f"{chemical_symbols[z]:<2} {_numbers(row)}" for z, row in zip(system.numbers, table, strict=True)]
     return "\n".join([str(n), " ".join(head), *rows]) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _numbers(values: np.ndarray) -> str:
@@ -486,7 +584,7 @@ def _to_block(structure: Structure, length: float, energy: float) -> n2p2.DataBl
         lattice=system.cell / length if system.pbc.all() else None,
         forces=forces / (energy / length),
         energy=None if structure.energy is None else structure.energy / energy,
-        comment=structure.label,
+        comment=structure.label + (f' config_type="{structure.config_type}"' if structure.config_type else ""),
     )
 
 

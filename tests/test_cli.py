@@ -61,7 +61,7 @@ def test_installed_command_and_module():
         assert out.stdout.strip() == f"mdnnp {__version__}"
 
 
-@pytest.mark.parametrize("verb", ["run", "predict", "convert", "init", "info", "analyze", "check"])
+@pytest.mark.parametrize("verb", ["run", "predict", "evaluate", "convert", "init", "info", "analyze", "check"])
 def test_help_of_every_verb_has_what_it_does_and_an_example(verb, capsys):
     with pytest.raises(SystemExit) as exit:
         main([verb, "--help"])
@@ -70,7 +70,7 @@ def test_help_of_every_verb_has_what_it_does_and_an_example(verb, capsys):
     assert "mdnnp " + verb in out
     if verb != "init":
         assert "example" in out
-    if verb in ("predict", "convert", "info", "check"):
+    if verb in ("predict", "evaluate", "convert", "info", "check"):
         assert "--length-unit" in out
         assert "--energy-unit" in out
 
@@ -406,6 +406,34 @@ def test_energy_far_from_the_training_set_is_warned_of(water, in_tmp, capfd):
     assert "from the mean of the training set, 33 times its deviation" in capfd.readouterr().err
     assert main(["predict", str(water), str(water / "input.data"), *units]) == 0
     assert capfd.readouterr().err == ""
+
+
+def test_evaluate(argon_xyz, capsys):
+    """The same files with errors of a known size; table, JSON and report."""
+    main(["predict", str(ARGON), "argon.xyz", "-o", "out.xyz"])
+    atoms = ase.io.read("out.xyz")
+    atoms.calc.results["energy"] -= 0.4
+    atoms.calc.results["forces"][2, 1] += 0.3
+    atoms.info["config_type"] = "fcc"
+    ase.io.write("labelled.xyz", [ase.io.read("out.xyz"), atoms])
+    capsys.readouterr()
+    assert main(["evaluate", str(ARGON), "labelled.xyz", "-o", "report.html"]) == 0
+    out = capsys.readouterr().out
+    assert "labelled.xyz:1 (fcc), atom 2 (Ar)" in out
+    assert "fcc                      100" in next(line for line in out.splitlines() if line.startswith("fcc"))
+    assert "<h1>" in (argon_xyz.parent / "report.html").read_text()
+    assert main(["evaluate", str(ARGON), "labelled.xyz", "labelled.xyz", "--json", "--by", "file"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert data["energy"]["by_kind"]["labelled.xyz"]["n"] == 4
+    assert data["force"]["overall"]["maximum"] == pytest.approx(300, abs=1e-4)  # ASE writes eight decimals
+    assert data["force"]["overall"]["rmse"] == pytest.approx(300 / 24**0.5, abs=1e-4)
+
+
+def test_evaluate_refuses_before_any_work(argon_xyz, capfd):
+    (argon_xyz.parent / "r.html").write_text("mine")
+    assert "r.html exists already" in fails(capfd, 4, "evaluate", ARGON, "nothing.xyz", "-o", "r.html")
+    assert "nothing.xyz: no such file" in fails(capfd, 4, "evaluate", ARGON, "nothing.xyz")
+    assert "no structure has an energy" in fails(capfd, 2, "evaluate", ARGON, "argon.xyz")
 
 
 def test_predict_refuses_an_output_that_exists_before_any_work(argon_xyz, capfd):

@@ -89,6 +89,12 @@ forces = false
 max_extrapolations = 0
 max_temperature_K = 1e4
 max_displacement_A = 2
+max_force_disagreement_eV_A = 0.3
+[committee]
+collect_above_eV_A = 0.1
+collect_file = "new.xyz"
+collect_interval = 4
+collect_most = 5
 """
     config = parse_config(text, "/b/run.toml")
     assert config.structure.masses == {"H": 2.014, "O": 18.0}
@@ -96,6 +102,7 @@ max_displacement_A = 2
     assert config.output.file == Path.home() / "x.h5"
     assert config.output.checkpoint_interval == 16
     assert config.total_steps == 5
+    assert config.output_paths == (Path.home() / "x.h5", Path.home() / "x.checkpoint", Path("/b/new.xyz"))
     given = parse_toml(text, "x").values
     optional = {("structure", "replicate"), ("structure", "pbc"), ("structure", "masses")}
     for section, record in SECTIONS.items():

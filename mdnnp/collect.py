@@ -1,0 +1,116 @@
+"""Collecting configurations of a run on which a committee disagrees, to be labelled and trained on."""
+
+import os
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from ase.data import atomic_masses, chemical_symbols
+
+from mdnnp.committee import Committee
+from mdnnp.config import RunConfig
+from mdnnp.errors import FileError, InputError, MdnnpWarning
+from mdnnp.integrators import MDState
+from mdnnp.potential import Potential
+from mdnnp.structures import Structure, extended_xyz
+from mdnnp.system import wrapped
+
+COLUMNS = {  # of the dense log, with their units
+    "max_force_disagreement": "eV Angstrom-1",
+    "mean_force_disagreement": "eV Angstrom-1",
+    "energy_disagreement": "eV",
+}
+
+
+def check_committee(config: RunConfig, potential: Potential) -> None:
+    """Raise InputError if the input wants a disagreement and the potential is no committee."""
+    wanted = [
+        name
+        for name, value in (
+            ("committee.collect_above_eV_A", config.committee.collect_above_eV_A),
+            ("limits.max_force_disagreement_eV_A", config.limits.max_force_disagreement_eV_A),
+        )
+        if value is not None
+    ]
+    if wanted and not isinstance(potential, Committee):
+        raise InputError(
+            f"{config.source}: {wanted[0]} needs a committee, but potential.path = {config.potential.path} is a single "
+            "potential; give a directory that holds member-1, member-2, ..."
+        )
+
+
+def columns(state: MDState) -> dict[str, float]:
+    """Values of COLUMNS; none for a single potential. The energy is per atom."""
+    d = state.results.disagreement
+    if d is None:
+        return {}
+    return dict(zip(COLUMNS, (float(np.max(d.forces)), float(np.mean(d.forces)), d.energy), strict=True))
+
+
+def worst_atom(state: MDState) -> str:
+    """The atom whose force the members disagree on most, and the sizes, as words."""
+    forces = state.results.disagreement.forces
+    atom = int(np.argmax(forces))
+    symbol = chemical_symbols[state.system.numbers[atom]]
+    size = np.linalg.norm(state.results.forces[atom])
+    return f"{forces[atom]:.4g} eV/Å on atom {atom} ({symbol}), whose force is {size:.4g} eV/Å"
+
+
+class Collector:
+    """Appends configurations of large disagreement to an extended XYZ file, each complete, without labels.
+
+    count : how many are in the file
+    """
+
+    def __init__(self, config: RunConfig):
+        self._settings, self._path = config.committee, config.collect_path
+        self.count, self._last_step, self._size = 0, -1, 0
+
+    def begin(self) -> None:
+        """Make way for the file of a new run."""
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    def note(self, state: MDState) -> None:
+        """Write the configuration if the largest force disagreement is above the threshold and it is time for one."""
+        settings = self._settings
+        if self._path is None or self.count >= settings.collect_most:
+            return
+        largest = float(np.max(state.results.disagreement.forces))
+        soon = self.count > 0 and state.step - self._last_step < settings.collect_interval
+        if soon or largest <= settings.collect_above_eV_A:
+            return
+        structure = Structure(wrapped(state.system), atomic_masses[state.system.numbers], config_type="collected")
+        text = extended_xyz(structure, {"md_step": state.step, "disagreement_eV_A": largest}).encode()
+        try:
+            with self._path.open("ab") as file:
+                file.truncate(self._size)  # what an interrupted write may have left
+                file.write(text)
+        except OSError as error:
+            raise FileError(f"{self._path}: cannot be written: {error.strerror}") from None
+        self.count, self._last_step, self._size = self.count + 1, state.step, self._size + len(text)
+
+    def saved(self) -> list[int]:
+        """What a checkpoint keeps; the file is durable then."""
+        if self._path is not None and self._path.exists():
+            handle = os.open(self._path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        return [self.count, self._last_step, self._size]
+
+    def restore(self, saved: Sequence[int]) -> None:
+        """Go on where a checkpoint stands: what was collected after it is removed, and collected again."""
+        count, last_step, size = saved
+        if self._path is None or not count:
+            self.begin()
+            return
+        have = self._path.stat().st_size if self._path.exists() else 0
+        if have < size:
+            text = f"{self._path}: has lost some of the {count} configurations collected so far; it begins anew"
+            warnings.warn(text, MdnnpWarning, stacklevel=2)
+            self.begin()
+            return
+        os.truncate(self._path, size)
+        self.count, self._last_step, self._size = count, last_step, size

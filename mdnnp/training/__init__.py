@@ -1,0 +1,1 @@
+"""Training: labelled data, errors against it, reports."""

@@ -1,0 +1,350 @@
+"""What is wrong with a data set, and what looks wrong: each finding names a configuration, a value and the way out."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+from ase.data import atomic_masses, chemical_symbols, covalent_radii
+
+from mdnnp.errors import InputError
+from mdnnp.structures import Structure, unit_suspicion
+from mdnnp.system import OVERLAP_A, System, complete_cell, heights
+from mdnnp.training.dataset import LabelledStructure, duplicate_groups, fit_offsets
+from mdnnp.units import BOHR_A, energy_in_ev
+
+OVERLAP = 0.3  # atoms nearer than this, in units of the sum of their covalent radii, are refused
+# Duplicates may differ by so much, eV/atom and eV/Å: beyond it one of their labels is wrong.
+SAME_ENERGY_EV, SAME_FORCE_EV_A = 1e-3, 0.05
+# An outlier is so many times as far off as 90 % of the values are, and further than the second number.
+FAR, FAR_ENERGY_EV, FAR_FORCE_EV_A = 10.0, 0.2, 5.0
+FEWEST = 10  # values that outliers are told by
+NET_FORCE = 0.01  # net force per degree of freedom, relative to the rms force
+_ENERGY_UNITS = ("Hartree", "Rydberg", "kJ/mol", "kcal/mol")
+
+
+class Finding(NamedTuple):
+    """Something about a data set.
+
+    severity : "error" (training must not begin) or "warning"
+    kind : what it is about, a few words that are the same for all findings of the kind
+    name : the configuration, "file.xyz:17"
+    text : the value, and what to do
+    """
+
+    severity: str
+    kind: str
+    name: str
+    text: str
+
+
+def check_dataset(structures: Sequence[LabelledStructure]) -> list[Finding]:
+    """Findings on a data set, errors first, each kind together.
+
+    Errors: labels that are not finite or of the wrong shape, configurations without energy and forces, atoms of no
+    element, atoms on top of each other. Warnings: labels that only some have, duplicates (with other labels, too),
+    outliers of energy per atom and of force, lengths or energies in another unit, net forces.
+    """
+    errors, sound = [], []
+    for s in structures:
+        found = _bad_labels(s) or _bad_geometry(s)
+        errors += found
+        if not found:
+            sound.append(s)
+    warnings = [
+        *_units_of_length(sound),
+        *_units_of_energy(sound),
+        *_missing(sound),
+        *_duplicates(sound),
+        *_energy_outliers(sound),
+        *_force_outliers(sound),
+        *_net_forces(sound),
+    ]
+    return sorted(errors, key=lambda f: f.kind) + warnings
+
+
+def leaks(training: Sequence[LabelledStructure], test: Sequence[LabelledStructure]) -> list[Finding]:
+    """A warning for each structure of a given test set whose geometry is in the training set too."""
+    first, n = duplicate_groups([*training, *test]), len(training)
+    return [
+        Finding(
+            "warning",
+            "test structures in the training set",
+            s.name,
+            f"has the geometry of {training[first[n + k]].name}; take it out of one of the sets",
+        )
+        for k, s in enumerate(test)
+        if first[n + k] < n
+    ]
+
+
+def refuse(findings: Iterable[Finding]) -> None:
+    """Raise InputError with all errors among the findings, one line each (the first 20)."""
+    errors = [f for f in findings if f.severity == "error"]
+    if errors:
+        more = [f"... and {len(errors) - 20} more"] if len(errors) > 20 else []
+        raise InputError("\n".join([*(f"{f.name}: {f.text}" for f in errors[:20]), *more]))
+
+
+def summary(findings: Iterable[Finding], most: int = 3) -> list[str]:
+    """Lines of text: for each kind how many there are, and the first `most` of them."""
+    lines = []
+    for (severity, kind), group in groupby(findings, key=lambda f: (f.severity, f.kind)):
+        members = list(group)
+        lines.append(f"{severity}: {kind}" + (f" ({len(members)})" if len(members) > 1 else ""))
+        lines += [f"  {f.name}: {f.text}" for f in members[:most]]
+        if len(members) > most:
+            lines.append(f"  ... and {len(members) - most} more")
+    return lines
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Errors
+
+
+def _bad_labels(s: LabelledStructure) -> list[Finding]:
+    n = len(s.system)
+    findings = []
+    for what, values, shape in (
+        ("energy", s.energy_eV, ()),
+        ("forces", s.forces, (n, 3)),
+        ("stress", s.stress, (3, 3)),
+    ):
+        if values is None:
+            continue
+        array = np.asarray(values, dtype=np.float64)
+        if array.shape != shape:
+            text = f"{what} of shape {array.shape}, expected {shape}; correct the file"
+            findings.append(Finding("error", "labels of the wrong shape", s.name, text))
+        elif not np.isfinite(array).all():
+            text = f"{what} not finite ({array[~np.isfinite(array)][0]}); calculate it again, or leave it out"
+            findings.append(Finding("error", "labels that are no numbers", s.name, text))
+    if s.energy_eV is None and s.forces is None:
+        text = "neither energy nor forces; label it, or leave it out"
+        findings.append(Finding("error", "no labels", s.name, text))
+    return findings
+
+
+def _bad_geometry(s: LabelledStructure) -> list[Finding]:
+    numbers = s.system.numbers
+    unknown = np.flatnonzero((numbers < 1) | (numbers >= len(chemical_symbols)))
+    if len(unknown):
+        text = f"atom {unknown[0]} has atomic number {numbers[unknown[0]]}, which is of no element; correct the file"
+        return [Finding("error", "atoms of no element", s.name, text)]
+    closest = _closest_pair(s.system)
+    if closest is None:
+        return []
+    distance, i, j = closest
+    pair = f"{chemical_symbols[numbers[i]]}-{chemical_symbols[numbers[j]]}"
+    text = (
+        f"atoms {i} and {j} ({pair}) are {distance:.3g} Å apart; leave it out, or correct the unit of length or the "
+        "cell"
+    )
+    return [Finding("error", "overlapping atoms", s.name, text)]
+
+
+def _closest_pair(system: System) -> tuple[float, int, int] | None:
+    """Distance and atoms of the closest pair, if its atoms overlap."""
+    from mdnnp.neighbors import neighbor_list  # compiled kernels
+
+    radii = covalent_radii[system.numbers]
+    try:
+        i, j, _, vectors = neighbor_list(system, max(2 * OVERLAP * radii.max(), 2 * OVERLAP_A))
+    except InputError:  # on one spot
+        return _on_one_spot(system)
+    if len(i) == 0:
+        return None
+    distance = np.linalg.norm(vectors, axis=1)
+    k = int(np.argmin(distance / (radii[i] + radii[j])))
+    return (float(distance[k]), int(i[k]), int(j[k])) if distance[k] < OVERLAP * (radii[i[k]] + radii[j[k]]) else None
+
+
+def _on_one_spot(system: System) -> tuple[float, int, int]:
+    cell = complete_cell(system.cell, system.pbc)
+    fractional = system.positions @ np.linalg.inv(cell)
+    for i in range(len(system) - 1):
+        moved = fractional[i + 1 :] - fractional[i]
+        distance = np.linalg.norm((moved - np.where(system.pbc, np.round(moved), 0.0)) @ cell, axis=1)
+        if distance.min() < 2 * OVERLAP_A:
+            return float(distance.min()), i, i + 1 + int(np.argmin(distance))
+    return float(heights(cell).min()), 0, 0  # an atom and its own image
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Warnings on labels
+
+
+def _missing(structures: Sequence[LabelledStructure]) -> list[Finding]:
+    """One finding for each label that some have and others do not (stress: of those with a full cell)."""
+    findings = []
+    for what, has, judged in (
+        ("energy", lambda s: s.energy_eV is not None, structures),
+        ("forces", lambda s: s.forces is not None, structures),
+        ("stress", lambda s: s.stress is not None, [s for s in structures if s.system.pbc.all()]),
+    ):
+        without = [s for s in judged if not has(s)]
+        if 0 < len(without) < len(judged):
+            text = (
+                f"is the first of {len(without)} of {len(judged)} configurations without {what}; they are trained on "
+                "without it"
+            )
+            findings.append(Finding("warning", f"labels missing: {what}", without[0].name, text))
+    return findings
+
+
+def _duplicates(structures: Sequence[LabelledStructure]) -> list[Finding]:
+    same, different = [], []
+    for k, first in enumerate(duplicate_groups(structures)):
+        if first == k:
+            continue
+        a, b = structures[first], structures[k]
+        text, contradicts = f"same geometry as {a.name}", False
+        if a.energy_eV is not None and b.energy_eV is not None:
+            gap = (b.energy_eV - a.energy_eV) / len(a.system)
+            contradicts = abs(gap) > SAME_ENERGY_EV
+            text += f", energy {gap * 1e3:+.3g} meV/atom from it"
+        if a.forces is not None and b.forces is not None:
+            # Lengths of the forces, which are those of a rotated copy as well.
+            gap = np.max(np.abs(np.linalg.norm(b.forces, axis=1) - np.linalg.norm(a.forces, axis=1)))
+            contradicts |= gap > SAME_FORCE_EV_A
+            text += f", forces up to {gap:.3g} eV/Å"
+        if contradicts:
+            text += "; one of the two is wrong, or of other settings: leave one out"
+            different.append(Finding("warning", "same geometry, other labels", b.name, text))
+        else:
+            same.append(Finding("warning", "duplicates", b.name, f"{text}; it counts twice"))
+    return different + same
+
+
+def _energy_outliers(structures: Sequence[LabelledStructure]) -> list[Finding]:
+    """By the energy per atom less offsets, about its median for each ratio of elements; single atoms are not judged."""
+    with_energy = [s for s in structures if s.energy_eV is not None and len(s.system) > 1]
+    by_ratio = defaultdict(list)
+    for s in with_energy:
+        by_ratio[_ratio(s.system)].append(s)
+    findings = []
+    for ratio, members in by_ratio.items():
+        if len(members) < FEWEST:
+            continue
+        offsets = fit_offsets(members)
+        energy = np.array([_above_offsets(s, offsets) for s in members])
+        off = energy - np.median(energy)
+        usual = np.quantile(np.abs(off), 0.9)
+        for k in np.flatnonzero(np.abs(off) > max(FAR * usual, FAR_ENERGY_EV)):
+            text = (
+                f"energy {off[k]:+.4g} eV/atom from the median of {ratio}, while 90 % are within {usual:.3g}; is its "
+                "calculation converged, and of the same settings?"
+            )
+            findings.append(Finding("warning", "outliers of energy", members[k].name, text))
+    return findings
+
+
+def _above_offsets(s: LabelledStructure, offsets: dict[str, float]) -> float:
+    return (s.energy_eV - sum(offsets[chemical_symbols[z]] for z in s.system.numbers)) / len(s.system)
+
+
+def _ratio(system: System) -> str:
+    """The formula in lowest terms, such as H2O."""
+    numbers, counts = np.unique(system.numbers, return_counts=True)
+    counts //= np.gcd.reduce(counts)
+    return "".join(f"{chemical_symbols[z]}{n if n > 1 else ''}" for z, n in zip(numbers, counts, strict=True))
+
+
+def _force_outliers(structures: Sequence[LabelledStructure]) -> list[Finding]:
+    with_forces = [s for s in structures if s.forces is not None]
+    if not with_forces:
+        return []
+    largest = [np.linalg.norm(s.forces, axis=1) for s in with_forces]
+    pooled = np.concatenate(largest)
+    if len(pooled) < FEWEST:
+        return []
+    usual = np.quantile(pooled, 0.9)
+    findings = []
+    for s, force in zip(with_forces, largest, strict=True):
+        atom = int(np.argmax(force))
+        if force[atom] > max(FAR * usual, FAR_FORCE_EV_A):
+            text = (
+                f"force of {force[atom]:.4g} eV/Å on atom {atom} ({chemical_symbols[s.system.numbers[atom]]}), while "
+                f"90 % of all are below {usual:.3g}; is the calculation converged, do atoms overlap?"
+            )
+            findings.append(Finding("warning", "outliers of force", s.name, text))
+    return findings
+
+
+def _net_forces(structures: Sequence[LabelledStructure]) -> list[Finding]:
+    """One finding on all net forces: they are zero but for noise, of which they give an estimate."""
+    net, n_atoms, squares, names = [], 0, 0.0, []
+    for s in structures:
+        if s.forces is not None and len(s.system) > 1:
+            net.append(np.sum(s.forces, axis=0) / np.sqrt(len(s.system)))
+            names.append((float(np.linalg.norm(np.sum(s.forces, axis=0))), s.name))
+            squares, n_atoms = squares + float(np.sum(np.square(s.forces))), n_atoms + len(s.system)
+    if not net:
+        return []
+    noise, force = np.sqrt(np.mean(np.square(net))), np.sqrt(squares / (3 * n_atoms))
+    if noise <= NET_FORCE * force:
+        return []
+    value, name = max(names)
+    text = (
+        f"net force {value:.3g} eV/Å, the largest; all together tell of noise of about {noise * 1e3:.3g} meV/Å in each "
+        f"force component (rms force {force * 1e3:.4g} meV/Å), which no potential can follow. Tighter convergence "
+        "helps; or atoms or a field are missing"
+    )
+    return [Finding("warning", "net forces", name, text)]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Units mixed up
+
+
+def _units_of_length(structures: Sequence[LabelledStructure]) -> list[Finding]:
+    findings = []
+    for s in structures:
+        suspicion = unit_suspicion(Structure(s.system, atomic_masses[s.system.numbers], label=s.name))
+        if suspicion and len(s.system) > 1:
+            text = suspicion.removeprefix(f"{s.name}: ")
+            findings.append(Finding("warning", "unusual distances", s.name, text))
+    return findings
+
+
+def _units_of_energy(structures: Sequence[LabelledStructure]) -> list[Finding]:
+    """Files whose energies, or forces, stand to those of the largest file as one unit to another."""
+    files = defaultdict(list)
+    for s in structures:
+        files[s.file].append(s)
+    if len(files) < 2:
+        return []
+    main = max(files, key=lambda name: len(files[name]))
+    findings = []
+    for name in sorted(set(files) - {main}):
+        unit = _energy_ratio(files[main], files[name])
+        if unit is not None:
+            text = f"{unit}; bring all energies and forces to eV and eV/Å"
+            findings.append(Finding("warning", "mixed units of energy", files[name][0].name, text))
+    return findings
+
+
+def _energy_ratio(main: list[LabelledStructure], other: list[LabelledStructure]) -> str | None:
+    by_ratio = [defaultdict(list), defaultdict(list)]
+    for table, members in zip(by_ratio, (main, other), strict=True):
+        for s in members:
+            if s.energy_eV is not None:
+                table[_ratio(s.system)].append(s.energy_eV / len(s.system))
+    forces = [[s.forces for s in members if s.forces is not None] for members in (main, other)]
+    rms = [np.sqrt(np.mean(np.square(np.concatenate(f)))) if f else 0.0 for f in forces]
+    for unit in _ENERGY_UNITS:
+        for ratio in sorted(by_ratio[0].keys() & by_ratio[1].keys()):
+            a, b = (float(np.median(table[ratio])) for table in by_ratio)
+            if b and min(abs(a / b * energy_in_ev(unit) ** sign - 1) for sign in (1, -1)) < 0.02:
+                return (
+                    f"energies of {ratio} in this file are about {b:.5g} eV/atom, in {main[0].file} {a:.5g}: "
+                    f"the ratio of {unit} and eV"
+                )
+    atomic = energy_in_ev("Hartree") / BOHR_A
+    if all(rms) and (0.5 < rms[0] / rms[1] / atomic < 2 or 0.5 < rms[1] / rms[0] / atomic < 2):
+        return (
+            f"forces in this file have an rms of {rms[1]:.4g} eV/Å, those of {main[0].file} {rms[0]:.4g}: about the "
+            "ratio of Hartree/Bohr and eV/Å"
+        )
+    return None

@@ -1,0 +1,180 @@
+"""Checks of data sets: every fault that is put into a sound set is found, by name, and nothing else."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from labelled import make_labelled
+
+from mdnnp.errors import InputError
+from mdnnp.system import make_system
+from mdnnp.training.checks import check_dataset, leaks, refuse, summary
+from mdnnp.training.dataset import LabelledStructure, read_labelled
+from mdnnp.units import BOHR_A, HARTREE_EV
+
+
+def changed(structures, k, **changes):
+    return [*structures[:k], dataclasses.replace(structures[k], **changes), *structures[k + 1 :]]
+
+
+def placed(structures, k, change):
+    """With other positions, from a function of them."""
+    system = structures[k].system
+    return changed(structures, k, system=system._replace(positions=change(system.positions.copy())))
+
+
+def one(structures, severity="warning"):
+    """The only finding."""
+    (finding,) = check_dataset(structures)
+    assert finding.severity == severity
+    return finding
+
+
+def test_a_sound_set_has_no_findings():
+    assert check_dataset(make_labelled()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "text"),
+    [
+        ({"energy_eV": float("nan")}, "labels that are no numbers", "energy not finite (nan)"),
+        ({"forces": np.full((8, 3), np.inf)}, "labels that are no numbers", "forces not finite (inf)"),
+        ({"forces": np.zeros((7, 3))}, "labels of the wrong shape", "forces of shape (7, 3), expected (8, 3)"),
+        ({"stress": np.zeros(6)}, "labels of the wrong shape", "stress of shape (6,), expected (3, 3)"),
+        ({"energy_eV": None, "forces": None}, "no labels", "neither energy nor forces"),
+    ],
+)
+def test_labels_that_cannot_be_used(changes, kind, text):
+    finding = one(changed(make_labelled(), 4, **changes), "error")
+    assert (finding.kind, finding.name) == (kind, "data.xyz:4")
+    assert text in finding.text
+    with pytest.raises(InputError, match=re.escape(f"data.xyz:4: {text}")):
+        refuse([finding])
+
+
+def test_atoms_of_no_element():
+    structures = make_labelled()
+    system = structures[2].system
+    numbers = system.numbers.copy()
+    numbers[5] = 150
+    finding = one(changed(structures, 2, system=system._replace(numbers=numbers)), "error")
+    assert finding.text.startswith("atom 5 has atomic number 150")
+
+
+@pytest.mark.parametrize("distance", [0.0, 1e-5, 0.3])
+def test_overlapping_atoms(distance):
+    def overlap(positions):
+        positions[6] = positions[1] + [0, 0, distance + 4.2]  # through the boundary
+        return positions
+
+    finding = one(placed(make_labelled(), 7, overlap), "error")
+    assert (finding.kind, finding.name) == ("overlapping atoms", "data.xyz:7")
+    assert finding.text.startswith("atoms 1 and 6 (O-Mg) are ")
+    assert abs(float(finding.text.split()[6]) - distance) < 1e-8
+
+
+def test_missing_labels_are_counted():
+    structures = changed(changed(make_labelled(), 3, forces=None), 9, forces=None)
+    finding = one(structures)
+    assert (finding.kind, finding.name) == ("labels missing: forces", "data.xyz:3")
+    assert "the first of 2 of 30 configurations without forces" in finding.text
+    assert check_dataset([dataclasses.replace(s, forces=None) for s in structures]) == []  # nobody has them
+
+
+def test_duplicates_with_the_same_and_with_other_labels():
+    structures = make_labelled()
+    a = structures[3]
+    same = dataclasses.replace(a, name="b.xyz:0", energy_eV=a.energy_eV + 8 * 0.9e-3)
+    energy = dataclasses.replace(a, name="b.xyz:1", energy_eV=a.energy_eV + 8 * 1.1e-3)
+    forces = dataclasses.replace(a, name="b.xyz:2", forces=a.forces * 1.1)
+    other_energy, other_forces, duplicate = check_dataset([*structures, same, energy, forces])
+    assert (duplicate.kind, duplicate.name) == ("duplicates", "b.xyz:0")
+    assert "same geometry as data.xyz:3, energy +0.9 meV/atom" in duplicate.text
+    assert (other_energy.kind, other_energy.name) == ("same geometry, other labels", "b.xyz:1")
+    assert "energy +1.1 meV/atom" in other_energy.text
+    assert other_forces.name == "b.xyz:2"
+
+
+def test_outlier_of_energy():
+    """The size is the distance from the median, which the outlier itself hardly moves."""
+    structures = make_labelled()
+    structures = changed(structures, 11, energy_eV=-48.0 + 8 * 1.0)
+    finding = one(structures)
+    assert (finding.kind, finding.name) == ("outliers of energy", "data.xyz:11")
+    assert abs(float(finding.text.split()[1]) - 1.0) < 0.02
+
+
+def test_outlier_of_force():
+    structures = make_labelled()
+    forces = structures[8].forces.copy()
+    forces[2, 0], forces[3, 0] = forces[2, 0] + 40.0, forces[3, 0] - 40.0
+    finding = one(changed(structures, 8, forces=forces))
+    assert (finding.kind, finding.name) == ("outliers of force", "data.xyz:8")
+    size, atom = np.max(np.linalg.norm(forces, axis=1)), int(np.argmax(np.linalg.norm(forces, axis=1)))
+    assert f"force of {size:.4g} eV/Å on atom {atom}" in finding.text
+
+
+def test_net_forces_give_the_noise():
+    """Noise of known size on every component is estimated from the net forces alone."""
+    rng = np.random.default_rng(1)
+    structures = [
+        dataclasses.replace(s, forces=s.forces + rng.normal(0, 0.05, (8, 3))) for s in make_labelled(400, seed=1)
+    ]
+    finding = one(structures)
+    assert finding.kind == "net forces"
+    noise = float(re.search(r"noise of about ([\d.]+) meV/Å", finding.text)[1])
+    assert abs(noise / 50 - 1) < 4 / np.sqrt(2 * 3 * 400)  # four standard errors
+    largest = max(structures, key=lambda s: np.linalg.norm(s.forces.sum(axis=0)))
+    assert finding.name == largest.name
+
+
+def test_lengths_in_bohr_are_suspected():
+    atoms = bulk("Si", cubic=True)
+    system = make_system(atoms.positions / BOHR_A, atoms.numbers, atoms.cell.array / BOHR_A, True)
+    finding = one([LabelledStructure(system, -8.0, np.zeros((8, 3)), name="si.xyz:0")])
+    assert finding.kind == "unusual distances"
+    assert "were lengths in Bohr taken for Å?" in finding.text
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("Hartree", HARTREE_EV), ("kcal/mol", 0.0433641)])
+def test_energies_of_one_file_in_another_unit(unit, factor):
+    main, other = make_labelled(20), make_labelled(5, seed=8, names="b.xyz")
+    other = [dataclasses.replace(s, energy_eV=s.energy_eV / factor, forces=None) for s in other]
+    findings = {f.kind: f for f in check_dataset([*main, *other])}
+    assert findings["mixed units of energy"].name == "b.xyz:0"
+    assert f"the ratio of {unit} and eV" in findings["mixed units of energy"].text
+
+
+def test_forces_of_one_file_in_another_unit():
+    other = [
+        dataclasses.replace(s, forces=s.forces * BOHR_A / HARTREE_EV, energy_eV=None)
+        for s in make_labelled(5, seed=8, names="b.xyz")
+    ]
+    findings = {f.kind: f for f in check_dataset([*make_labelled(20), *other])}
+    assert "ratio of Hartree/Bohr and eV/Å" in findings["mixed units of energy"].text
+
+
+def test_test_structures_in_the_training_set():
+    structures = make_labelled(12)
+    test = [dataclasses.replace(structures[5], name="test.xyz:0"), *make_labelled(3, seed=9)]
+    (finding,) = leaks(structures, test)
+    assert finding.name == "test.xyz:0"
+    assert "geometry of data.xyz:5" in finding.text
+
+
+def test_summary_lists_the_first_of_each_kind():
+    structures = [dataclasses.replace(s, energy_eV=None, forces=None) for s in make_labelled(30)]
+    findings = check_dataset(structures)
+    lines = summary(findings, most=2)
+    assert lines[0] == "error: no labels (30)"
+    assert lines[1].startswith("  data.xyz:0: neither energy nor forces")
+    assert lines[3] == "  ... and 28 more"
+    with pytest.raises(InputError, match="and 10 more"):
+        refuse(findings)
+
+
+@pytest.mark.parametrize("element", ["Si", "Mo", "Cu"])
+def test_published_sets_are_sound(shared, element):
+    assert check_dataset(read_labelled(shared / "data" / "mlearn" / f"{element}_train.xyz")) == []
