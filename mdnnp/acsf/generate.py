@@ -1,0 +1,153 @@
+"""Sets of symmetry functions from a few settings: a default for each element, and a large pool to select from.
+
+Radial grids: K. T. Schütt et al. and M. Gastegger et al., J. Chem. Phys. 148, 241709 (2018) (evenly spaced Gaussians);
+G. Imbalzano et al., J. Chem. Phys. 148, 241730 (2018) (geometric grids). Compact functions: M. P. Bircher,
+A. Singraber, C. Dellago, Mach. Learn.: Sci. Technol. 2, 035026 (2021).
+
+What a set costs in this engine: radial functions (type 2) hardly anything; wide angular functions (type 9, integer
+zeta <= 8) one set of moments for each channel (eta, rs) and neighbour element, whatever the number of zeta and lambda,
+linear in the number of neighbours; all others a sum over pairs of neighbours. `cost` counts them.
+
+A channel's wide functions with zeta <= n are polynomials of degree n of cos(theta): n + 1 of them are independent.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+from ase.data import atomic_numbers, covalent_radii
+
+from mdnnp.acsf.functions import SymmetryFunction
+from mdnnp.errors import InputError
+
+KINDS = ("wide", "narrow", "compact")
+_ANGULAR_TYPE = {"wide": 9, "narrow": 3, "compact": 22}
+_CORE = "p2"  # compact core, twice continuously differentiable
+_CLOSEST = 0.75  # shortest distance to resolve, in sums of covalent radii
+
+FunctionSets = dict[str, tuple[SymmetryFunction, ...]]
+
+
+def default_functions(
+    elements: Sequence[str],
+    cutoff_A: float,
+    *,
+    radial: int = 10,
+    angular: int = 4,
+    max_zeta: int = 4,
+    kind: str = "wide",
+) -> FunctionSets:
+    """A set of functions for each element, by centre in order of atomic number, each in the potential's order.
+
+    elements : symbols; cutoff_A : cutoff radius of every function, Å
+    radial : Gaussians per neighbour element, evenly spaced from the closest approach (covalent radii) to the cutoff
+    angular : channels (radial windows) of the angular functions, of each pair of neighbour elements
+    max_zeta : angular resolution, the degree in cos(theta); each channel has max_zeta + 1 angular functions
+    kind : "wide", types 2 and 9, whose cost grows linearly with the number of neighbours; "narrow", types 2 and 3,
+        and "compact", types 20 and 22, which sum over pairs of neighbours
+    Raises InputError for settings that make no set.
+    """
+    symbols = _checked(elements, cutoff_A, radial=radial, angular=angular, max_zeta=max_zeta, kind=kind)
+    sets = {}
+    for center in symbols:
+        closest = _closest_A(center, symbols, cutoff_A)
+        windows = _evenly_spaced(radial, closest, cutoff_A)
+        channels = _evenly_spaced(angular, closest, cutoff_A)
+        if kind == "compact":
+            own = [*_compact_radial(center, symbols, radial, closest, cutoff_A)]
+            own += _compact_angular(center, symbols, angular, max_zeta + 1, closest, cutoff_A)
+        else:
+            own = [*_radial(center, symbols, windows, cutoff_A)]
+            own += _angular(center, symbols, channels, independent_angles(max_zeta), cutoff_A, _ANGULAR_TYPE[kind])
+        sets[center] = tuple(sorted(own, key=SymmetryFunction.sort_key))
+    return sets
+
+
+def independent_angles(max_zeta: int) -> tuple[tuple[int, int], ...]:
+    """max_zeta + 1 pairs (zeta, lambda) that span the polynomials of that degree of cos(theta).
+
+    Those of the highest zeta: of all such choices nearly the best conditioned.
+    """
+    ordered = [(zeta, lam) for zeta in range(max_zeta, 0, -1) for lam in (1, -1)]
+    return tuple(ordered[: max_zeta + 1])
+
+
+def _checked(elements, cutoff_A, **settings) -> list[str]:
+    """Elements in order of atomic number. Raises InputError for what makes no set."""
+    unknown = [s for s in elements if atomic_numbers.get(s, 0) == 0]
+    if unknown or not elements:
+        raise InputError(f"elements: {unknown[0]!r} is no chemical element" if unknown else "elements: none given")
+    if not (math.isfinite(cutoff_A) and cutoff_A > 0):
+        raise InputError(f"cutoff_A must be a positive number, found {cutoff_A}")
+    for name in ("radial", "angular", "max_zeta"):
+        least = 0 if name == "angular" else 1
+        if name in settings and settings[name] < least:
+            raise InputError(f"{name} must be at least {least}, found {settings[name]}")
+    if settings.get("kind", "wide") not in KINDS:
+        raise InputError(f"kind of functions: expected one of {', '.join(KINDS)}, found {settings['kind']!r}")
+    return sorted(set(elements), key=atomic_numbers.__getitem__)
+
+
+def _closest_A(center: str, symbols: Sequence[str], cutoff_A: float) -> float:
+    """Where the radial grids of a centre begin, Å."""
+    r = covalent_radii
+    closest = _CLOSEST * min(r[atomic_numbers[center]] + r[atomic_numbers[symbol]] for symbol in symbols)
+    if closest > 0.8 * cutoff_A:
+        raise InputError(f"cutoff_A = {cutoff_A:g} is too short for the neighbours of {center} ({closest:.2f} Å away)")
+    return closest
+
+
+# Grids of channels (eta 1/Å^2, rs Å) ------------------------------------------------------------
+
+
+def _evenly_spaced(n: int, closest_A: float, cutoff_A: float) -> list[tuple[float, float]]:
+    """n Gaussians whose distance is their standard deviation."""
+    width = (cutoff_A - closest_A) / max(n, 1)
+    return [(_rounded(0.5 / width**2), _rounded(closest_A + k * width)) for k in range(n)]
+
+
+def _rounded(x: float) -> float:
+    """Four significant digits, so that inputs stay readable."""
+    return float(f"{x:.4g}")
+
+
+# Functions of one centre ------------------------------------------------------------------------
+
+
+def _radial(center, symbols, channels, cutoff_A) -> Iterator[SymmetryFunction]:
+    for symbol in symbols:
+        for eta, rs in channels:
+            yield SymmetryFunction(center, 2, (symbol,), cutoff_A, eta=eta, rs=rs)
+
+
+def _angular(center, symbols, channels, angles, cutoff_A, type) -> Iterator[SymmetryFunction]:
+    for pair in combinations_with_replacement(symbols, 2):
+        for eta, rs in channels:
+            for zeta, lam in angles:
+                yield SymmetryFunction(center, type, pair, cutoff_A, eta=eta, rs=rs, lam=float(lam), zeta=float(zeta))
+
+
+def _compact_windows(n: int, closest_A: float, cutoff_A: float) -> list[tuple[float, float]]:
+    """n windows (rl, rc), each overlapping half of the next, the last ending at the cutoff."""
+    step = (cutoff_A - closest_A) / (n + 1)
+    return [(_rounded(closest_A + k * step), _rounded(closest_A + (k + 2) * step)) for k in range(n)]
+
+
+def _compact_radial(center, symbols, n, closest_A, cutoff_A) -> Iterator[SymmetryFunction]:
+    for symbol in symbols:
+        for low, high in _compact_windows(n, closest_A - (cutoff_A - closest_A) / (n + 1), cutoff_A):
+            yield SymmetryFunction(center, 20, (symbol,), high, rl=low, subtype=_CORE)
+
+
+def _compact_angular(center, symbols, n, n_angles, closest_A, cutoff_A) -> Iterator[SymmetryFunction]:
+    """Windows in r, all beginning near the closest approach, and of theta, whose neighbours overlap by half."""
+    step = 180.0 / (n_angles - 1)
+    for pair in combinations_with_replacement(symbols, 2):
+        for k in range(n):
+            low, high = 0.5 * closest_A, closest_A + (k + 1) * (cutoff_A - closest_A) / n
+            for m in range(n_angles):
+                yield SymmetryFunction(
+                    center, 22, pair, _rounded(high), rl=_rounded(low), subtype=_CORE,
+                    theta_l=_rounded((m - 1) * step), theta_r=_rounded((m + 1) * step),
+                )  # fmt: skip
