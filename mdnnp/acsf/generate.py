@@ -13,7 +13,6 @@ A channel's wide functions with zeta <= n are polynomials of degree n of cos(the
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 from ase.data import atomic_numbers, covalent_radii
@@ -64,6 +63,34 @@ def default_functions(
     return sets
 
 
+def pool(elements: Sequence[str], cutoff_A: float, *, max_zeta: int = 4, kind: str = "wide") -> FunctionSets:
+    """Several hundred functions per element (fewer than 300 for one element) to select from; as `default_functions`.
+
+    Radial grids, evenly spaced and geometric, of several resolutions; channels likewise, each with every zeta up to
+    max_zeta and both signs of lambda (compact functions: windows of theta of three widths).
+    """
+    symbols = _checked(elements, cutoff_A, max_zeta=max_zeta, kind=kind)
+    sets = {}
+    for center in symbols:
+        closest = _closest_A(center, symbols, cutoff_A)
+        if kind == "compact":
+            own = [f for n in (4, 8, 16) for f in _compact_radial(center, symbols, n, closest, cutoff_A)]
+            for n, m in ((4, 3), (6, 5), (8, 7)):
+                own += _compact_angular(center, symbols, n, m, closest, cutoff_A)
+        else:
+            windows = [c for n in (6, 10, 16) for c in _evenly_spaced(n, closest, cutoff_A)]
+            windows += [
+                c for n in (6, 10) for c in (*_centred(n, closest, cutoff_A), *_geometric(n, closest, cutoff_A))
+            ]
+            channels = [c for n in (3, 5, 8) for c in _evenly_spaced(n, closest, cutoff_A)]
+            channels += [*_centred(6, closest, cutoff_A), *_geometric(6, closest, cutoff_A)]
+            angles = [(zeta, lam) for zeta in range(1, max_zeta + 1) for lam in (1, -1)]
+            own = [*_radial(center, symbols, windows, cutoff_A)]
+            own += _angular(center, symbols, channels, angles, cutoff_A, _ANGULAR_TYPE[kind])
+        sets[center] = tuple(sorted(set(own), key=SymmetryFunction.sort_key))
+    return sets
+
+
 def independent_angles(max_zeta: int) -> tuple[tuple[int, int], ...]:
     """max_zeta + 1 pairs (zeta, lambda) that span the polynomials of that degree of cos(theta).
 
@@ -105,6 +132,19 @@ def _evenly_spaced(n: int, closest_A: float, cutoff_A: float) -> list[tuple[floa
     """n Gaussians whose distance is their standard deviation."""
     width = (cutoff_A - closest_A) / max(n, 1)
     return [(_rounded(0.5 / width**2), _rounded(closest_A + k * width)) for k in range(n)]
+
+
+def _centred(n: int, closest_A: float, cutoff_A: float) -> list[tuple[float, float]]:
+    """n Gaussians about the centre, of evenly spaced widths from the closest approach to the cutoff."""
+    step = (cutoff_A - closest_A) / n
+    return [(_rounded(0.5 / (closest_A + k * step) ** 2), 0.0) for k in range(n)]
+
+
+def _geometric(n: int, closest_A: float, cutoff_A: float) -> list[tuple[float, float]]:
+    """n Gaussians whose distances grow with r, as Imbalzano's shifted functions, from closest approach to cutoff."""
+    ratio = (cutoff_A / closest_A) ** (1.0 / n)
+    places = [closest_A * ratio**k for k in range(n)]
+    return [(_rounded(0.5 / (rs * (ratio - 1.0)) ** 2), _rounded(rs)) for rs in places]
 
 
 def _rounded(x: float) -> float:
