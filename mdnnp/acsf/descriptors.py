@@ -100,16 +100,43 @@ class Descriptors:
     def jacobian(self, system: System, symbol: str, edges: Edges | None = None) -> Jacobian:
         """Values and derivatives of the functions of the centres of one element."""
         edges = self.edges(system) if edges is None else edges
-        species = self._species(system)
-        centers = np.flatnonzero(species == self.elements.index(symbol))
-        edge = np.flatnonzero(species[edges.i] == self.elements.index(symbol))
-        values = np.zeros((len(centers), len(self.functions[symbol])))
+        centers, edge, values = self._centers(system, symbol, edges)
         gradients = np.empty((len(edge), 3, values.shape[1]))
-        for columns, tables in self._channel_groups(symbol):
-            g, d = np.zeros((len(centers), len(columns))), np.empty((len(edge), 3, len(columns)))
-            _jacobian(centers, edges.first, edges.j, edges.r, species, tables, g, d)
+        for columns, g, d in self._by_channel(system, symbol, edges, centers, len(edge)):
             values[:, columns], gradients[:, :, columns] = g, d
         return Jacobian(centers, edge, values, gradients)
+
+    def summed_gradient(
+        self, system: System, symbol: str, edges: Edges | None = None, weights: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Values (centres, functions), and d(sum_i w_i G_i)/dr (N, 3, functions), 1/Å, of the centres of one element.
+
+        weights : (N,) w_i, 1 if not given. A linear model's energy sum_i c.G_i has the forces -c.(this, of weights 1).
+        Needs less memory than `jacobian`: one channel at a time.
+        """
+        edges = self.edges(system) if edges is None else edges
+        weights = np.ones(len(system)) if weights is None else np.asarray(weights, dtype=np.float64)
+        centers, edge, values = self._centers(system, symbol, edges)
+        out = np.zeros((len(system), 3, values.shape[1]))
+        for columns, g, d in self._by_channel(system, symbol, edges, centers, len(edge)):
+            part = np.zeros((len(system), 3, len(columns)))
+            _scatter(edges.i[edge], edges.j[edge], weights, d, part)
+            values[:, columns], out[:, :, columns] = g, part
+        return values, out
+
+    def _centers(self, system, symbol, edges):
+        """Centres of an element, their edges, and room for their values."""
+        species, e = self._species(system), self.elements.index(symbol)
+        centers, edge = np.flatnonzero(species == e), np.flatnonzero(species[edges.i] == e)
+        return centers, edge, np.zeros((len(centers), len(self.functions[symbol])))
+
+    def _by_channel(self, system, symbol, edges, centers, n_edges):
+        """Columns, values and edge gradients, channel by channel."""
+        species = self._species(system)
+        for columns, tables in self._channel_groups(symbol):
+            g, d = np.zeros((len(centers), len(columns))), np.empty((n_edges, 3, len(columns)))
+            _jacobian(centers, edges.first, edges.j, edges.r, species, tables, g, d)
+            yield columns, g, d
 
     def _species(self, system: System) -> np.ndarray:
         numbers = np.array([atomic_numbers[s] for s in self.elements])
@@ -162,6 +189,17 @@ def _jacobian(centers, first, j, r, species, tables, values, gradients):
                 gradients[row + t, 1, s] = work.dy[t]
                 gradients[row + t, 2, s] = work.dz[t]
         row += n
+
+
+@njit
+def _scatter(i, j, weights, gradients, out):
+    """Edge gradients, weighted by their centres, to the atoms at both ends."""
+    for e in range(i.size):
+        for axis in range(3):
+            for s in range(gradients.shape[2]):
+                moved = weights[i[e]] * gradients[e, axis, s]
+                out[j[e], axis, s] += moved
+                out[i[e], axis, s] -= moved
 
 
 @njit

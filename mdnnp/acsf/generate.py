@@ -13,11 +13,13 @@ A channel's wide functions with zeta <= n are polynomials of degree n of cos(the
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 from ase.data import atomic_numbers, covalent_radii
 
-from mdnnp.acsf.functions import SymmetryFunction
+from mdnnp.acsf.functions import ANGULAR, RADIAL, SymmetryFunction
+from mdnnp.acsf.tables import is_product_of_moments
 from mdnnp.errors import InputError
 
 KINDS = ("wide", "narrow", "compact")
@@ -89,6 +91,65 @@ def pool(elements: Sequence[str], cutoff_A: float, *, max_zeta: int = 4, kind: s
             own += _angular(center, symbols, channels, angles, cutoff_A, _ANGULAR_TYPE[kind])
         sets[center] = tuple(sorted(set(own), key=SymmetryFunction.sort_key))
     return sets
+
+
+def shared_work(function: SymmetryFunction) -> frozenset[tuple]:
+    """What a function needs that costs in each evaluation, and that others may need as well; empty for radial ones.
+
+    For wide functions the sets of moments of its channel, one for each neighbour element; for all others that sum over
+    pairs of neighbours, the window of the pair.
+    """
+    f = function
+    if f.type in RADIAL:
+        return frozenset()
+    channel = (f.type, f.subtype, f.cutoff, f.rl, f.eta, f.rs)
+    if is_product_of_moments(f):
+        return frozenset((*channel, symbol) for symbol in f.neighbors)
+    return frozenset({(*channel, f.neighbors)})
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the functions of one centre element cost: counts.
+
+    radial : radial functions; moment_sets : channels times neighbour elements of wide functions; moments : numbers in
+    all those sets; windows : channels that are evaluated for every pair of neighbours; pair_functions : functions that
+    are summed over pairs
+    """
+
+    functions: int
+    radial: int
+    moment_sets: int
+    moments: int
+    windows: int
+    pair_functions: int
+
+    def operations(self, neighbors: float) -> float:
+        """Rough number of floating-point operations for energy and forces of a centre with so many neighbours.
+
+        For comparing sets: neighbours are taken to be spread evenly over the elements.
+        """
+        pairs = 0.5 * neighbors**2
+        linear = 40.0 * self.radial + 30.0 * self.moment_sets + 12.0 * self.moments
+        return neighbors * linear + pairs * (40.0 * (self.windows > 0) + 25.0 * self.windows + 8.0 * self.pair_functions)
+
+
+def cost(functions: Sequence[SymmetryFunction]) -> Cost:
+    """Counts of the work that the functions of one centre share."""
+    wide = [f for f in functions if is_product_of_moments(f)]
+    pairs = [f for f in functions if f.type in ANGULAR and not is_product_of_moments(f)]
+    degree: dict[tuple, int] = {}
+    for f in wide:
+        for key in shared_work(f):
+            degree[key] = max(degree.get(key, 0), int(f.zeta))
+    return Cost(
+        len(functions),
+        len(functions) - len(wide) - len(pairs),
+        len(degree),
+        sum(math.comb(p + 3, 3) for p in degree.values()),
+        len(set().union(*map(shared_work, pairs))),
+        len(pairs),
+    )
 
 
 def independent_angles(max_zeta: int) -> tuple[tuple[int, int], ...]:
