@@ -84,8 +84,9 @@ def pool(elements: Sequence[str], cutoff_A: float, *, max_zeta: int = 4, kind: s
                 own += _compact_angular(center, symbols, n, m, start, cutoff_A)
         else:
             windows = _grids((8, 12), (0.0, start, 2.0 * start), (1.0, 2.0), cutoff_A)
-            channels = _grids((3, 5), (0.0, start, 2.0 * start), (1.0, 2.0), cutoff_A)
-            if len(symbols) > 2:  # pairs of elements multiply
+            if len(symbols) == 1:
+                channels = _grids((3, 5), (0.0, start, 2.0 * start), (1.0, 2.0), cutoff_A)
+            else:  # pairs of elements multiply
                 channels = _grids((4,), (0.0, start), (1.0, 1.5), cutoff_A)
             angles = [(zeta, lam) for zeta in range(1, max_zeta + 1) for lam in (1, -1)]
             own = [*_radial(center, symbols, windows, cutoff_A)]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase.data import chemical_symbols
+from tqdm import tqdm
 
 from mdnnp.acsf.descriptors import DEFAULT_CUTOFF_TYPE, Descriptors
 from mdnnp.acsf.functions import SymmetryFunction
@@ -23,7 +24,7 @@ from mdnnp.errors import InputError
 from mdnnp.training.dataset import LabelledStructure, fit_offsets
 
 METHODS = ("labels", "spread", "cur", "farthest")
-MAX_ATOMS = 3000  # more hardly change the choice, and cost time
+MAX_ATOMS = 2000  # more hardly change the choice, and cost time
 SHARING = 0.3  # what a function that needs new moments or windows counts, against one that shares them
 _FLAT = 1e-6  # functions with a smaller standard deviation carry nothing
 _DEPENDENT = 1e-7  # squared share of a function that the chosen ones do not span, below which it is not taken
@@ -215,7 +216,7 @@ def collect(structures: Sequence[LabelledStructure], descriptors: Descriptors) -
         np.zeros((full, full)), np.zeros(full), 0.0, np.zeros((full, full)), np.zeros(full), 0.0,
     )  # fmt: skip
     offsets = fit_offsets(structures)  # large constants would cost digits
-    for structure in structures:
+    for structure in tqdm(structures, "candidates", unit="structure", leave=False, delay=1.0, disable=None):
         _add(sums, structure, descriptors, offsets)
     return sums
 
