@@ -13,7 +13,7 @@ import numpy as np
 
 from mdnnp.acsf import kernels
 from mdnnp.edges import gather_edges, scatter_edges
-from mdnnp.jit import njit
+from mdnnp.jit import njit, vectorize_freely
 from mdnnp.mlp import make_network_scratch, network_gradient
 from mdnnp.neighbors import VerletList, coordinates, image_vectors
 from mdnnp.potential import load_potential
@@ -38,6 +38,7 @@ BLOCK = kernels.BLOCK
 @njit
 def run_stage(stage, repeats, n_centers, positions, images, first, neighbor, image, species, tables, layers, forces):
     """Evaluate centres 0 .. n_centers - 1, a stage of each `repeats` times more; returns the number of triplets."""
+    vectorize_freely()
     most = np.int64(1)
     for i in range(n_centers):
         most = max(most, first[i + 1] - first[i])
@@ -47,19 +48,17 @@ def run_stage(stage, repeats, n_centers, positions, images, first, neighbor, ima
     for i in range(n_centers):
         e = species[i]
         n = gather_edges(i, tables.cutoff[e], positions, images, first, neighbor, image, w.x, w.y, w.z, w.r, w.who)
-        t = np.int64(0)
-        for b in range(tables.n_elements):
-            w.segment[b] = t
-            while t < n and species[w.who[t]] == b:
-                t += 1
-        w.segment[tables.n_elements] = t
+        n = kernels.arrange(i, n, species, tables, w)
         kernels.center_values(e, n, tables, w, raw)
         kernels.center_gradient(e, n, tables, w, gradient)
         triplets += w.part_start[tables.part_first[e + 1] - tables.part_first[e]]
         wide = tables.wide_first[e + 1] > tables.wide_first[e]
         for _ in range(repeats):
             if stage == 0:
-                gather_edges(i, tables.cutoff[e], positions, images, first, neighbor, image, w.x, w.y, w.z, w.r, w.who)
+                m = gather_edges(
+                    i, tables.cutoff[e], positions, images, first, neighbor, image, w.x, w.y, w.z, w.r, w.who
+                )
+                kernels.arrange(i, m, species, tables, w)
             elif stage == 1:
                 kernels.evaluate_channels(e, n, tables, w)
             elif stage == 2:
@@ -83,6 +82,7 @@ def run_stage(stage, repeats, n_centers, positions, images, first, neighbor, ima
 @njit
 def repeat_triplets(stage, e, n, tables, w, raw, gradient):
     """One of the stages on triplets, for all parts of a centre."""
+    vectorize_freely()
     total = block = np.int64(0)
     for p in range(tables.part_first[e], tables.part_first[e + 1]):
         own = p - tables.part_first[e]

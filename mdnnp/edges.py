@@ -30,9 +30,10 @@ def gather_edges(i, cutoff, coordinates, image_vectors, first, neighbor, image, 
     vectorize_freely()
     xi, yi, zi = coordinates[i, 0], coordinates[i, 1], coordinates[i, 2]
     n = np.uint64(0)
-    for edge in range(first[i], first[i + 1]):
-        j = neighbor[edge]
-        s = image[edge]
+    listed, images = neighbor[first[i] : first[i + 1]], image[first[i] : first[i + 1]]
+    for edge in range(listed.size):
+        j = np.uint32(listed[edge])
+        s = images[edge]
         dx = coordinates[j, 0] - xi + image_vectors[s, 0]
         dy = coordinates[j, 1] - yi + image_vectors[s, 1]
         dz = coordinates[j, 2] - zi + image_vectors[s, 2]

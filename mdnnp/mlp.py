@@ -147,12 +147,11 @@ def network_gradient(e, layers, inputs, scratch, gradient):
         source = inputs if m == begin else scratch[2 * (m - begin - 1)]
         y, slope = scratch[2 * (m - begin)], scratch[2 * (m - begin) + 1]
         n_out, start = layers.n_out[m], layers.weight_start[m]
+        bias = layers.biases[layers.bias_start[m] : layers.bias_start[m] + n_out]
         for k in range(n_out):
-            y[k] = layers.biases[layers.bias_start[m] + k]
+            y[k] = bias[k]
         for j in range(layers.n_in[m]):
-            value = source[j]
-            for k in range(n_out):
-                y[k] += value * layers.weights[start + j * n_out + k]
+            add_row(source[j], layers.weights[start + j * n_out : start + (j + 1) * n_out], y)
         activate(layers.activation[m], n_out, y, slope)
     output = scratch[2 * (end - begin - 1), 0]
     back[0] = 1.0
@@ -163,12 +162,21 @@ def network_gradient(e, layers, inputs, scratch, gradient):
         for k in range(n_out):
             back[k] *= slope[k]
         for j in range(layers.n_in[m]):
+            row = layers.weights[start + j * n_out : start + (j + 1) * n_out]
             total = 0.0
             for k in range(n_out):
-                total += layers.weights[start + j * n_out + k] * back[k]
+                total += row[k] * back[k]
             target[j] = total
         back, forth = target, back
     return output
+
+
+@njit_fast
+def add_row(value, row, total):
+    """total += value * row."""
+    vectorize_freely()
+    for k in range(row.size):
+        total[k] += value * row[k]
 
 
 @njit_fast

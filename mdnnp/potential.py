@@ -12,12 +12,12 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from mdnnp import units
-from mdnnp.acsf.kernels import center_gradient, center_values, make_scratch
+from mdnnp.acsf.kernels import arrange, center_gradient, center_values, make_scratch
 from mdnnp.acsf.shapes import evaluate_envelope
 from mdnnp.acsf.tables import build_tables
 from mdnnp.edges import gather_edges, scatter_edges
 from mdnnp.errors import FileError, InputError
-from mdnnp.jit import njit, njit_fast, run_chunks
+from mdnnp.jit import njit, njit_inline, run_chunks, vectorize_freely
 from mdnnp.mlp import build_layers, make_network_scratch, network_gradient
 from mdnnp.model import HDNNPModel, scaling_coefficients
 from mdnnp.n2p2 import read_potential
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MAX_EVENTS = 64  # extrapolation events listed per evaluation and chunk of atoms; all are counted
 _MAX_CHUNKS = 32  # bounds the memory of the chunks' force arrays: 24 bytes per atom each
-_ATOMS_PER_CHUNK = 32
+_ATOMS_PER_CHUNK = 64
 
 
 class Extrapolation(NamedTuple):
@@ -334,6 +334,7 @@ def _evaluate(
     mode fused: energies, and their gradient into forces, strain and atomic_virials; descriptors: raw functions into
     `values`; pull back: the gradient for given `gradients` = dE/dG. Functions out of range are counted and listed.
     """
+    vectorize_freely()
     most = np.int64(1)
     for i in range(begin, end):
         most = max(most, first[i + 1] - first[i])
@@ -349,7 +350,7 @@ def _evaluate(
         )  # fmt: skip
 
 
-@njit_fast
+@njit_inline
 def _evaluate_center(
     mode, i, positions, images, first, neighbor, image, species, tables, layers,
     factor, shift, lower, upper, energy_scale, values, gradients,
@@ -361,12 +362,7 @@ def _evaluate_center(
     if n < 0:
         counts[2] += 1
         return
-    t = 0
-    for b in range(tables.n_elements):  # neighbours come in order of element
-        w.segment[b] = t
-        while t < n and species[w.who[t]] == b:
-            t += 1
-    w.segment[tables.n_elements] = t
+    n = arrange(i, n, species, tables, w)
     raw, scaled, gradient = rows[0], rows[1], rows[2]
     row, n_functions = tables.function_first[e], tables.function_first[e + 1] - tables.function_first[e]
     for s in range(n_functions):

@@ -25,7 +25,6 @@ import numpy as np
 from mdnnp.acsf import strips
 from mdnnp.acsf.shapes import evaluate_angle, evaluate_envelope
 from mdnnp.acsf.strips import BLOCK
-from mdnnp.fastmath import exp
 from mdnnp.jit import njit, njit_fast, njit_inline, vectorize_freely
 from mdnnp.simd import LANES, keep_near
 
@@ -33,8 +32,9 @@ from mdnnp.simd import LANES, keep_near
 class Scratch(NamedTuple):
     """Working memory of one chunk of centres; blocks of BLOCK triplets.
 
-    n is one more than the largest number of neighbours: behind a centre's neighbours stands a dummy whose channels are
-    zero. Triplets of the dummy fill up strips and contribute nothing.
+    Strips of n neighbours are in order of element. Those of an element begin at a whole vector, and are filled up with
+    dummies beyond the cutoff, so that no loop has a remainder. One more dummy stands behind them all: triplets of it
+    fill up blocks.
     """
 
     x: np.ndarray  # (n,) r_ij, Å
@@ -43,13 +43,15 @@ class Scratch(NamedTuple):
     r: np.ndarray  # (n,) and its inverse
     inverse: np.ndarray
     who: np.ndarray  # (n,) index of the neighbour
-    segment: np.ndarray  # (n_elements + 1,) neighbours of element b are segment[b] .. segment[b + 1] - 1
+    segment: np.ndarray  # (n_elements + 1,) places of element b: segment[b] .. segment[b + 1] - 1, dummies included
+    count: np.ndarray  # (n_elements,) how many are neighbours
     envelope: np.ndarray  # (envelopes, n) f
     slope: np.ndarray  # (envelopes, n) f'/f
     channel: np.ndarray  # (channels, n) g
     line1: np.ndarray  # (max(n, BLOCK),) each: short-lived strips
     line2: np.ndarray
     line3: np.ndarray
+    line4: np.ndarray
     position: np.ndarray  # (n, 4) r_ij and 0
     edge: np.ndarray  # (n, 4) D_ij = edge[:3] + edge[3] r_ij of the triplets
     own: np.ndarray  # (1, 4) a row of `edge` in the making
@@ -64,9 +66,11 @@ class Scratch(NamedTuple):
     kept: np.ndarray  # (blocks, rows, BLOCK) what the forward pass keeps for the backward pass
     angle: np.ndarray  # (2 angles, BLOCK) P and dP/dc, computed again in the backward pass: cheaper than keeping them
     bottom: np.ndarray  # (10, BLOCK) accumulators of the backward pass
-    monomial: np.ndarray  # (n, monomials) u^a of each neighbour; rows are filled up with zeros to whole vectors
-    moment: np.ndarray  # (sets, monomials + 1) M_a, and behind them sum_j g^2
-    moment_gradient: np.ndarray  # likewise dE/dM_a
+    monomial: np.ndarray  # (monomials, n) u^a, u = r_ij/r_ij
+    moment: np.ndarray  # (sets, monomials) M_a
+    square: np.ndarray  # (sets,) sum_j g^2
+    moment_gradient: np.ndarray  # (sets, monomials) dE/dM_a
+    square_gradient: np.ndarray
     polynomial: np.ndarray  # (3, monomials) the gradient by u of sum_a dE/dM_a u^a, in monomials
 
 
@@ -91,11 +95,11 @@ def make_scratch(n, tables):
         n_sets = max(n_sets, tables.moment_first[e + 1] - tables.moment_first[e])
     for p in range(tables.part_element1.size):
         n_angles = max(n_angles, tables.angle_first[p + 1] - tables.angle_first[p])
-    n_monomials = (tables.monomial_degree.size + 7) // 8 * 8
+    n_monomials = tables.monomial_raised.shape[1]
     # Every pair of neighbours may count twice, narrow and wide; memory that is never touched costs nothing.
     triplets = n * n + n_parts * BLOCK
     blocks, rows = triplets // BLOCK + n_parts, rows_per_block(tables)
-    n += LANES
+    n += (tables.n_elements + 1) * LANES
     m = max(n, BLOCK)
     return Scratch(
         aligned(n),
@@ -105,9 +109,11 @@ def make_scratch(n, tables):
         aligned(n),
         np.empty(n, np.uint32),
         np.empty(tables.n_elements + 1, np.int64),
+        np.empty(tables.n_elements, np.int64),
         aligned_rows(n_envelopes, n),
         aligned_rows(n_envelopes, n),
         aligned_rows(n_channels, n),
+        aligned(m),
         aligned(m),
         aligned(m),
         aligned(m),
@@ -122,12 +128,14 @@ def make_scratch(n, tables):
         np.empty(triplets + LANES, np.uint32),
         np.empty(triplets + LANES, np.uint32),
         aligned(triplets + LANES),
-        aligned_rows(blocks * rows, BLOCK).reshape(blocks, rows, BLOCK),
+        aligned(blocks * rows * BLOCK).reshape(blocks, rows, BLOCK),
         aligned_rows(2 * n_angles, BLOCK),
         aligned_rows(10, BLOCK),
-        aligned_rows(n, n_monomials),
-        aligned_rows(n_sets, n_monomials + 1),
-        aligned_rows(n_sets, n_monomials + 1),
+        aligned_rows(n_monomials, n),
+        aligned_rows(n_sets, n_monomials),
+        aligned(n_sets),
+        aligned_rows(n_sets, n_monomials),
+        aligned(n_sets),
         aligned_rows(3, n_monomials),
     )
 
@@ -142,168 +150,196 @@ def aligned(n):
 
 @njit
 def aligned_rows(rows, n):
-    """(rows, n or a little more) array in which each row begins at a cache line."""
+    """(rows, n or a little more) zeros, in which each row begins at a cache line.
+
+    Zeros, as loops go over whole vectors: what fills up a row must be finite.
+    """
     n = (n + 7) // 8 * 8
-    return aligned(rows * n).reshape(rows, n)
+    array = aligned(rows * n).reshape(rows, n)
+    array[:] = 0.0
+    return array
 
 
-@njit_fast
+@njit_inline
+def arrange(i, n, species, tables, w):
+    """Lay out the `n` neighbours of centre `i`, in order of element already, as `Scratch` says; returns the places."""
+    total = place = np.int64(0)
+    for b in range(tables.n_elements):
+        begin = total
+        while total < n and species[w.who[total]] == b:
+            total += 1
+        w.count[b], w.segment[b] = total - begin, place
+        place += (total - begin + LANES - 1) // LANES * LANES
+    w.segment[tables.n_elements] = place
+    beyond = 2.0 * tables.cutoff[species[i]]
+    fill_up(place, place + LANES, i, beyond, w)
+    for b in range(tables.n_elements - 1, -1, -1):  # from the last, as they move up
+        begin, total = w.segment[b], total - w.count[b]
+        for t in range(w.count[b] - 1, -1, -1):
+            w.x[begin + t], w.y[begin + t], w.z[begin + t] = w.x[total + t], w.y[total + t], w.z[total + t]
+            w.r[begin + t], w.who[begin + t] = w.r[total + t], w.who[total + t]
+        fill_up(begin + w.count[b], w.segment[b + 1], i, beyond, w)
+    return place
+
+
+@njit_inline
+def fill_up(begin, end, i, beyond, w):
+    """Put dummies at places begin .. end - 1."""
+    for t in range(begin, end):
+        w.x[t] = w.y[t] = w.z[t] = 0.0
+        w.r[t], w.who[t] = beyond, i
+
+
+@njit_inline
 def evaluate_channels(e, n, tables, w):
-    """Envelopes and channels of a centre of element `e` at its `n` neighbours, into the scratch `w`."""
+    """Envelopes and channels of a centre of element `e` at its `n` places, into the scratch `w`."""
     vectorize_freely()
-    w.x[n], w.y[n], w.z[n], w.r[n] = 0.0, 0.0, 0.0, 1.0
-    for t in range(n + 1):
+    for t in range(n + LANES):
         w.inverse[t] = 1.0 / w.r[t]
     first = tables.envelope_first[e]
     for v in range(first, tables.envelope_first[e + 1]):
         evaluate_envelope(
             tables.envelope_kind[v], tables.envelope_low[v], tables.envelope_high[v],
-            w.r, n, w.envelope[v - first], w.slope[v - first], w.line1, w.line2,
+            w.r, n + LANES, w.envelope[v - first], w.slope[v - first], w.line1, w.line2,
         )  # fmt: skip
-        w.slope[v - first, n] = w.envelope[v - first, n] = 0.0
     for b in range(tables.n_elements):
         owner = e * tables.n_elements + b
         for row in range(tables.used_first[owner], tables.used_first[owner + 1]):
             q = tables.used_channel[row]
             eta, rs = tables.channel_eta[tables.channel_first[e] + q], tables.channel_rs[tables.channel_first[e] + q]
-            f, g = w.envelope[tables.channel_envelope[tables.channel_first[e] + q]], w.channel[q]
-            if eta == 0.0:
-                for t in range(w.segment[b], w.segment[b + 1]):
-                    g[t] = f[t]
-            else:
-                for t in range(w.segment[b], w.segment[b + 1]):
-                    d = w.r[t] - rs
-                    g[t] = f[t] * exp(-eta * d * d)
+            f = w.envelope[tables.channel_envelope[tables.channel_first[e] + q]]
+            own = slice(w.segment[b], w.segment[b + 1])
+            strips.neighbor_channel(w.r[own], f[own], eta, rs, w.channel[q][own])
 
 
-@njit_fast
+@njit_inline
 def radial_values(e, tables, w, values):
     """Add the radial functions of a centre of element `e` to `values`."""
-    vectorize_freely()
     for b in range(tables.n_elements):
         owner = e * tables.n_elements + b
         for row in range(tables.radial_first[owner], tables.radial_first[owner + 1]):
             g = w.channel[tables.radial_channel[row]]
-            total = 0.0
-            for t in range(w.segment[b], w.segment[b + 1]):
-                total += g[t]
+            total = strips.total(g[w.segment[b] : w.segment[b + 1]])
             values[tables.radial_function[row]] += tables.radial_weight[row] * total
 
 
-@njit_fast
+@njit_inline
 def radial_gradient(e, tables, w, gradient):
     """Add dE/dr_ij / r_ij of the radial functions, given gradient = dE/dG, to the coefficients of r_ij."""
-    vectorize_freely()
     first = tables.channel_first[e]
     for b in range(tables.n_elements):
-        owner = e * tables.n_elements + b
+        owner, own = e * tables.n_elements + b, slice(w.segment[b], w.segment[b + 1])
         for row in range(tables.radial_first[owner], tables.radial_first[owner + 1]):
             q = tables.radial_channel[row]
             weight = gradient[tables.radial_function[row]] * tables.radial_weight[row]
-            g, slope = w.channel[q], w.slope[tables.channel_envelope[first + q]]
-            two_eta, rs = 2.0 * tables.channel_eta[first + q], tables.channel_rs[first + q]
-            for t in range(w.segment[b], w.segment[b + 1]):
-                w.sum_alpha[t] += weight * g[t] * (slope[t] - two_eta * (w.r[t] - rs)) * w.inverse[t]
+            slope = w.slope[tables.channel_envelope[first + q]]
+            strips.add_radial(
+                weight, w.r[own], w.inverse[own], w.channel[q][own], slope[own],
+                tables.channel_eta[first + q], tables.channel_rs[first + q], w.sum_alpha[own],
+            )  # fmt: skip
 
 
-@njit_fast
-def evaluate_moments(e, n, tables, w):
-    """Moments of all sets of a centre of element `e` with `n` neighbours."""
-    vectorize_freely()
-    size, degrees = w.monomial.shape[1], tables.monomial_count.size
+@njit_inline
+def evaluate_monomials(n, tables, w):
+    """All monomials u^a at the `n` places."""
+    x, y, z, inverse, m = w.x[:n], w.y[:n], w.z[:n], w.inverse[:n], w.monomial
+    one = w.monomial[0]
     for t in range(n):
-        ux, uy, uz = w.x[t] * w.inverse[t], w.y[t] * w.inverse[t], w.z[t] * w.inverse[t]
-        row = w.monomial[t]
-        row[0] = 1.0
-        begin = 0
-        for p in range(1, degrees):
-            # Those of degree p are x times all of degree p - 1, then y and z times those of them without x.
-            end = tables.monomial_count[p - 1]
-            count = end - begin
-            for k in range(count):
-                row[end + k] = ux * row[begin + k]
-            for k in range(p):
-                row[end + count + k] = uy * row[end - p + k]
-            row[end + count + p] = uz * row[end - 1]
-            begin = end
-        for a in range(tables.monomial_count[degrees - 1], size):
-            row[a] = 0.0
-    first = tables.moment_first[e]
+        one[t] = 1.0
+    begin = 0
+    for p in range(1, tables.monomial_count.size):
+        # Those of degree p are x times all of degree p - 1, then y and z times those of them without x.
+        end = tables.monomial_count[p - 1]
+        count = end - begin
+        for k in range(count):
+            strips.direction_product(x, inverse, m[begin + k], m[end + k])
+        for k in range(p):
+            strips.direction_product(y, inverse, m[end - p + k], m[end + count + k])
+        strips.direction_product(z, inverse, m[end - 1], m[end + count + p])
+        begin = end
+
+
+@njit_inline
+def evaluate_moments(e, n, tables, w):
+    """Moments of all sets of a centre of element `e` with `n` places."""
+    evaluate_monomials(n, tables, w)
+    first, m = tables.moment_first[e], w.monomial
     for v in range(first, tables.moment_first[e + 1]):
-        b, g, moment = tables.moment_element[v], w.channel[tables.moment_channel[v]], w.moment[v - first]
-        for a in range(size + 1):
-            moment[a] = 0.0
-        for t in range(w.segment[b], w.segment[b + 1]):
-            own, factor = w.monomial[t], g[t]
-            for a in range(size):
-                moment[a] += factor * own[a]
-            moment[size] += factor * factor
+        b, moment = tables.moment_element[v], w.moment[v - first]
+        own = slice(w.segment[b], w.segment[b + 1])
+        g = w.channel[tables.moment_channel[v]][own]
+        for a in range(0, tables.monomial_count[tables.moment_degree[v]], 4):
+            strips.four_moments(g, m[a][own], m[a + 1][own], m[a + 2][own], m[a + 3][own], moment, a)
+        w.square[v - first] = strips.triple_product(g.size, g, g, m[0][own])
 
 
-@njit_fast
+@njit_inline
 def wide_values(e, tables, w, values):
     """Add the wide functions that are products of moments to `values`."""
-    last = w.monomial.shape[1]
     for row in range(tables.wide_first[e], tables.wide_first[e + 1]):
-        one, two = w.moment[tables.wide_set1[row]], w.moment[tables.wide_set2[row]]
-        total = 0.0
-        for a in range(tables.monomial_count[tables.wide_zeta[row]]):
-            power = tables.wide_power[row, tables.monomial_degree[a]]
-            total += power * tables.monomial_weight[a] * one[a] * two[a]
-        if tables.wide_set1[row] == tables.wide_set2[row]:  # every pair came twice, and each neighbour with itself
-            total = 0.5 * (total - tables.wide_same[row] * one[last])
+        m, k = tables.wide_set1[row], tables.wide_set2[row]
+        count = tables.monomial_count[tables.wide_zeta[row]]
+        total = strips.triple_product(count, tables.wide_coefficient[row], w.moment[m], w.moment[k])
+        if m == k:  # every pair came twice, and each neighbour with itself
+            total = 0.5 * (total - tables.wide_same[row] * w.square[m])
         values[tables.wide_function[row]] += tables.wide_weight[row] * total
 
 
-@njit_fast
-def wide_gradient(e, tables, w, gradient):
-    """Add the edge gradients of the wide functions, given gradient = dE/dG."""
-    vectorize_freely()
-    first, last = tables.moment_first[e], w.monomial.shape[1]
-    for v in range(tables.moment_first[e + 1] - first):
-        for a in range(last + 1):
-            w.moment_gradient[v, a] = 0.0
+@njit_inline
+def moment_gradients(e, tables, w, gradient):
+    """dE/dM_a of all sets, given gradient = dE/dG."""
+    for v in range(tables.moment_first[e + 1] - tables.moment_first[e]):
+        w.square_gradient[v] = 0.0
+        strips.clear(w.moment_gradient.shape[1], w.moment_gradient[v])
     for row in range(tables.wide_first[e], tables.wide_first[e + 1]):
         weight = gradient[tables.wide_function[row]] * tables.wide_weight[row]
-        m, k = tables.wide_set1[row], tables.wide_set2[row]
-        half = 0.5 if m == k else 1.0
-        for a in range(tables.monomial_count[tables.wide_zeta[row]]):
-            factor = half * weight * tables.wide_power[row, tables.monomial_degree[a]] * tables.monomial_weight[a]
-            one, two = w.moment[m, a], w.moment[k, a]
-            w.moment_gradient[m, a] += factor * two
-            w.moment_gradient[k, a] += factor * one
+        m, k, c = tables.wide_set1[row], tables.wide_set2[row], tables.wide_coefficient[row]
+        count = tables.monomial_count[tables.wide_zeta[row]]
+        strips.add_scaled_product(count, weight, c, w.moment[k], w.moment_gradient[m])
         if m == k:
-            w.moment_gradient[m, last] -= 0.5 * weight * tables.wide_same[row]
-    by_x, by_y, by_z = w.polynomial[0], w.polynomial[1], w.polynomial[2]
+            w.square_gradient[m] -= 0.5 * weight * tables.wide_same[row]
+        else:
+            strips.add_scaled_product(count, weight, c, w.moment[m], w.moment_gradient[k])
+
+
+@njit_inline
+def wide_gradient(e, tables, w, gradient):
+    """Add the edge gradients of the wide functions, given gradient = dE/dG."""
+    moment_gradients(e, tables, w, gradient)
+    first = tables.moment_first[e]
     for v in range(first, tables.moment_first[e + 1]):
-        by_u = w.moment_gradient[v - first]
-        for a in range(last):
-            by_x[a] = by_y[a] = by_z[a] = 0.0
-        for a in range(tables.monomial_degree.size):  # the gradient of the polynomial, in the same monomials
-            for axis in range(3):
-                if tables.monomial_exponent[a, axis] > 0:
-                    w.polynomial[axis, tables.monomial_lower[a, axis]] += by_u[a] * tables.monomial_exponent[a, axis]
-        own = tables.channel_first[e] + tables.moment_channel[v]
-        g, slope = w.channel[tables.moment_channel[v]], w.slope[tables.channel_envelope[own]]
-        two_eta, rs, square = 2.0 * tables.channel_eta[own], tables.channel_rs[own], 2.0 * by_u[last]
-        for t in range(w.segment[tables.moment_element[v]], w.segment[tables.moment_element[v] + 1]):
-            row = w.monomial[t]
-            p = px = py = pz = 0.0
-            for a in range(last):
-                p += by_u[a] * row[a]
-                px += by_x[a] * row[a]
-                py += by_y[a] * row[a]
-                pz += by_z[a] * row[a]
-            along = (p + square * g[t]) * (slope[t] - two_eta * (w.r[t] - rs))
-            turn = (px * w.x[t] + py * w.y[t] + pz * w.z[t]) * w.inverse[t]
-            scale = g[t] * w.inverse[t]
-            w.sum_alpha[t] += scale * (along - turn * w.inverse[t])
-            w.dx[t] += scale * px
-            w.dy[t] += scale * py
-            w.dz[t] += scale * pz
+        degree, b = tables.moment_degree[v], tables.moment_element[v]
+        own, by_u = slice(w.segment[b], w.segment[b + 1]), w.moment_gradient[v - first]
+        lower = tables.monomial_count[degree - 1]
+        for axis in range(3):  # the gradient of the polynomial, in monomials of one degree less
+            raised, factor, coefficient = tables.monomial_raised[axis], tables.monomial_factor[axis], w.polynomial[axis]
+            for a in range(lower):
+                coefficient[a] = factor[a] * by_u[raised[a]]
+            for a in range(lower, (lower + 3) // 4 * 4):
+                coefficient[a] = 0.0
+        p, px, py, pz = w.line1[own], w.line2[own], w.line3[own], w.line4[own]
+        evaluate_polynomial(tables.monomial_count[degree], by_u, w.monomial, own, p)
+        evaluate_polynomial(lower, w.polynomial[0], w.monomial, own, px)
+        evaluate_polynomial(lower, w.polynomial[1], w.monomial, own, py)
+        evaluate_polynomial(lower, w.polynomial[2], w.monomial, own, pz)
+        q = tables.channel_first[e] + tables.moment_channel[v]
+        g, slope = w.channel[tables.moment_channel[v]], w.slope[tables.channel_envelope[q]]
+        strips.add_moment_edges(
+            w.x[own], w.y[own], w.z[own], w.r[own], w.inverse[own], g[own], slope[own],
+            tables.channel_eta[q], tables.channel_rs[q], 2.0 * w.square_gradient[v - first],
+            p, px, py, pz, w.sum_alpha[own], w.dx[own], w.dy[own], w.dz[own],
+        )  # fmt: skip
 
 
 @njit_fast
+def evaluate_polynomial(count, c, monomial, own, value):
+    """Sum of the first `count` monomials with coefficients `c`, which are zero up to the next multiple of four."""
+    for a in range(0, count, 4):
+        m0, m1, m2, m3 = monomial[a][own], monomial[a + 1][own], monomial[a + 2][own], monomial[a + 3][own]
+        strips.add_four(a == 0, c[a], c[a + 1], c[a + 2], c[a + 3], m0, m1, m2, m3, value)
+
+
+@njit_inline
 def find_triplets(p, n, total, tables, w):
     """Append the triplets of part `p`: neighbours j < k within the part's cutoff and, if narrow, of each other.
 
@@ -384,7 +420,7 @@ def block_gradient(e, p, j, k, tables, w, kept, gradient):
     bend, along_j, along_k, along_jk = w.bottom[0], w.bottom[1], w.bottom[2], w.bottom[3]
     s1, s2, s3, angular, turn = w.bottom[4], w.bottom[5], w.bottom[6], w.bottom[7], w.bottom[8]
     if not narrow:
-        strips.clear(along_jk)
+        strips.clear(BLOCK, along_jk)
     first_envelope, end_envelope = tables.part_envelope_first[p], tables.part_envelope_first[p + 1]
     first_channel = tables.part_channel_first[first_envelope]
     channel_row = 2 + end_envelope - first_envelope
@@ -406,7 +442,7 @@ def block_gradient(e, p, j, k, tables, w, kept, gradient):
     strips.add_edges(j, k, along_j, along_k, along_jk, w.position, w.edge, w.own)
 
 
-@njit_fast
+@njit_inline
 def center_values(e, n, tables, w, values):
     """All functions of a centre of element `e` with the `n` neighbours in `w`, added to `values`."""
     evaluate_channels(e, n, tables, w)
@@ -427,7 +463,7 @@ def center_values(e, n, tables, w, values):
             block += 1
 
 
-@njit_fast
+@njit_inline
 def center_gradient(e, n, tables, w, gradient):
     """D_ij = dE/dr_ij of the centre that `center_values` has just seen, given gradient = dE/dG, into w.dx, dy, dz."""
     vectorize_freely()

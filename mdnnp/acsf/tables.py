@@ -25,6 +25,7 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from mdnnp.acsf.functions import COMPACT, NARROW, RADIAL, WEIGHTED, SymmetryFunction
+from mdnnp.simd import LANES
 
 MAX_MOMENT_ZETA = 8  # above, the expansion loses digits for lambda = -1, and has more terms than there are pairs
 
@@ -93,13 +94,11 @@ class Tables(NamedTuple):
     wide_zeta: np.ndarray
     wide_weight: np.ndarray
     wide_same: np.ndarray  # (1 + lambda)^zeta: what a neighbour paired with itself would give
-    wide_power: np.ndarray  # (functions, MAX_MOMENT_ZETA + 1) C(zeta, p) lambda^p
-    # monomials u^a by degree; those of degree up to p are 0 .. monomial_count[p] - 1
+    wide_coefficient: np.ndarray  # (functions, monomials) C(zeta, p) lambda^p p!/a!; 0 above its degree
+    # monomials u^a by degree, those of degree up to p are 0 .. monomial_count[p] - 1; columns are whole vectors
     monomial_count: np.ndarray
-    monomial_degree: np.ndarray
-    monomial_weight: np.ndarray  # p!/a!
-    monomial_exponent: np.ndarray  # (monomials, 3)
-    monomial_lower: np.ndarray  # (monomials, 3) the monomial with one power of x, y, z less; 0 if there is none
+    monomial_raised: np.ndarray  # (3, monomials) the monomial with one power of x, y, z more; 0 if there is none
+    monomial_factor: np.ndarray  # (3, monomials) that power: d(u^raised)/du = factor u^a
 
 
 class _Rows:
@@ -217,7 +216,7 @@ class _Builder:
         for (s, f, _), sets in zip(members, pairs, strict=True):
             zeta = int(f.zeta)
             rows.append((s, *(place[key] for key in sets), zeta, 2.0 ** (1 - zeta), (1.0 + f.lam) ** zeta))
-            self.powers.append([math.comb(zeta, p) * f.lam**p for p in range(MAX_MOMENT_ZETA + 1)])
+            self.powers.append([math.comb(zeta, p) * f.lam**p for p in range(zeta + 1)])
         self.wide.add_owner(rows)
 
     def _add_angular(self, members, envelope_of):
@@ -262,8 +261,7 @@ class _Builder:
             np.array(self.cutoffs),
             np.array(self.function_first, dtype=np.int64),
             *(array for table in rows for array in table.arrays()),
-            np.array(self.powers).reshape(-1, MAX_MOMENT_ZETA + 1),
-            *_monomials(max((int(row[2]) for row in self.moments.rows), default=0)),
+            *_monomials(self.powers),
         )
 
 
@@ -273,19 +271,21 @@ def is_product_of_moments(f: SymmetryFunction) -> bool:
     return f.type == 9 and float(f.zeta).is_integer() and 1 <= f.zeta <= MAX_MOMENT_ZETA and abs(f.lam) <= 1
 
 
-def _monomials(degree: int) -> tuple[np.ndarray, ...]:
-    """The monomial columns of Tables, up to `degree`."""
+def _monomials(powers: list[list[float]]) -> tuple[np.ndarray, ...]:
+    """The last columns of Tables, for wide functions with `powers` C(zeta, p) lambda^p of each degree p."""
+    degree = max((len(own) - 1 for own in powers), default=0)
     exponents = [(x, y, p - x - y) for p in range(degree + 1) for x in range(p, -1, -1) for y in range(p - x, -1, -1)]
+    size = -(-len(exponents) // LANES) * LANES
     place = {a: k for k, a in enumerate(exponents)}
-    lower = [[place.get(tuple(n - (axis == k) for k, n in enumerate(a)), 0) for axis in range(3)] for a in exponents]
-    weight = [math.factorial(sum(a)) / math.prod(math.factorial(n) for n in a) for a in exponents]
-    return (
-        np.array([math.comb(p + 3, 3) for p in range(degree + 1)], dtype=np.int64),
-        np.array([sum(a) for a in exponents], dtype=np.int64),
-        np.array(weight),
-        np.array(exponents, dtype=np.int64),
-        np.array(lower, dtype=np.int64),
-    )
+    coefficient, raised, factor = np.zeros((len(powers), size)), np.zeros((3, size), np.int64), np.zeros((3, size))
+    for k, a in enumerate(exponents):
+        weight = math.factorial(sum(a)) / math.prod(math.factorial(n) for n in a)
+        for own, row in zip(powers, coefficient, strict=True):
+            row[k] = own[sum(a)] * weight if sum(a) < len(own) else 0.0
+        for axis in range(3):
+            up = tuple(n + (axis == d) for d, n in enumerate(a))
+            raised[axis, k], factor[axis, k] = place.get(up, 0), up[axis]
+    return coefficient, np.array([math.comb(p + 3, 3) for p in range(degree + 1)], dtype=np.int64), raised, factor
 
 
 def _envelope(f: SymmetryFunction, cutoff_type: int, cutoff_alpha: float, length_A: float) -> tuple:
