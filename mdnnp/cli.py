@@ -163,6 +163,22 @@ def _with_progress(structures, paths):
     return tqdm(structures, total=count_structures(paths), unit="structure", leave=False, delay=1.0)
 
 
+def _descriptors(arguments) -> int:
+    from mdnnp.training.dataset import read_labelled
+    from mdnnp.training.proposal import as_dict, propose, text
+
+    structures = read_labelled(arguments.data, arguments.length_unit, arguments.energy_unit)
+    proposal = propose(
+        structures,
+        arguments.cutoff,
+        arguments.number,
+        max_zeta=arguments.max_zeta,
+        method=arguments.method,
+    )
+    print(json.dumps(as_dict(proposal), indent=2) if arguments.json else text(proposal))
+    return 0
+
+
 def _convert(arguments) -> int:
     from pathlib import Path
 
@@ -341,6 +357,25 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--overwrite", action="store_true", help="replace REPORT.html if it exists")
     _add_threads(p)
 
+    p = verb(
+        "descriptors",
+        _descriptors,
+        "Choose symmetry functions for structures, and report what they resolve.",
+        _DESCRIPTORS_EPILOG,
+    )
+    p.add_argument("data", nargs="+", metavar="DATA", help="files of any format that ASE reads, or input.data")
+    p.add_argument("--cutoff", type=float, required=True, metavar="A", help="cutoff radius in Å")
+    p.add_argument("-n", "--number", type=_positive, default=32, help="functions per element (default: 32)")
+    p.add_argument("--max-zeta", type=_positive, default=4, metavar="Z", help="angular resolution (default: 4)")
+    p.add_argument(
+        "--method",
+        choices=["labels", "spread", "cur", "farthest", "grid"],
+        help="how to choose: by a linear fit of energies and forces (default if there are any), by the spread of the "
+        "values, CUR, farthest-point sampling; or the default grid, without choosing",
+    )
+    p.add_argument("--json", action="store_true", help="print functions and report as JSON")
+    _add_units(p)
+
     p = verb("convert", _convert, "Rewrite a potential, or structures, in another form.", _CONVERT_EPILOG)
     p.add_argument("input", metavar="INPUT", help="directory of a potential, or file with structures")
     p.add_argument("output", metavar="OUT", help="directory or file to write")
@@ -448,6 +483,14 @@ range. Structures are read one by one: data sets may be larger than the memory.
 examples:
   mdnnp evaluate potential/ test.xyz
   mdnnp evaluate potential/ input.data -o report.html --length-unit Bohr --energy-unit Hartree
+"""
+_DESCRIPTORS_EPILOG = """\
+Prints lines for input.nn; the report stands before them, as comments: what the functions cost, the rank of their values
+and derivatives, functions that others span, and environments that they hardly tell apart. Lengths are in Å.
+
+examples:
+  mdnnp descriptors train.xyz --cutoff 5.0 -n 40 > functions.nn
+  mdnnp descriptors input.data --cutoff 6.0 --json --length-unit Bohr --energy-unit Hartree
 """
 _CONVERT_EPILOG = """\
 A potential is written with mdnnp.toml, which states its units, so that they need not be given again.

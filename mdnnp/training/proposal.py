@@ -1,0 +1,101 @@
+"""A set of symmetry functions proposed for structures, with what it costs and what it resolves: for people to read."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from mdnnp.acsf.generate import Cost, FunctionSets, cost, default_functions, pool
+from mdnnp.n2p2.writer import function_line
+from mdnnp.training.dataset import LabelledStructure
+from mdnnp.training.redundancy import Redundancy, redundancy
+from mdnnp.training.redundancy import text as redundancy_text
+from mdnnp.training.selection import sample, select_functions
+
+_REPORT_ATOMS = 1500  # environments that the report looks at, about
+_NEIGHBORS = (20, 50, 100)  # for which operations are estimated
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Functions by centre, lengths in Å; cost by centre; report on the structures.
+
+    candidates : how many functions by centre there were to choose from; unexplained : share of the labels' (or of the
+        pool's) squares that no linear model of the functions explains, NaN if the method does not tell
+    """
+
+    functions: FunctionSets
+    cost: dict[str, Cost]
+    report: Redundancy
+    candidates: dict[str, int]
+    unexplained: float
+
+
+def propose(
+    structures: Sequence[LabelledStructure],
+    cutoff_A: float,
+    n_functions: int,
+    *,
+    max_zeta: int = 4,
+    method: str | None = None,
+) -> Proposal:
+    """Choose `n_functions` functions per element from `generate.pool` and report on them.
+
+    method : of `select_functions`, or "grid": `default_functions`, whatever their number
+    """
+    numbers = sorted({int(z) for s in structures for z in np.unique(s.system.numbers)})
+    elements = [chemical_symbols[z] for z in numbers]
+    candidates = pool(elements, cutoff_A, max_zeta=max_zeta)
+    unexplained = np.empty(0)
+    if method == "grid":
+        functions = default_functions(elements, cutoff_A, max_zeta=max_zeta)
+    else:
+        selection = select_functions(structures, candidates, n_functions, method=method)
+        functions, unexplained = selection.functions, selection.unexplained
+    return Proposal(
+        functions,
+        {symbol: cost(own) for symbol, own in functions.items()},
+        redundancy(sample(structures, _REPORT_ATOMS), functions, candidates),
+        {symbol: len(own) for symbol, own in candidates.items()},
+        float(unexplained[-1]) if len(unexplained) else float("nan"),
+    )
+
+
+def text(proposal: Proposal) -> str:
+    """Lines for `input.nn`, the report before them as comments."""
+    lines = []
+    for symbol, c in proposal.cost.items():
+        operations = ", ".join(f"{c.operations(n) / 1000:.0f} thousand for {n}" for n in _NEIGHBORS)
+        lines += [
+            f"{symbol}: {c.functions} functions ({proposal.candidates[symbol]} candidates): {c.radial} radial; "
+            f"{c.moment_sets} sets of moments with {c.moments} moments; "
+            f"{c.windows} windows and {c.pair_functions} functions over pairs of neighbours",
+            f"{'':{len(symbol)}}  floating-point operations, roughly: {operations} neighbours",
+        ]
+    if np.isfinite(proposal.unexplained):
+        lines.append(f"Linear models of these functions leave {proposal.unexplained:.2%} of the sum of squares.")
+    lines += ["", *redundancy_text(proposal.report).split("\n")]
+    functions = [function_line(f) for own in proposal.functions.values() for f in own]
+    return "\n".join([*(f"# {line}".rstrip() for line in lines), "", *functions])
+
+
+def as_dict(proposal: Proposal) -> dict:
+    """The proposal in terms of JSON; functions as lines of `input.nn`; None for what is not finite."""
+    return _plain(
+        {
+            "functions": {s: [function_line(f) for f in own] for s, own in proposal.functions.items()},
+            "cost": {s: asdict(c) for s, c in proposal.cost.items()},
+            "candidates": proposal.candidates,
+            "unexplained": proposal.unexplained,
+            "report": proposal.report.as_dict(),
+        }
+    )
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
