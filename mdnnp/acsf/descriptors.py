@@ -13,10 +13,10 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from mdnnp.acsf.functions import WEIGHTED, SymmetryFunction
-from mdnnp.acsf.kernels import center_gradient, center_values, make_scratch
+from mdnnp.acsf.kernels import arrange, center_gradient, center_values, make_scratch
 from mdnnp.acsf.tables import Tables, build_tables
 from mdnnp.errors import InputError
-from mdnnp.jit import njit, njit_fast
+from mdnnp.jit import njit, njit_fast, vectorize_freely
 from mdnnp.neighbors import neighbor_list
 from mdnnp.system import System
 
@@ -164,31 +164,49 @@ def _values(centers, first, j, r, species, tables, values):
     work = make_scratch(_most_neighbors(centers, first), tables)
     for c in range(centers.size):
         i = centers[c]
-        _load(first[i], first[i + 1], j, r, species, tables.n_elements, work)
-        center_values(species[i], first[i + 1] - first[i], tables, work, values[c])
+        _evaluate_center(i, first[i], first[i + 1], j, r, species, tables, work, values[c])
 
 
 @njit
 def _jacobian(centers, first, j, r, species, tables, values, gradients):
     """Values (centres, functions) and gradients (edges of the centres, 3, functions) by unit vectors for dE/dG."""
     work = make_scratch(_most_neighbors(centers, first), tables)
-    n_functions = values.shape[1]
-    unit = np.zeros(n_functions)
+    unit = np.zeros(values.shape[1])
     row = np.int64(0)
     for c in range(centers.size):
         i = centers[c]
         n = first[i + 1] - first[i]
-        _load(first[i], first[i + 1], j, r, species, tables.n_elements, work)
-        center_values(species[i], n, tables, work, values[c])
-        for s in range(n_functions):
-            unit[s] = 1.0
-            center_gradient(species[i], n, tables, work, unit)
-            unit[s] = 0.0
-            for t in range(n):
-                gradients[row + t, 0, s] = work.dx[t]
-                gradients[row + t, 1, s] = work.dy[t]
-                gradients[row + t, 2, s] = work.dz[t]
+        places = _evaluate_center(i, first[i], first[i + 1], j, r, species, tables, work, values[c])
+        _unit_gradients(species[i], places, tables, work, unit, gradients[row : row + n])
         row += n
+
+
+@njit_fast
+def _evaluate_center(i, begin, end, j, r, species, tables, w, values):
+    """Put the edges begin .. end - 1, in order of element, into the scratch; returns the places that they take."""
+    vectorize_freely()
+    for t in range(end - begin):
+        edge = begin + t
+        w.x[t], w.y[t], w.z[t], w.who[t] = r[edge, 0], r[edge, 1], r[edge, 2], j[edge]
+        w.r[t] = np.sqrt(w.x[t] * w.x[t] + w.y[t] * w.y[t] + w.z[t] * w.z[t])
+    n = arrange(i, end - begin, species, tables, w)
+    center_values(species[i], n, tables, w, values)
+    return n
+
+
+@njit_fast
+def _unit_gradients(e, n, tables, w, unit, gradients):
+    """Edge gradients (edges, 3, functions) of one function after the other."""
+    vectorize_freely()
+    for s in range(unit.size):
+        unit[s] = 1.0
+        center_gradient(e, n, tables, w, unit)
+        unit[s] = 0.0
+        edge = 0
+        for b in range(tables.n_elements):
+            for t in range(w.segment[b], w.segment[b] + w.count[b]):
+                gradients[edge, 0, s], gradients[edge, 1, s], gradients[edge, 2, s] = w.dx[t], w.dy[t], w.dz[t]
+                edge += 1
 
 
 @njit
@@ -208,17 +226,3 @@ def _most_neighbors(centers, first):
     for c in range(centers.size):
         most = max(most, first[centers[c] + 1] - first[centers[c]])
     return most
-
-
-@njit_fast
-def _load(begin, end, j, r, species, n_elements, w):
-    """Put the edges begin .. end - 1, in order of element, into the scratch of a centre."""
-    for b in range(n_elements + 1):
-        w.segment[b] = 0
-    for t in range(end - begin):
-        edge = begin + t
-        w.x[t], w.y[t], w.z[t], w.who[t] = r[edge, 0], r[edge, 1], r[edge, 2], j[edge]
-        w.r[t] = np.sqrt(w.x[t] * w.x[t] + w.y[t] * w.y[t] + w.z[t] * w.z[t])
-        w.segment[species[j[edge]] + 1] += 1
-    for b in range(n_elements):
-        w.segment[b + 1] += w.segment[b]
