@@ -426,8 +426,8 @@ def calibration_line(c: Calibration) -> str:
     """How a committee's disagreement compares with its errors, as a sentence."""
     return (
         f"committee: its disagreement on the force on an atom has an rms of {c.disagreement:.4g} meV/Å, 95 % are below "
-        f"{c.quantile_95:.4g}, the largest is {c.maximum:.4g}; the rms error is {c.error:.4g} meV/Å, the correlation of "
-        f"the two {c.correlation:.2f}"
+        f"{c.quantile_95:.4g}, the largest is {c.maximum:.4g}; the rms error is {c.error:.4g} meV/Å, the correlation "
+        f"of the two {c.correlation:.2f}"
     )
 
 
