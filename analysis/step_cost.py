@@ -6,11 +6,11 @@ Run it on an otherwise idle machine. Medians of interleaved rounds; the minimum 
 """
 
 import argparse
-import time
 
 import numpy as np
 
 from mdnnp import jit
+from mdnnp.bench.measure import dgemm_gflops, seconds
 from mdnnp.integrators import MDState, maxwell_boltzmann, verlet_step
 from mdnnp.neighbors import VerletList
 from mdnnp.potential import HDNNP, load_potential
@@ -31,19 +31,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--timestep-fs", type=float, default=0.5)
     parser.add_argument("--skin-A", type=float, default=1.0)
     return parser.parse_args()
-
-
-def seconds(function) -> float:
-    begun = time.perf_counter()
-    function()
-    return time.perf_counter() - begun
-
-
-def dgemm_gflops(n: int = 1000) -> float:
-    """Rate of NumPy's matrix product, with as many threads as it takes by itself."""
-    a = np.random.default_rng(0).normal(size=(n, n))
-    a @ a
-    return 2e-9 * n**3 / min(seconds(lambda: a @ a) for _ in range(5))
 
 
 def main() -> None:
@@ -84,7 +71,7 @@ def main() -> None:
     print(f"{n} atoms, {len(near.j) / n:.1f} neighbours within {potential.cutoff:.3f} Å, {options.threads} thread(s)")
     for name, values in times.items():
         print(f"{name:38s} {np.median(values):8.2f} [{min(values):.2f}] us per atom")
-    print(f"dgemm {dgemm_gflops():.0f} GFLOP/s")
+    print(f"dgemm, one thread: {dgemm_gflops():.0f} GFLOP/s")
 
 
 if __name__ == "__main__":

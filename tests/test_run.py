@@ -173,6 +173,38 @@ def test_header_says_what_is_run(folder, capsys):
         assert text in out
 
 
+def test_fastest_vibration_is_the_same_with_and_without_a_skin(folder, capsys):
+    said = []
+    for skin in ("skin_A = 0.4", "skin_A = 0"):
+        edit(folder / "run.toml", "skin_A = 0.4", skin)
+        run(read_config("run.toml"), overwrite=True)
+        said.append(re.search(r"fastest about [\d.]+ fs", capsys.readouterr().out)[0])
+    assert said[0] == said[1]
+
+
+def test_a_short_run_of_many_atoms_does_not_look_for_vibrations(folder, capsys):
+    edit(folder / "run.toml", "replicate = [3, 3, 3]", "replicate = [14, 14, 14]")
+    edit(folder / "run.toml", "steps = 200", "steps = 1")
+    run(read_config("run.toml"))
+    assert "vibrations  not looked for" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_memory_of_many_atoms(folder):
+    """Peak memory above that of few atoms: about 50 numbers of each atom, and 35 neighbours of 6 bytes."""
+    peak = {}
+    for copies in (6, 30):
+        edit(folder / "run.toml", "[3, 3, 3]", f"[{copies}, {copies}, {copies}]")
+        edit(folder / "run.toml", "steps = 200", "steps = 2")
+        process = subprocess.Popen(command("--overwrite"), stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        peak[copies] = usage.ru_maxrss * 1024
+        write_inputs(folder)
+    assert (peak[30] - peak[6]) / (4 * 30**3 - 4 * 6**3) < 1500
+
+
 def test_a_rotated_cell_is_said_and_stored(folder, capsys):
     atoms = fcc()
     atoms.rotate(30, (1, 1, 0), rotate_cell=True)

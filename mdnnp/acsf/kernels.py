@@ -74,7 +74,7 @@ class Scratch(NamedTuple):
     polynomial: np.ndarray  # (3, monomials) the gradient by u of sum_a dE/dM_a u^a, in monomials
 
 
-@njit
+@njit_inline
 def rows_per_block(tables):
     """Strips that a block of triplets keeps for the backward pass: c, 1/r_jk, then L and h."""
     rows = np.int64(0)

@@ -9,13 +9,13 @@ centre's neighbours.
 import numpy as np
 
 from mdnnp.fastmath import exp, inverse_sqrt
-from mdnnp.jit import njit_fast, vectorize_freely
+from mdnnp.jit import njit_strip, vectorize_freely
 from mdnnp.simd import subtract_scaled
 
 BLOCK = 128
 
 
-@njit_fast
+@njit_strip
 def geometry(narrow, j, k, d, r, inverse, c, r_ij, r_ik, r_jk, inverse_jk, squares):
     """cos(theta), the sides, 1/r_jk and the sum of the squares of the sides (of two if wide), from d = r_jk^2."""
     vectorize_freely()
@@ -30,7 +30,7 @@ def geometry(narrow, j, k, d, r, inverse, c, r_ij, r_ik, r_jk, inverse_jk, squar
         squares[t] = square + third * d[t]
 
 
-@njit_fast
+@njit_strip
 def envelope_product(narrow, j, k, f, f_jk, product):
     """f(r_ij) f(r_ik) and, if narrow, f(r_jk)."""
     vectorize_freely()
@@ -42,7 +42,7 @@ def envelope_product(narrow, j, k, f, f_jk, product):
             product[t] = f[j[t]] * f[k[t]]
 
 
-@njit_fast
+@njit_strip
 def channel(narrow, r_ij, r_ik, r_jk, squares, f, eta, rs, h):
     """h = f exp(-eta [(r_ij - rs)^2 + (r_ik - rs)^2 + (r_jk - rs)^2]), without the third term if wide."""
     vectorize_freely()
@@ -59,7 +59,7 @@ def channel(narrow, r_ij, r_ik, r_jk, squares, f, eta, rs, h):
             h[t] = f[t] * exp(-eta * (a * a + b * b + third * (far * far)))
 
 
-@njit_fast
+@njit_strip
 def dot(a, b):
     """Sum of a_t b_t."""
     vectorize_freely()
@@ -69,14 +69,14 @@ def dot(a, b):
     return total
 
 
-@njit_fast
+@njit_strip
 def clear(n, a):
     """a <- 0."""
     for t in range(n):
         a[t] = 0.0
 
 
-@njit_fast
+@njit_strip
 def add_term(first, weight, value, derivative, angular, turn):
     """Add a function's share of sum W P and sum W dP/dc; the first of a channel sets them."""
     vectorize_freely()
@@ -90,7 +90,7 @@ def add_term(first, weight, value, derivative, angular, turn):
             turn[t] += weight * derivative[t]
 
 
-@njit_fast
+@njit_strip
 def add_channel(first, h, angular, turn, eta, eta_rs, s1, s2, s3):
     """Add a channel's X = h sum W P, eta X and eta rs X to s1, s2, s3; the first of an envelope sets them."""
     vectorize_freely()
@@ -108,7 +108,7 @@ def add_channel(first, h, angular, turn, eta, eta_rs, s1, s2, s3):
             s3[t] += eta_rs * x
 
 
-@njit_fast
+@njit_strip
 def add_bend(first, h, turn, bend):
     """Add a channel's B = h sum W dP/dc; the first of a part sets it."""
     vectorize_freely()
@@ -120,7 +120,7 @@ def add_bend(first, h, turn, bend):
             bend[t] += h[t] * turn[t]
 
 
-@njit_fast
+@njit_strip
 def add_sides(first, j, k, r, slope, s1, s2, s3, along_j, along_k):
     """Add an envelope's dE/dr_ij and dE/dr_ik: s1 L(r) - 2 (s2 r - s3); the first of a part sets them."""
     vectorize_freely()
@@ -134,7 +134,7 @@ def add_sides(first, j, k, r, slope, s1, s2, s3, along_j, along_k):
             along_k[t] += s1[t] * slope[k[t]] - 2.0 * (s2[t] * r[k[t]] - s3[t])
 
 
-@njit_fast
+@njit_strip
 def add_far_side(first, slope_jk, inverse_jk, s1, s2, s3, along_jk):
     """Add an envelope's (dE/dr_jk) / r_jk; the first of a part sets it."""
     vectorize_freely()
@@ -146,7 +146,7 @@ def add_far_side(first, slope_jk, inverse_jk, s1, s2, s3, along_jk):
             along_jk[t] += (s1[t] * slope_jk[t] + 2.0 * s3[t]) * inverse_jk[t] - 2.0 * s2[t]
 
 
-@njit_fast
+@njit_strip
 def finish_sides(j, k, inverse, c, bend, along_j, along_k, along_jk):
     """Turn derivatives at fixed c into the coefficients a_j/r_ij + m, a_k/r_ik + m and m (in place)."""
     vectorize_freely()
@@ -158,7 +158,7 @@ def finish_sides(j, k, inverse, c, bend, along_j, along_k, along_jk):
         along_k[t] = (along_k[t] + bend[t] * (uj - c[t] * uk)) * uk + m
 
 
-@njit_fast
+@njit_strip
 def add_edges(j, k, along_j, along_k, along_jk, position, edge, own):
     """Add D_ij = along_j r_ij - m r_ik and D_ik = along_k r_ik - m r_ij, m = along_jk, to the rows of `edge`.
 
@@ -184,7 +184,7 @@ def add_edges(j, k, along_j, along_k, along_jk, position, edge, own):
 # count from 0: with a first place that might be negative, Numba checks each, and nothing is vectorised.
 
 
-@njit_fast
+@njit_strip
 def neighbor_channel(r, f, eta, rs, g):
     """g = f exp(-eta (r - rs)^2)."""
     vectorize_freely()
@@ -197,7 +197,7 @@ def neighbor_channel(r, f, eta, rs, g):
             g[t] = f[t] * exp(-eta * (d * d))
 
 
-@njit_fast
+@njit_strip
 def add_radial(weight, r, inverse, g, slope, eta, rs, sum_alpha):
     """Add weight dg/dr / r."""
     vectorize_freely()
@@ -206,7 +206,7 @@ def add_radial(weight, r, inverse, g, slope, eta, rs, sum_alpha):
         sum_alpha[t] += weight * g[t] * (slope[t] - two_eta * (r[t] - rs)) * inverse[t]
 
 
-@njit_fast
+@njit_strip
 def total(g):
     """Sum of g."""
     vectorize_freely()
@@ -216,7 +216,7 @@ def total(g):
     return value
 
 
-@njit_fast
+@njit_strip
 def direction_product(x, inverse, monomial, product):
     """Monomial times a component of u = r_ij / |r_ij|."""
     vectorize_freely()
@@ -224,7 +224,7 @@ def direction_product(x, inverse, monomial, product):
         product[t] = x[t] * inverse[t] * monomial[t]
 
 
-@njit_fast
+@njit_strip
 def four_moments(g, m0, m1, m2, m3, moment, a):
     """Four sums of g u^a at a time: a sum for itself waits for its own additions."""
     vectorize_freely()
@@ -237,7 +237,7 @@ def four_moments(g, m0, m1, m2, m3, moment, a):
     moment[a], moment[a + 1], moment[a + 2], moment[a + 3] = s0, s1, s2, s3
 
 
-@njit_fast
+@njit_strip
 def triple_product(n, a, b, c):
     """Sum of a_t b_t c_t."""
     vectorize_freely()
@@ -247,7 +247,7 @@ def triple_product(n, a, b, c):
     return value
 
 
-@njit_fast
+@njit_strip
 def add_scaled_product(n, weight, a, b, value):
     """value += weight a b."""
     vectorize_freely()
@@ -255,7 +255,7 @@ def add_scaled_product(n, weight, a, b, value):
         value[t] += weight * a[t] * b[t]
 
 
-@njit_fast
+@njit_strip
 def add_four(first, c0, c1, c2, c3, m0, m1, m2, m3, value):
     """Add four terms of a polynomial; the first ones set it."""
     vectorize_freely()
@@ -267,7 +267,7 @@ def add_four(first, c0, c1, c2, c3, m0, m1, m2, m3, value):
             value[t] += c0 * m0[t] + c1 * m1[t] + c2 * m2[t] + c3 * m3[t]
 
 
-@njit_fast
+@njit_strip
 def add_moment_edges(x, y, z, r, inverse, g, slope, eta, rs, square, p, px, py, pz, sum_alpha, dx, dy, dz):
     """Add D_ij of a set of moments: p = sum_a dE/dM_a u^a, (px, py, pz) its gradient by u, square = 2 dE/d(sum g^2)."""
     vectorize_freely()

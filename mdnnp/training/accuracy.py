@@ -118,14 +118,33 @@ class Coverage:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """Whether a committee knows its errors: of the forces on atoms, in meV/Å.
+
+    disagreement : root mean square, 95 % quantile and maximum of the atoms' disagreement; error : root mean square of
+    the length of their force errors; correlation : of the two over the atoms (of a sample, if they are many)
+    """
+
+    disagreement: float
+    quantile_95: float
+    maximum: float
+    error: float
+    correlation: float
+
+
+@dataclass(frozen=True)
 class Errors:
-    """Errors against labels; `quantities` holds those of energy, force, stress for which there are labels."""
+    """Errors against labels; `quantities` holds those of energy, force, stress for which there are labels.
+
+    calibration : of a committee's force disagreement, if there are force labels; else None
+    """
 
     configurations: int
     atoms: int
     unlabelled: int
     quantities: dict[str, Quantity]
     coverage: Coverage
+    calibration: Calibration | None = None
 
     def as_dict(self) -> dict:
         """All but the samples, in types that JSON knows."""
@@ -140,7 +159,9 @@ class Errors:
             for name, q in self.quantities.items()
         }
         counts = {"configurations": self.configurations, "atoms": self.atoms, "unlabelled": self.unlabelled}
-        return counts | quantities | {"coverage": asdict(self.coverage) | {"fraction": self.coverage.fraction}}
+        coverage = asdict(self.coverage) | {"fraction": self.coverage.fraction}
+        committee = {} if self.calibration is None else {"committee": asdict(self.calibration)}
+        return counts | quantities | {"coverage": coverage} | committee
 
 
 def _statistics(s: Statistics) -> dict:
@@ -184,6 +205,7 @@ class ErrorTally:
         self._potential, self._by = potential, by
         self._quantities = {name: _QuantityTally(name) for name in UNITS}
         self._coverage = _CoverageTally(potential)
+        self._disagreement = _Tally()
         self._configurations = self._atoms = self._unlabelled = 0
 
     def add(self, s: LabelledStructure, results: Results) -> None:
@@ -202,6 +224,8 @@ class ErrorTally:
             residual = results.forces - s.forces
             error = np.linalg.norm(residual, axis=1)
             atom = int(np.argmax(error))
+            if results.disagreement is not None:
+                self._disagreement.add(error, results.disagreement.forces)
             forces = self._quantities["force"]
             forces.add(s, kind, s.forces, residual, 1e3 * float(error[atom]), atom)
             for z in np.unique(s.system.numbers):
@@ -217,7 +241,21 @@ class ErrorTally:
     def errors(self) -> Errors:
         """The errors of all that was added."""
         found = {name: tally.quantity() for name, tally in self._quantities.items() if tally.overall.n}
-        return Errors(self._configurations, self._atoms, self._unlabelled, found, self._coverage.coverage())
+        calibration = _calibration(self._disagreement, found["force"]) if self._disagreement.n else None
+        coverage = self._coverage.coverage()
+        return Errors(self._configurations, self._atoms, self._unlabelled, found, coverage, calibration)
+
+
+def _calibration(tally: "_Tally", force: Quantity) -> Calibration:
+    s, (error, disagreement) = tally.statistics(1e3), tally.sample()
+    varied = np.ptp(error) > 0 and np.ptp(disagreement) > 0
+    return Calibration(
+        disagreement=s.rmse,
+        quantile_95=s.quantile_95,
+        maximum=s.maximum,
+        error=math.sqrt(3.0) * force.overall.rmse,
+        correlation=float(np.corrcoef(error, disagreement)[0, 1]) if varied else 0.0,
+    )
 
 
 class _QuantityTally:
@@ -380,7 +418,17 @@ def table(errors: Errors, most: int = 5) -> str:
     for q in errors.quantities.values():
         lines += ["", f"largest errors of {q.name} / ({q.unit})"]
         lines += [f"{w.error:>10.4g}  {worst_place(w)}" for w in q.worst[:most]]
-    return "\n".join([*lines, "", coverage_line(errors.coverage), *remarks(errors)])
+    committee = [] if errors.calibration is None else [calibration_line(errors.calibration)]
+    return "\n".join([*lines, "", coverage_line(errors.coverage), *committee, *remarks(errors)])
+
+
+def calibration_line(c: Calibration) -> str:
+    """How a committee's disagreement compares with its errors, as a sentence."""
+    return (
+        f"committee: its disagreement on the force on an atom has an rms of {c.disagreement:.4g} meV/Å, 95 % are below "
+        f"{c.quantile_95:.4g}, the largest is {c.maximum:.4g}; the rms error is {c.error:.4g} meV/Å, the correlation of "
+        f"the two {c.correlation:.2f}"
+    )
 
 
 def _labels(errors: Errors) -> list[str]:

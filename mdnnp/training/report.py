@@ -15,7 +15,7 @@ from matplotlib.ticker import LogLocator
 from mdnnp import __version__
 from mdnnp.files import new_file
 from mdnnp.style import ACCENT, DATA, MAIN, STYLE
-from mdnnp.training.accuracy import UNITS, Errors, Statistics, coverage_line, remarks, worst_place
+from mdnnp.training.accuracy import UNITS, Errors, Statistics, calibration_line, coverage_line, remarks, worst_place
 
 HISTORY_UNITS = {"loss": "", **UNITS}
 _COLOURS = (MAIN, ACCENT, DATA)
@@ -143,9 +143,11 @@ def _worst(sets: Mapping[str, Errors]) -> str:
 
 
 def _coverage(sets: Mapping[str, Errors]) -> str:
-    html = "<h2>Range of the symmetry functions</h2>"
+    html = "<h2>Range of the symmetry functions, disagreement of a committee</h2>"
     for name, e in sets.items():
         html += f"<p>{escape(name)}: {escape(coverage_line(e.coverage).removeprefix('range: '))}</p>"
+        if e.calibration is not None:
+            html += f"<p>{escape(name)}: {escape(calibration_line(e.calibration))}</p>"
         if e.coverage.outside:
             kinds = [[escape(kind or "(no type)"), f"{100 * f:.3g} %"] for kind, f in e.coverage.by_kind.items()]
             functions = [
