@@ -16,7 +16,7 @@ from mdnnp.acsf.functions import WEIGHTED, SymmetryFunction
 from mdnnp.acsf.kernels import arrange, center_gradient, center_values, make_scratch
 from mdnnp.acsf.tables import Tables, build_tables
 from mdnnp.errors import InputError
-from mdnnp.jit import njit, njit_fast, vectorize_freely
+from mdnnp.jit import njit, njit_fast
 from mdnnp.neighbors import neighbor_list
 from mdnnp.system import System
 
@@ -95,7 +95,8 @@ class Descriptors:
         for e, symbol in enumerate(self.elements):
             centers = np.flatnonzero(species == e)
             out[symbol] = np.zeros((len(centers), len(self.functions[symbol])))
-            _values(centers, edges.first, edges.j, edges.r, species, self._tables, out[symbol])
+            none = np.empty((0, 3, 0))
+            _evaluate(False, centers, edges.first, edges.j, edges.r, species, self._tables, out[symbol], none)
         return out
 
     def jacobian(self, system: System, symbol: str, edges: Edges | None = None) -> Jacobian:
@@ -136,7 +137,7 @@ class Descriptors:
         species = self._species(system)
         for columns, tables in self._channel_groups(symbol):
             g, d = np.zeros((len(centers), len(columns))), np.empty((n_edges, 3, len(columns)))
-            _jacobian(centers, edges.first, edges.j, edges.r, species, tables, g, d)
+            _evaluate(True, centers, edges.first, edges.j, edges.r, species, tables, g, d)
             yield columns, g, d
 
     def _species(self, system: System) -> np.ndarray:
@@ -160,47 +161,29 @@ class Descriptors:
 
 
 @njit
-def _values(centers, first, j, r, species, tables, values):
-    work = make_scratch(_most_neighbors(centers, first), tables)
-    for c in range(centers.size):
-        i = centers[c]
-        _evaluate_center(i, first[i], first[i + 1], j, r, species, tables, work, values[c])
-
-
-@njit
-def _jacobian(centers, first, j, r, species, tables, values, gradients):
-    """Values (centres, functions) and gradients (edges of the centres, 3, functions) by unit vectors for dE/dG."""
-    work = make_scratch(_most_neighbors(centers, first), tables)
-    unit = np.zeros(values.shape[1])
+def _evaluate(differentiate, centers, first, j, r, species, tables, values, gradients):
+    """Values (centres, functions) and, if asked for, gradients (edges of the centres, 3, functions)."""
+    work, unit = make_scratch(_most_neighbors(centers, first), tables), np.zeros(values.shape[1])
     row = np.int64(0)
     for c in range(centers.size):
         i = centers[c]
-        n = first[i + 1] - first[i]
-        places = _evaluate_center(i, first[i], first[i + 1], j, r, species, tables, work, values[c])
-        _unit_gradients(species[i], places, tables, work, unit, gradients[row : row + n])
-        row += n
+        end = row + first[i + 1] - first[i]
+        _evaluate_center(
+            differentiate, i, first, j, r, species, tables, work, unit, values[c], gradients[row:end]
+        )  # fmt: skip
+        row = end
 
 
 @njit_fast
-def _evaluate_center(i, begin, end, j, r, species, tables, w, values):
-    """Put the edges begin .. end - 1, in order of element, into the scratch; returns the places that they take."""
-    vectorize_freely()
-    for t in range(end - begin):
-        edge = begin + t
-        w.x[t], w.y[t], w.z[t], w.who[t] = r[edge, 0], r[edge, 1], r[edge, 2], j[edge]
-        w.r[t] = np.sqrt(w.x[t] * w.x[t] + w.y[t] * w.y[t] + w.z[t] * w.z[t])
-    n = arrange(i, end - begin, species, tables, w)
+def _evaluate_center(differentiate, i, first, j, r, species, tables, w, unit, values, gradients):
+    """One centre of `_evaluate`: the gradients by a unit vector for dE/dG of each function."""
+    n = _load(i, first[i], first[i + 1], j, r, species, tables, w)
     center_values(species[i], n, tables, w, values)
-    return n
-
-
-@njit_fast
-def _unit_gradients(e, n, tables, w, unit, gradients):
-    """Edge gradients (edges, 3, functions) of one function after the other."""
-    vectorize_freely()
+    if not differentiate:
+        return
     for s in range(unit.size):
         unit[s] = 1.0
-        center_gradient(e, n, tables, w, unit)
+        center_gradient(species[i], n, tables, w, unit)
         unit[s] = 0.0
         edge = 0
         for b in range(tables.n_elements):
@@ -226,3 +209,13 @@ def _most_neighbors(centers, first):
     for c in range(centers.size):
         most = max(most, first[centers[c] + 1] - first[centers[c]])
     return most
+
+
+@njit_fast
+def _load(i, begin, end, j, r, species, tables, w):
+    """Put the edges begin .. end - 1 of centre `i`, which are in order of element, into the scratch; the places."""
+    for t in range(end - begin):
+        x, y, z = r[begin + t, 0], r[begin + t, 1], r[begin + t, 2]
+        w.x[t], w.y[t], w.z[t], w.who[t] = x, y, z, j[begin + t]
+        w.r[t] = np.sqrt(x * x + y * y + z * z)
+    return arrange(i, end - begin, species, tables, w)
