@@ -21,13 +21,13 @@ from mdnnp.units import BOLTZMANN_EV_PER_K
 if TYPE_CHECKING:
     from mdnnp.analyze import Analysis
 
-FIGURES = ("energy_drift.png", "energies.png", "pressure.png", "momentum.png")
+FIGURES = ("energy_drift.png", "shadow_drift.png", "energies.png", "pressure.png", "momentum.png")
 _MOST_POINTS = 4000
 
 
 def draw(analysis: Analysis, folder: Path) -> list[Path]:
     """Draw what there are data for, two samples at least; returns the files that were written."""
-    drawers = (_draw_drift, _draw_energies, _draw_pressure, _draw_momentum)
+    drawers = (_draw_drift, _draw_shadow, _draw_energies, _draw_pressure, _draw_momentum)
     written = []
     # Figure instead of pyplot: no window system, no global state.
     with matplotlib.rc_context(_STYLE):
@@ -42,21 +42,33 @@ def draw(analysis: Analysis, folder: Path) -> list[Path]:
 
 
 def _draw_drift(analysis: Analysis) -> Figure | None:
-    """Total energy per atom about its mean: above all samples, below the block means and the fitted line."""
-    drift, series = analysis.drift, analysis.series
-    if drift is None:
+    """Total energy."""
+    if analysis.drift is None:
         return None
-    kept = series.time_fs >= series.time_fs[0] + analysis.warmup_fs
+    return _draw_conserved(analysis, "total energy", analysis.series.values["total_energy"], analysis.drift)
+
+
+def _draw_shadow(analysis: Analysis) -> Figure | None:
+    """Shadow energy."""
+    if analysis.shadow_drift is None:
+        return None
+    return _draw_conserved(analysis, "shadow energy", analysis.series.shadow_eV, analysis.shadow_drift)
+
+
+def _draw_conserved(analysis: Analysis, name: str, values_eV: np.ndarray, drift) -> Figure:
+    """An energy per atom about its mean: above all samples, below the block means and the fitted line."""
+    time_fs, known = analysis.series.time_fs, np.isfinite(values_eV)
+    kept = known & (time_fs >= time_fs[0] + analysis.warmup_fs)
     if not kept.any():
-        kept[:] = True
-    time = series.time_fs[kept] * 1e-3
-    centre = drift.value_eV if math.isfinite(drift.value_eV) else float(np.mean(series.values["total_energy"]))
-    energy = (series.values["total_energy"][kept] - centre) / drift.n_atoms
+        kept = known
+    time = time_fs[kept] * 1e-3
+    centre = drift.value_eV if math.isfinite(drift.value_eV) else float(np.mean(values_eV[kept]))
+    energy = (values_eV[kept] - centre) / drift.n_atoms
     figure = Figure(figsize=(7, 5.4 if drift.n_blocks else 3.4), layout="constrained")
     panels = figure.subplots(2 if drift.n_blocks else 1, 1, sharex=True, squeeze=False)[:, 0]
     scale, unit = _energy_unit(np.max(np.abs(energy)))
     _plot_series(panels[0], time, energy * scale)
-    panels[0].set_ylabel(f"total energy − mean\n/ ({unit}/atom)")
+    panels[0].set_ylabel(f"{name} − mean\n/ ({unit}/atom)")
     panels[0].set_title(_drift_title(drift, scale, unit), fontsize=10)
     if drift.n_blocks:
         _plot_fit(panels[1], drift)

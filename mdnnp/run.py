@@ -155,14 +155,15 @@ def _drift(name: str, trajectory: Path, config: RunConfig, start: Start) -> Drif
         thermo = written.thermo
     time, dynamics = thermo["time"], config.dynamics
     warmup = default_warmup_fs(time, dynamics.equilibration_steps * dynamics.timestep_fs)
-    kept = (time >= time[0] + warmup) & np.isfinite(thermo[name]) if len(time) else np.zeros(0, bool)
-    if not kept.any():
+    kept = time >= time[0] + warmup if len(time) else np.zeros(0, bool)
+    known = kept & np.isfinite(thermo[name])
+    if not known.any():
         return None
     return drift(
-        time[kept],
-        thermo[name][kept],
+        time[known],
+        thermo[name][known],
         len(start.system),
-        kinetic_eV=thermo["kinetic_energy"][kept],
+        kinetic_eV=thermo["kinetic_energy"][known],
         temperature_K=float(np.mean(thermo["temperature"][kept])),
         n_degrees=start.n_degrees,
     )

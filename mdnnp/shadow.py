@@ -3,7 +3,7 @@
 A trajectory of velocity Verlet follows the flow of a modified Hamiltonian, H + O(h^2), almost exactly, as long as the
 potential is smooth. With D the central difference over the time step h and q, p, U, F of consecutive steps,
 
-    2 H~_n = (D q)_n . p_n - (D p)_n . q_n - (D beta)_n,   beta_{n+1} = beta_n - (h/2) (a_n + a_{n+1}),   a = 2 U + q . F
+    2 H~_n = (D q)_n . p_n - (D p)_n . q_n - (D beta)_n,  beta_{n+1} = beta_n - (h/2) (a_n + a_{n+1}),  a = 2 U + q . F
 
 estimates it to the order of D (R. D. Skeel, D. J. Hardy, SIAM J. Sci. Comput. 23, 1172 (2001)), here the eighth:
 what is left of the energy's fluctuation tells how smooth the potential is, and its drift has a far smaller error bar.
