@@ -1,4 +1,4 @@
-"""Figures of an analysis, as PNG files."""
+"""Figures of an analysis, and of a smoothness certificate, as PNG files."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from mdnnp.units import BOLTZMANN_EV_PER_K
 
 if TYPE_CHECKING:
     from mdnnp.analyze import Analysis
+    from mdnnp.convergence import Ladder
 
 FIGURES = ("energy_drift.png", "shadow_drift.png", "energies.png", "pressure.png", "momentum.png")
 _MOST_POINTS = 4000
@@ -221,3 +222,40 @@ def _shade_warmup(axes, analysis: Analysis) -> None:
         if analysis.warmup_fs > 0:
             end = min(time[0] + analysis.warmup_fs * 1e-3, time[-1])
             axes.axvspan(time[0], end, color=_WARMUP, lw=0, zorder=0, label="left out")
+
+
+def draw_ladder(ladder: Ladder, n_atoms: int, title: str) -> Figure:
+    """Fluctuation of total and shadow energy against the time step, and both energies along the shortest one."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(10, 4.2), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        steps = np.array([rung.timestep_fs for rung in ladder.rungs])
+        total, shadow = (
+            1e3 / n_atoms * np.array([getattr(rung, name) for rung in ladder.rungs])
+            for name in ("rms_eV", "shadow_rms_eV")
+        )
+        for rms, order, name, colour in (
+            (total, ladder.order, "total energy", _BLOCKS),
+            (shadow, ladder.shadow_order, "shadow energy", _FIT),
+        ):
+            label = f"{name}: order {order.value:.2f} ± {order.error:.2f}" if math.isfinite(order.value) else name
+            left.loglog(steps, rms, "o-", color=colour, label=label)
+        left.loglog(steps, total[0] * (steps / steps[0]) ** 2, "--", color=_DATA, label="second order")
+        floor = 1e3 * ladder.floor_eV / n_atoms
+        if floor > 0.1 * np.min(shadow):
+            left.axhline(floor, color=_DATA, lw=0.8, ls=":", label="rounding")
+        left.set_xticks(steps, [f"{step:g}" for step in steps])
+        left.minorticks_off()
+        left.set_xlabel("time step / fs")
+        left.set_ylabel("rms / (meV/atom)")
+        left.legend(fontsize=9)
+        first = ladder.rungs[0]
+        scale, unit = _energy_unit(first.rms_eV / n_atoms)
+        for values, name, colour in ((first.energy_eV, "total", _BLOCKS), (first.shadow_eV, "shadow", _FIT)):
+            right.plot(first.time_fs, (values - values.mean()) * scale / n_atoms, color=colour, lw=1, label=name)
+        right.set_xlabel("time / fs")
+        right.set_ylabel(f"energy − mean / ({unit}/atom)")
+        right.set_title(f"at the longest time step, {first.timestep_fs:g} fs", fontsize=10)
+        right.legend(fontsize=9)
+        figure.suptitle(title, fontsize=11)
+        return figure
