@@ -121,7 +121,10 @@ def _least_squares(descriptors, training, raw, factor, shift, hidden, reference)
                 for k in range(N_HIDDEN)]  # fmt: skip
         found = [node.gradient(x) for node in each]
         forces = [descriptors.pull_back(system, listed, g * factor, y).forces.ravel() for y, g in found]
-        rows += [np.stack([*(y for y, _ in found), np.ones(len(system))], axis=1), np.stack([*forces, 0 * forces[0]], 1)]
+        rows += [
+            np.stack([*(y for y, _ in found), np.ones(len(system))], axis=1),
+            np.stack([*forces, 0 * forces[0]], 1),
+        ]
         targets += [wanted.atomic_energies, wanted.forces.ravel()]
         energies += len(system)
     a, b = np.concatenate(rows), np.concatenate(targets)
@@ -129,7 +132,9 @@ def _least_squares(descriptors, training, raw, factor, shift, hidden, reference)
     ridge = 1e-4 * np.sqrt(len(b)) * np.eye(a.shape[1])
     solution = np.linalg.lstsq(np.vstack([a / size, ridge]), np.concatenate([b, np.zeros(len(size))]), rcond=None)[0]
     solution /= size
-    parts = [np.concatenate([(r @ solution - t) for r, t in zip(rows[k::2], targets[k::2], strict=True)]) for k in (0, 1)]
+    parts = [
+        np.concatenate([(r @ solution - t) for r, t in zip(rows[k::2], targets[k::2], strict=True)]) for k in (0, 1)
+    ]
     return solution, [1e3 * float(np.sqrt(np.mean(part**2))) for part in parts]
 
 
@@ -183,7 +188,9 @@ def draw(rows: list[dict], options, path: Path) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.8), layout="constrained")
     colours = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(options.activations)))
     for activation, colour in zip(options.activations, colours, strict=True):
-        found = sorted((r for r in rows if r["activation"] == activation and "order" in r), key=lambda r: places[r["cutoff_type"]])
+        found = sorted(
+            (r for r in rows if r["activation"] == activation and "order" in r), key=lambda r: places[r["cutoff_type"]]
+        )
         if not found:
             continue
         style = {"color": "#c0392b", "marker": "s"} if activation == "r" else {"color": colour, "marker": "o"}
@@ -192,7 +199,14 @@ def draw(rows: list[dict], options, path: Path) -> None:
         left.semilogy(x, [r["shadow_rms_meV_per_atom"][-1] for r in found], lw=0.8, label=name, **style)
         shift = 0.08 * (options.activations.index(activation) - 0.5 * len(options.activations))
         right.errorbar(
-            x + shift, [r["order"] for r in found], [r["order_error"] for r in found], ls="", capsize=2, ms=4, label=name, **style
+            x + shift,
+            [r["order"] for r in found],
+            [r["order_error"] for r in found],
+            ls="",
+            capsize=2,
+            ms=4,
+            label=name,
+            **style,
         )
     for axes in (left, right):
         axes.set_xticks(list(places.values()), [class_label(c) for c in places])
@@ -211,7 +225,9 @@ def main() -> None:
     output = Path(options.output)
     begun = time.perf_counter()
     reference, start, training = liquid(options.seed)
-    print(f"{'cutoff':<8}{'activation':<13}{'class':<15}{'fit':>18}{'order p':>15}{'E':>11}{'shadow':>11}  extrapolations")
+    print(
+        f"{'cutoff':<8}{'activation':<13}{'class':<15}{'fit':>18}{'order p':>15}{'E':>11}{'shadow':>11}  extrapolations"
+    )
     rows = []
     for activation in options.activations:
         for cutoff_type in options.cutoffs:

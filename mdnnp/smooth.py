@@ -57,9 +57,9 @@ class Certificate:
             found.append(f"by construction the forces jump: {_class_of(self.causes[0])}")
         failed = [row for row in self.scan if row.passed is False]
         if failed:
-            worst = max(failed, key=lambda row: row.value)
-            what = "the energy jumps" if worst.quantity == "energy" else "forces jump"
-            found.append(f"{what} as an atom crosses a cutoff ({worst.check.removeprefix('cutoff ')})")
+            first = min(failed, key=lambda row: row.quantity != "energy")
+            what = "the energy jumps" if first.quantity == "energy" else "forces jump"
+            found.append(f"{what} as an atom crosses a cutoff ({first.check.removeprefix('cutoff ')})")
         low, high = ORDER_GATE
         order = self.ladder.order
         if not low <= order.value <= high:
