@@ -44,9 +44,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", default="smoothness_matrix.png", help="figure; the numbers go beside it, as .json")
     parser.add_argument("--cutoffs", type=int, nargs="+", default=list(range(9)), help="types 0-8")
-    parser.add_argument("--activations", nargs="+", default=list("tspgcr"), help="letters as in input.nn")
+    parser.add_argument("--activations", nargs="+", default=list("tpgr"), help="letters as in input.nn")
     parser.add_argument("--timestep-fs", type=float, default=16.0, help="the longest")
-    parser.add_argument("--steps", type=int, default=400, help="of that length")
+    parser.add_argument("--steps", type=int, default=240, help="of that length")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
@@ -196,7 +196,7 @@ def draw(rows: list[dict], options, path: Path) -> None:
         style = {"color": "#c0392b", "marker": "s"} if activation == "r" else {"color": colour, "marker": "o"}
         x = np.array([places[r["cutoff_type"]] for r in found])
         name = ACTIVATION_NAMES[activation]
-        left.semilogy(x, [r["shadow_rms_meV_per_atom"][-1] for r in found], lw=0.8, label=name, **style)
+        left.semilogy(x, [r["shadow_rms_meV_per_atom"][-1] for r in found], lw=0.8, ms=5, label=name, **style)
         shift = 0.08 * (options.activations.index(activation) - 0.5 * len(options.activations))
         right.errorbar(
             x + shift,

@@ -1,12 +1,15 @@
 """How the energy error of velocity Verlet falls with the time step, which tells how smooth a potential is.
 
-Runs at h, h/2, h/4, ... from one start over the same physical time. The fluctuation of the total energy goes as h^2 if
-the forces have no jumps; that of the shadow energy goes as a higher power, the higher the smoother the potential.
+Runs at h, h/2, h/4, ... from one start over the same physical time, in a few segments: each begins, for every time
+step, where the run with the shortest one ended. So all follow the same path, however chaotic it is, and the ratio of
+their errors is that of the time steps and not of what they happened to meet. The fluctuation of the total energy goes as
+h^2 if the forces have no jumps; that of the shadow energy goes as a higher power, the higher the smoother the potential.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,11 +28,12 @@ from mdnnp.shadow import REACH, ShadowEnergy
 from mdnnp.system import System
 
 RESCALE_INTERVAL = 10
+SEGMENTS = 4
 
 
 @dataclass(frozen=True)
 class Rung:
-    """One time step of the ladder; energies are of the whole system, in eV.
+    """One time step of the ladder; energies are of the whole system, in eV, less their mean in each segment.
 
     rms_eV, shadow_rms_eV : standard deviation of total and shadow energy
     kinetic_deviation_eV : standard deviation of the kinetic energy
@@ -133,14 +137,20 @@ def climb(
     halvings: int = 3,
     advance: Callable[[], None] = lambda: None,
 ) -> Ladder:
-    """Runs of `n_steps` steps of `timestep_fs`, 2 n_steps of half of it, and so on, all from `start`.
+    """Runs of `n_steps` steps of `timestep_fs`, 2 n_steps of half of it, and so on, in SEGMENTS segments from `start`.
 
+    n_steps : a multiple of SEGMENTS, and at least 10 times it
     advance : called after every step. It takes n_steps (2^(halvings + 1) - 1) steps in all.
     """
     before = dynamics.extrapolations
-    rungs = tuple(
-        _rung(dynamics.compute, start, timestep_fs / 2**k, n_steps * 2**k, advance) for k in range(halvings + 1)
-    )
+    segments: list[list[_Segment]] = [[] for _ in range(halvings + 1)]
+    state = start
+    for _ in range(SEGMENTS):
+        origin = state
+        for k in range(halvings + 1):
+            state, segment = _run(dynamics.compute, origin, timestep_fs / 2**k, n_steps // SEGMENTS * 2**k, advance)
+            segments[k].append(segment)
+    rungs = tuple(_rung(timestep_fs / 2**k, parts) for k, parts in enumerate(segments))
     # Every atomic energy is rounded, before its constant is taken off.
     floor = float(np.finfo(float).eps * np.linalg.norm(start.results.atomic_energies))
     steps = np.array([rung.timestep_fs for rung in rungs])
@@ -153,7 +163,17 @@ def climb(
     )
 
 
-def _rung(compute: Compute, start: MDState, timestep_fs: float, n_steps: int, advance) -> Rung:
+class _Segment(NamedTuple):
+    """(n,) each, of the steps of a segment that have a shadow energy; energies in eV."""
+
+    time_fs: np.ndarray
+    kinetic_eV: np.ndarray
+    energy_eV: np.ndarray
+    shadow_eV: np.ndarray
+
+
+def _run(compute: Compute, start: MDState, timestep_fs: float, n_steps: int, advance) -> tuple[MDState, _Segment]:
+    """The state `n_steps` later, and the energies on the way."""
     state, shadow = start._replace(step=0), ShadowEnergy(timestep_fs, start.masses)
     kinetic, potential, shadows = [], [], []
     for _ in range(n_steps + 1):
@@ -164,15 +184,25 @@ def _rung(compute: Compute, start: MDState, timestep_fs: float, n_steps: int, ad
             state = verlet_step(state, timestep_fs, compute)
             advance()
     inner = slice(REACH, n_steps + 1 - REACH)
-    energy, shadows = (np.array(kinetic) + np.array(potential))[inner], np.array(shadows[2 * REACH :], dtype=float)
+    moving, energy = np.array(kinetic)[inner], (np.array(kinetic) + np.array(potential))[inner]
+    time = np.arange(n_steps + 1)[inner] * timestep_fs
+    return state, _Segment(time, moving, energy, np.array(shadows[2 * REACH :], dtype=float))
+
+
+def _rung(timestep_fs: float, segments: list[_Segment]) -> Rung:
+    """What the segments with one time step have in common."""
+    energy, shadow = (
+        np.concatenate([x - x.mean() for x in column]) for column in list(zip(*segments, strict=True))[2:]
+    )
+    length = segments[0].time_fs[-1] + REACH * timestep_fs
     return Rung(
         timestep_fs=timestep_fs,
         rms_eV=float(np.std(energy)),
-        shadow_rms_eV=float(np.std(shadows)),
-        kinetic_deviation_eV=float(np.std(kinetic)),
-        time_fs=np.arange(n_steps + 1)[inner] * timestep_fs,
+        shadow_rms_eV=float(np.std(shadow)),
+        kinetic_deviation_eV=float(np.std(np.concatenate([s.kinetic_eV for s in segments]))),
+        time_fs=np.concatenate([k * length + s.time_fs for k, s in enumerate(segments)]),
         energy_eV=energy,
-        shadow_eV=shadows,
+        shadow_eV=shadow,
     )
 
 

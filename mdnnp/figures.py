@@ -252,7 +252,7 @@ def draw_ladder(ladder: Ladder, n_atoms: int, title: str) -> Figure:
         first = ladder.rungs[0]
         scale, unit = _energy_unit(first.rms_eV / n_atoms)
         for values, name, colour in ((first.energy_eV, "total", _BLOCKS), (first.shadow_eV, "shadow", _FIT)):
-            right.plot(first.time_fs, (values - values.mean()) * scale / n_atoms, color=colour, lw=1, label=name)
+            right.plot(first.time_fs, values * scale / n_atoms, color=colour, lw=1, label=name)
         right.set_xlabel("time / fs")
         right.set_ylabel(f"energy − mean / ({unit}/atom)")
         right.set_title(f"at the longest time step, {first.timestep_fs:g} fs", fontsize=10)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from mdnnp.check import Row, cutoff_rows
-from mdnnp.convergence import Dynamics, Ladder, Order, climb, equilibrated
+from mdnnp.convergence import SEGMENTS, Dynamics, Ladder, Order, climb, equilibrated
 from mdnnp.errors import InputError, PhysicsError
 from mdnnp.integrators import MDState, fastest_period
 from mdnnp.potential import HDNNP, Potential
@@ -124,6 +124,7 @@ def certify(
     """
     system = structure.system
     _check_numbers(timestep_fs, n_steps, temperature_K)
+    n_steps += -n_steps % SEGMENTS
     if len(system) < 2 and not system.pbc.any():
         raise InputError(f"{structure.label}: a single atom has no dynamics; give a structure of two atoms or more")
     scan = tuple(cutoff_rows(potential, system, seed))
@@ -220,7 +221,7 @@ def _dynamics(certificate: Certificate) -> list[str]:
     ladder, n = certificate.ladder, certificate.n_atoms
     first = ladder.rungs[0]
     lines = [
-        f"By dynamics: {n} atoms, {certificate.temperature_K:g} K, {first.time_fs[-1]:.4g} fs at constant energy",
+        f"By dynamics: {n} atoms, {certificate.temperature_K:g} K, {round(first.time_fs[-1]):d} fs at constant energy",
         f"  {'dt/fs':>8}{'rms E / (meV/atom)':>21}{'shadow / (meV/atom)':>22}{'rms E / sigma(Ekin)':>22}"
         f"{'steps per vibration':>22}",
     ]
