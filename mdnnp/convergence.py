@@ -2,8 +2,8 @@
 
 Runs at h, h/2, h/4, ... from one start over the same physical time, in a few segments: each begins, for every time
 step, where the run with the shortest one ended. So all follow the same path, however chaotic it is, and the ratio of
-their errors is that of the time steps and not of what they happened to meet. The fluctuation of the total energy goes as
-h^2 if the forces have no jumps; that of the shadow energy goes as a higher power, the higher the smoother the potential.
+their errors is that of the time steps and not of what they happened to meet. The fluctuation of the total energy goes
+as h^2 if the forces have no jumps; that of the shadow energy as a higher power, the higher the smoother the potential.
 """
 
 import math
@@ -37,7 +37,7 @@ class Rung:
 
     rms_eV, shadow_rms_eV : standard deviation of total and shadow energy
     kinetic_deviation_eV : standard deviation of the kinetic energy
-    time_fs, energy_eV, shadow_eV : (n,) each, of the steps that have a shadow energy
+    time_fs, energy_eV, shadow_eV : (n,) each, of the steps that count
     """
 
     timestep_fs: float
@@ -148,7 +148,7 @@ def climb(
     for _ in range(SEGMENTS):
         origin = state
         for k in range(halvings + 1):
-            state, segment = _run(dynamics.compute, origin, timestep_fs / 2**k, n_steps // SEGMENTS * 2**k, advance)
+            state, segment = _run(dynamics.compute, origin, timestep_fs, n_steps // SEGMENTS, 2**k, advance)
             segments[k].append(segment)
     rungs = tuple(_rung(timestep_fs / 2**k, parts) for k, parts in enumerate(segments))
     # Every atomic energy is rounded, before its constant is taken off.
@@ -164,7 +164,7 @@ def climb(
 
 
 class _Segment(NamedTuple):
-    """(n,) each, of the steps of a segment that have a shadow energy; energies in eV."""
+    """(n,) each, of the steps of a segment but for its ends; energies in eV."""
 
     time_fs: np.ndarray
     kinetic_eV: np.ndarray
@@ -172,8 +172,14 @@ class _Segment(NamedTuple):
     shadow_eV: np.ndarray
 
 
-def _run(compute: Compute, start: MDState, timestep_fs: float, n_steps: int, advance) -> tuple[MDState, _Segment]:
-    """The state `n_steps` later, and the energies on the way."""
+def _run(
+    compute: Compute, start: MDState, longest_fs: float, n_longest: int, division: int, advance
+) -> tuple[MDState, _Segment]:
+    """The state `n_longest` steps of the longest time step later, in steps of a fraction of it, and the energies.
+
+    The same time at either end is left out for every division: that in which the longest has no shadow energy.
+    """
+    timestep_fs, n_steps = longest_fs / division, n_longest * division
     state, shadow = start._replace(step=0), ShadowEnergy(timestep_fs, start.masses)
     kinetic, potential, shadows = [], [], []
     for _ in range(n_steps + 1):
@@ -183,10 +189,10 @@ def _run(compute: Compute, start: MDState, timestep_fs: float, n_steps: int, adv
         if state.step < n_steps:
             state = verlet_step(state, timestep_fs, compute)
             advance()
-    inner = slice(REACH, n_steps + 1 - REACH)
+    inner = slice(REACH * division, n_steps + 1 - REACH * division)
     moving, energy = np.array(kinetic)[inner], (np.array(kinetic) + np.array(potential))[inner]
     time = np.arange(n_steps + 1)[inner] * timestep_fs
-    return state, _Segment(time, moving, energy, np.array(shadows[2 * REACH :], dtype=float))
+    return state, _Segment(time, moving, energy, np.array(shadows[REACH:], dtype=float)[inner])
 
 
 def _rung(timestep_fs: float, segments: list[_Segment]) -> Rung:
@@ -194,7 +200,7 @@ def _rung(timestep_fs: float, segments: list[_Segment]) -> Rung:
     energy, shadow = (
         np.concatenate([x - x.mean() for x in column]) for column in list(zip(*segments, strict=True))[2:]
     )
-    length = segments[0].time_fs[-1] + REACH * timestep_fs
+    length = segments[0].time_fs[-1] + segments[0].time_fs[0]
     return Rung(
         timestep_fs=timestep_fs,
         rms_eV=float(np.std(energy)),
