@@ -26,6 +26,7 @@ from mdnnp.convergence import Order, fit_order
 from mdnnp.observables import plus_minus
 from mdnnp.run import run
 from mdnnp.structures import Structure, write_structures
+from mdnnp.style import STYLE
 from mdnnp.system import System
 from mdnnp.trajectory import Trajectory
 
@@ -163,6 +164,7 @@ def draw(numbers: dict, path: Path) -> None:
 
 
 def main() -> None:
+    plt.rcParams.update(STYLE)
     options = arguments()
     paths = [Path(p) for p in options.runs]
     if options.make:

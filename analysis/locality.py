@@ -27,6 +27,7 @@ import numpy as np
 from mdnnp import probes
 from mdnnp.potential import HDNNP, Potential, load_potential
 from mdnnp.structures import read_structures
+from mdnnp.style import STYLE
 from mdnnp.system import System, complete_cell, heights, make_system, replicate
 from mdnnp.trajectory import Trajectory, TrajectoryWriter
 
@@ -169,6 +170,7 @@ def draw_ions(axes, path: Path, n_first: int, cutoff: float, extrapolations: int
 
 
 def main() -> None:
+    plt.rcParams.update(STYLE)
     options = arguments()
     folder = Path(options.folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -28,6 +28,7 @@ from mdnnp.mlp import Network
 from mdnnp.observables import kinetic_energy
 from mdnnp.potential import NO_EXTRAPOLATION, Results
 from mdnnp.shadow import REACH, ShadowEnergy
+from mdnnp.style import STYLE
 from mdnnp.system import System, make_system
 from mdnnp.trajectory import Trajectory, TrajectoryWriter
 
@@ -224,6 +225,7 @@ def typical(n: int = 400) -> np.ndarray:
 
 
 def main() -> None:
+    plt.rcParams.update(STYLE)
     options = arguments()
     folder = Path(options.folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -32,6 +32,7 @@ from mdnnp.model import ElementModel, HDNNPModel, scaling_coefficients
 from mdnnp.neighbors import VerletList
 from mdnnp.potential import HDNNP, LennardJones
 from mdnnp.smoothness import causes, order_name
+from mdnnp.style import STYLE
 from mdnnp.system import System, make_system, replicate
 
 EPSILON_EV, SIGMA_A, MASS_U = 0.0103408, 3.4, 39.948
@@ -220,6 +221,7 @@ def draw(rows: list[dict], options, path: Path) -> None:
 
 
 def main() -> None:
+    plt.rcParams.update(STYLE)
     options = arguments()
     jit.set_threads(options.threads)
     output = Path(options.output)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from mdnnp.check import Row, cutoff_rows
+from mdnnp.committee import Committee
 from mdnnp.convergence import SEGMENTS, Dynamics, Ladder, Order, climb, equilibrated
 from mdnnp.errors import InputError, PhysicsError
 from mdnnp.integrators import MDState, fastest_period
@@ -34,7 +35,8 @@ class Certificate:
     """What the three witnesses say.
 
     causes : ingredients of the potential, the roughest first
-    functions : element -> for each symmetry function in the potential's order, its roughest ingredient
+    functions : element -> for each symmetry function in the potential's order, its roughest ingredient; of a
+        committee, those of its first member
     scan : rows of `mdnnp check` on atoms that cross a cutoff
     ladder : energy errors against time step; period_fs : of the fastest vibration, inf if there is none
     n_atoms, temperature_K, seed : of the dynamics
@@ -168,6 +170,8 @@ def _default_timestep(period_fs: float) -> float:
 
 
 def _functions(potential: Potential) -> dict[str, tuple[Cause, ...]]:
+    if isinstance(potential, Committee):
+        potential = potential.members[0]
     if not isinstance(potential, HDNNP):
         return {}
     model = potential.model

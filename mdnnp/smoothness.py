@@ -15,6 +15,7 @@ from mdnnp.acsf.functions import (
     CUTOFF_SMOOTHNESS,
     SymmetryFunction,
 )
+from mdnnp.committee import Committee
 from mdnnp.mlp import ACTIVATION_NAMES
 from mdnnp.model import HDNNPModel
 from mdnnp.potential import HDNNP, LennardJones
@@ -51,8 +52,10 @@ def order_name(order: float) -> str:
     return "discontinuous" if order < 0 else "C^inf" if math.isinf(order) else f"C^{int(order)}"
 
 
-def causes_of(potential: HDNNP | LennardJones) -> list[Cause]:
+def causes_of(potential: HDNNP | Committee | LennardJones) -> list[Cause]:
     """Every ingredient that has a smoothness class, the roughest first, which is that of the energy."""
+    if isinstance(potential, Committee):
+        return sorted({cause for member in potential.members for cause in causes(member.model)})
     if isinstance(potential, HDNNP):
         return causes(potential.model)
     smoothing = potential.smoothing
