@@ -116,7 +116,7 @@ def draw_fragments(axes, path: Path, n_first: int, cutoff: float) -> None:
     beyond = energy[distance > cutoff]
     worst = np.abs(beyond).max() if len(beyond) else np.nan
     axes.set(
-        xlabel="distance of the nearest atoms / Å", ylabel="|E(AB) − E(A) − E(B)| / eV",
+        xlabel="distance of the nearest atoms / Å", ylabel="|E(AB) − E(A) − E(B)| / eV\n(0 is drawn at 1e-17)",
         title=f"Two equal fragments: {worst:.1g} eV beyond the cutoff",
     )  # fmt: skip
     axes.legend(fontsize=9)
@@ -133,7 +133,7 @@ def draw_replicas(axes, potential: Potential, system: System) -> None:
         axes.semilogy(names, values, "o", color=colour, label=key)
     axes.axhline(eps, color=GREY, ls="--", label="rounding of one number")
     axes.set(
-        xlabel="copies of the cell", ylabel="largest relative deviation", title="Replicated cells", ylim=(1e-17, 1e-9)
+        xlabel="copies of the cell", ylabel="largest relative deviation", title="Replicated cells", ylim=(1e-17, 1e-11)
     )
     axes.legend(fontsize=9)
 
@@ -151,7 +151,9 @@ def draw_response(axes, path: Path, cutoff: float) -> None:
     far = change[distance > 2 * cutoff + 0.1]
     text = f"{far.max():.1g} eV/Å beyond twice the cutoff" if len(far) else "no atom beyond"
     axes.set(
-        xlabel="distance from the displaced atom / Å", ylabel="change of the force / (eV/Å)", title=f"Locality: {text}"
+        xlabel="distance from the displaced atom / Å",
+        ylabel="change of the force / (eV/Å)\n(0 is drawn at 1e-18)",
+        title=f"Locality: {text}",
     )
     axes.legend(fontsize=9)
 

@@ -45,7 +45,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", default="smoothness_matrix.png", help="figure; the numbers go beside it, as .json")
     parser.add_argument("--cutoffs", type=int, nargs="+", default=list(range(9)), help="types 0-8")
-    parser.add_argument("--activations", nargs="+", default=list("tpgr"), help="letters as in input.nn")
+    parser.add_argument("--activations", nargs="+", default=list("tspr"), help="letters as in input.nn")
     parser.add_argument("--timestep-fs", type=float, default=16.0, help="the longest")
     parser.add_argument("--steps", type=int, default=240, help="of that length")
     parser.add_argument("--seed", type=int, default=1)

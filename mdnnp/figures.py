@@ -251,8 +251,10 @@ def draw_ladder(ladder: Ladder, n_atoms: int, title: str) -> Figure:
         left.legend(fontsize=9)
         first = ladder.rungs[0]
         scale, unit = _energy_unit(first.rms_eV / n_atoms)
+        gaps = 1 + np.flatnonzero(np.diff(first.time_fs) > 1.5 * first.timestep_fs)
         for values, name, colour in ((first.energy_eV, "total", _BLOCKS), (first.shadow_eV, "shadow", _FIT)):
-            right.plot(first.time_fs, values * scale / n_atoms, color=colour, lw=1, label=name)
+            shown = np.insert(values * scale / n_atoms, gaps, np.nan)  # no line from segment to segment
+            right.plot(np.insert(first.time_fs, gaps, np.nan), shown, color=colour, lw=1, label=name)
         right.set_xlabel("time / fs")
         right.set_ylabel(f"energy − mean / ({unit}/atom)")
         right.set_title(f"at the longest time step, {first.timestep_fs:g} fs", fontsize=10)
