@@ -185,7 +185,7 @@ def draw(molecules: dict[str, Molecule], folder: Path) -> Path:
             panels[1, 1].plot(wavenumber, power + 1.2 * (kind == "listed"), style, color=colour, lw=1, label=label)
     panels[1, 0].set(xlabel="time / fs", ylabel="total energy − mean / meV", title="Both conserve their energy")
     panels[1, 1].set(
-        xlabel="wavenumber / cm$^{-1}$", ylabel="power of the bond length\n(shifted up: as listed)", xlim=(2500, 4500),
+        xlabel="wavenumber / cm$^{-1}$", ylabel="power of the bond length\n(shifted up: as listed)", xlim=(500, 4600),
         title="Bonds of the two hydrogens",
     )  # fmt: skip
     for axes in panels.flat:
