@@ -39,6 +39,7 @@ class Series:
     step (T,), time_fs (T,) : the grid
     values : name -> (T,), for those of total_energy, potential_energy, kinetic_energy (eV, whole system),
         temperature (K), pressure (GPa) that there are
+    shadow_eV : (T,) shadow energy, NaN where it is not known; (0,) if there is none at all
     momentum : (T, 3) u Å/fs, total; (0, 3) if there is none
     mass : of the whole system, u; NaN if the file gives none
     offset_eV : constants in the potential energy (0 if the file does not tell)
@@ -53,6 +54,7 @@ class Series:
     step: np.ndarray
     time_fs: np.ndarray
     values: dict[str, np.ndarray]
+    shadow_eV: np.ndarray
     momentum: np.ndarray
     mass: float
     offset_eV: float
@@ -70,7 +72,7 @@ class Analysis:
     """Numbers of a run, of what follows the warm-up.
 
     warmup_fs : time left out at the beginning; warmup_reason : why it is that long
-    drift : of the total energy, None if there are no energies
+    drift, shadow_drift : of total and shadow energy, None if there are none
     means : name -> Mean, in the units of `Series.values`
     momentum_change : (T,) |P - P(start)| / sqrt(2 M E_kin), where the start is the end of the warm-up and the
         denominator the momentum of all the mass moving one way with that kinetic energy; (0,) if unknown
@@ -80,6 +82,7 @@ class Analysis:
     warmup_fs: float
     warmup_reason: str
     drift: Drift | None
+    shadow_drift: Drift | None
     means: dict[str, Mean]
     momentum_change: np.ndarray
 
@@ -94,7 +97,7 @@ def read_series(path: str | Path) -> Series:
     """
     with Trajectory(path) as trajectory:
         parameters, masses = trajectory.parameters, trajectory.masses
-        step, time_fs, values, momentum = _dense_log(trajectory) or _observables(trajectory)
+        step, time_fs, values, shadow, momentum = _dense_log(trajectory) or _observables(trajectory)
         n_degrees = int(parameters.get("n_degrees", 0)) or _degrees_of_freedom(values, trajectory.n_atoms)
         if "kinetic_energy" in values and "temperature" not in values:
             values["temperature"] = np.asarray(obs.temperature(values["kinetic_energy"], n_degrees))
@@ -102,11 +105,13 @@ def read_series(path: str | Path) -> Series:
         if masses is None and trajectory.velocities(slice(0, 0)) is not None:
             notes.append("there are velocities but no masses, so nothing is made of them")
         kept = _usable(step, time_fs, values, notes)
+        shadow = shadow[kept] if np.isfinite(shadow).any() else np.empty(0)
         return Series(
             path=trajectory.path,
             step=step[kept],
             time_fs=time_fs[kept],
             values={name: series[kept] for name, series in values.items()},
+            shadow_eV=shadow,
             momentum=momentum[kept] if len(momentum) else momentum,
             mass=math.nan if masses is None else float(np.sum(masses)),
             offset_eV=float(parameters.get("offset_energy_eV", 0.0)),
@@ -121,7 +126,7 @@ def read_series(path: str | Path) -> Series:
 
 
 def _dense_log(trajectory: Trajectory):
-    """Steps, times, series and momenta of the dense log; None if there is none, or if it has no rows."""
+    """Steps, times, series, shadow energies and momenta of the dense log; None if there is none, or it has no rows."""
     thermo = trajectory.thermo
     if not len(thermo.get("step", ())):
         return None
@@ -130,7 +135,7 @@ def _dense_log(trajectory: Trajectory):
         del values["pressure"]  # an open system has none
     names = [f"momentum_{i}" for i in "xyz"]
     momentum = np.stack([thermo[name] for name in names], axis=1) if set(names) <= set(thermo) else np.empty((0, 3))
-    return thermo["step"], thermo["time"], values, momentum
+    return thermo["step"], thermo["time"], values, thermo.get("shadow_energy", np.empty(0)), momentum
 
 
 def _observables(trajectory: Trajectory):
@@ -151,7 +156,7 @@ def _observables(trajectory: Trajectory):
             kinetic.append(obs.kinetic_energy(velocities, masses))
         momentum = np.concatenate(momenta)
         values.setdefault("kinetic_energy", np.concatenate(kinetic))
-    return trajectory.steps, trajectory.times_fs, values, momentum
+    return trajectory.steps, trajectory.times_fs, values, np.empty(0), momentum
 
 
 def _extrapolations(trajectory: Trajectory) -> int:
@@ -189,7 +194,7 @@ def _usable(step, time_fs, values, notes: list[str]) -> np.ndarray:
 
 
 def analyze(series: Series, warmup_fs: float | None = None) -> Analysis:
-    """Drift and means of what follows the warm-up.
+    """Drifts and means of what follows the warm-up.
 
     warmup_fs : time to leave out; by default the equilibration of the run, or else a tenth of the run
     """
@@ -197,19 +202,29 @@ def analyze(series: Series, warmup_fs: float | None = None) -> Analysis:
     time = series.time_fs
     kept = time >= time[0] + warmup_fs if len(time) else np.zeros(0, dtype=bool)
     means = {name: obs.mean_with_error(values[kept]) for name, values in series.values.items() if kept.any()}
-    drift = None
+    temperature = means["temperature"].mean if "temperature" in means else math.nan
+    drift = shadow = None
     if "total_energy" in series.values and len(time):
-        temperature = means["temperature"].mean if "temperature" in means else math.nan
-        drift = obs.drift(
-            time,
-            series.values["total_energy"],
-            series.n_atoms,
-            warmup_fs=warmup_fs,
-            kinetic_eV=series.values.get("kinetic_energy"),
-            temperature_K=temperature,
-            n_degrees=series.n_degrees,
-        )
-    return Analysis(series, warmup_fs, reason, drift, means, _momentum_change(series, kept))
+        drift = _drift(series, series.values["total_energy"], warmup_fs, temperature)
+    if np.isfinite(series.shadow_eV).any():
+        shadow = _drift(series, series.shadow_eV, warmup_fs, temperature)
+    return Analysis(series, warmup_fs, reason, drift, shadow, means, _momentum_change(series, kept))
+
+
+def _drift(series: Series, energy_eV: np.ndarray, warmup_fs: float, temperature_K: float) -> Drift:
+    """Drift of one of the run's energies, from where it is known."""
+    time, known = series.time_fs, np.isfinite(energy_eV)
+    kinetic = series.values.get("kinetic_energy")
+    return obs.drift(
+        time[known],
+        energy_eV[known],
+        series.n_atoms,
+        # The warm-up counts from the first sample of all.
+        warmup_fs=max(0.0, warmup_fs - float(time[known][0] - time[0])),
+        kinetic_eV=None if kinetic is None else kinetic[known],
+        temperature_K=temperature_K,
+        n_degrees=series.n_degrees,
+    )
 
 
 def _momentum_change(series: Series, kept: np.ndarray) -> np.ndarray:
@@ -233,7 +248,10 @@ def _warmup(series: Series, given_fs: float | None) -> tuple[float, str]:
 
 def report(analysis: Analysis) -> str:
     """The numbers as text."""
-    return "\n".join([*_run_lines(analysis), "", *_drift_lines(analysis), *_mean_lines(analysis)])
+    offset = analysis.series.offset_eV
+    lines = [*_run_lines(analysis), "", *_drift_lines("total energy", analysis.drift, offset)]
+    lines += _drift_lines("shadow energy", analysis.shadow_drift, offset)
+    return "\n".join([*lines, *_mean_lines(analysis)])
 
 
 def _run_lines(analysis: Analysis) -> list[str]:
@@ -259,14 +277,12 @@ def _run_lines(analysis: Analysis) -> list[str]:
     return lines
 
 
-def _drift_lines(analysis: Analysis) -> list[str]:
-    drift = analysis.drift
+def _drift_lines(name: str, drift: Drift | None, offset: float) -> list[str]:
     if drift is None:
         return []
-    offset = analysis.series.offset_eV
     if drift.n_samples == 0:
-        return [_line("total energy", drift.note)]
-    lines = [_line("total energy", f"{(drift.value_eV - offset) / drift.n_atoms:.9g} eV/atom")]
+        return [_line(name, drift.note)]
+    lines = [_line(name, f"{(drift.value_eV - offset) / drift.n_atoms:.9g} eV/atom")]
     if drift.n_blocks == 0:
         return [*lines, _line("  drift", drift.note)]
     sigmas = f"{drift.sigmas:.1f} standard errors: " + ("resolved" if drift.sigmas >= 3 else "not resolved")
@@ -326,7 +342,7 @@ def _line(name: str, text: str) -> str:
 
 def as_dict(analysis: Analysis) -> dict:
     """All numbers, with units in their names, ready for JSON (None for what is not known)."""
-    series, drift = analysis.series, analysis.drift
+    series = analysis.series
     found = {
         "program": "mdnnp analyze",
         "trajectory": str(series.path),
@@ -341,13 +357,14 @@ def as_dict(analysis: Analysis) -> dict:
         "offset_energy_eV": series.offset_eV,
         "momentum_change_relative": _largest(analysis.momentum_change),
     }
-    if drift is not None:
-        names = (
-            "slope_eV_per_atom_ps", "error_eV_per_atom_ps", "slope_meV_per_atom_ns", "error_meV_per_atom_ns",
-            "kT_per_ns_per_degree", "error_kT_per_ns_per_degree", "rms_eV_per_atom", "change_eV_per_atom",
-            "change_over_kinetic_deviation", "sigmas", "duration_ps", "n_blocks", "n_samples", "note",
-        )  # fmt: skip
-        found["drift"] = {name: getattr(drift, name) for name in names}
+    names = (
+        "slope_eV_per_atom_ps", "error_eV_per_atom_ps", "slope_meV_per_atom_ns", "error_meV_per_atom_ns",
+        "kT_per_ns_per_degree", "error_kT_per_ns_per_degree", "rms_eV_per_atom", "change_eV_per_atom",
+        "change_over_kinetic_deviation", "sigmas", "duration_ps", "n_blocks", "n_samples", "note",
+    )  # fmt: skip
+    for key, drift in (("drift", analysis.drift), ("shadow_drift", analysis.shadow_drift)):
+        if drift is not None:
+            found[key] = {name: getattr(drift, name) for name in names}
     for name, mean in analysis.means.items():
         unit = _UNITS[name]
         found[name] = {

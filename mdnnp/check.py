@@ -8,10 +8,9 @@ import json
 import math
 import warnings
 from dataclasses import asdict, dataclass
-from itertools import combinations_with_replacement, groupby
+from itertools import groupby
 
 import numpy as np
-from ase.data import chemical_symbols
 
 from mdnnp import probes
 from mdnnp.errors import MdnnpWarning, PhysicsError
@@ -149,7 +148,7 @@ def check(
         *_replicas(potential, rattled, max_atoms),
         *_locality(potential, rattled, seed, max_atoms),
         *_derivatives(potential, rattled, seed),
-        *_cutoffs(potential, rattled, seed),
+        *cutoff_rows(potential, rattled, seed),
     )
     return CheckReport(rows, tuple(notes))
 
@@ -315,19 +314,13 @@ def _derivatives(potential, system, seed) -> list[Row]:
     ]
 
 
-def _cutoffs(potential, system, seed) -> list[Row]:
-    rows = []
-    for pair in combinations_with_replacement(np.unique(system.numbers), 2):
-        centre = int(np.flatnonzero(system.numbers == pair[0])[0])
-        found = {
-            radius: probes.continuity(potential, system, centre, int(pair[1]), radius, seed=seed)
-            for radius in probes.cutoff_radii(potential)
-        }
-        rows += _cutoff_rows("-".join(chemical_symbols[z] for z in pair), found)
-    return rows
+def cutoff_rows(potential: Potential, system: System, seed: int) -> list[Row]:
+    """Jumps of energy, forces and slope of the forces as an atom crosses a cutoff: three rows a pair of elements."""
+    found = probes.crossings(potential, system, seed=seed)
+    return [row for name, radii in found.items() for row in _crossing_rows(name, radii)]
 
 
-def _cutoff_rows(name: str, found: dict[float, probes.Continuity]) -> list[Row]:
+def _crossing_rows(name: str, found: dict[float, probes.Continuity]) -> list[Row]:
     """Rows for a pair of elements: the worst of all radii of energy, forces, and slope of the forces."""
     check = f"cutoff {name}"
     radii = ", ".join(f"{radius:.4g}" for radius in found)

@@ -269,6 +269,17 @@ def _bench(arguments) -> int:
     return 0
 
 
+def _smooth(arguments) -> int:
+    _refuse_existing(arguments.output, arguments.overwrite)
+    potential = _load(arguments)
+    from mdnnp.smooth import main as smooth
+    from mdnnp.structures import read_structures
+
+    _use_threads(arguments)
+    (structure,) = read_structures(arguments.structure, arguments.index, arguments.length_unit, arguments.energy_unit)
+    return smooth(arguments, potential, structure)
+
+
 def _without_hdf5(hook):
     """A hook for exceptions that nobody catches, without those of HDF5 objects that are freed after a failed write.
 
@@ -433,6 +444,19 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--large", action="store_true", help="also a run of a million atoms (minutes)")
     p.add_argument("--json", action="store_true", help="print the record as JSON")
     _add_threads(p)
+
+    p = verb("smooth", _smooth, "Certify that a potential is smooth enough for dynamics.", _SMOOTH_EPILOG)
+    _add_potential(p)
+    p.add_argument("structure", metavar="STRUCTURE", help="file of any format that ASE reads, or input.data")
+    p.add_argument("--index", type=int, default=-1, help="which structure of the file (default: the last)")
+    p.add_argument("--timestep-fs", type=float, metavar="DT", help="longest time step (default: by the vibrations)")
+    p.add_argument("--steps", type=int, default=300, metavar="N", help="steps of that length (default: 300)")
+    p.add_argument("--temperature-K", type=float, default=300.0, metavar="T", help="temperature (default: 300)")
+    p.add_argument("--seed", type=int, default=1, help="seed of the starting velocities (default: 1)")
+    p.add_argument("--json", action="store_true", help="print the certificate as JSON")
+    p.add_argument("-o", "--output", metavar="FIGURE.png", help="draw energy errors against time step")
+    p.add_argument("--overwrite", action="store_true", help="replace FIGURE.png if it exists")
+    _add_threads(p)
     return parser
 
 
@@ -529,6 +553,17 @@ against finite differences; continuity across the cutoff. The exit status is 3 i
 
 example:
   mdnnp check potential/ water.xyz --length-unit Bohr --energy-unit Hartree
+"""
+
+
+_SMOOTH_EPILOG = """\
+By construction: the class C^k of every symmetry function, cutoff and activation. By scanning: jumps of energy, force
+and its slope as an atom crosses a cutoff. By dynamics: runs at constant energy with DT, DT/2, DT/4 and DT/8 over the
+same time; the error of the total energy must fall as DT^2, and the shadow energy, which velocity Verlet conserves to
+high order if the potential is smooth, must fluctuate less. The exit status is 3 if the potential is not smooth.
+
+example:
+  mdnnp smooth potential/ water.xyz --length-unit Bohr --energy-unit Hartree -o smooth.png
 """
 
 

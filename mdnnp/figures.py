@@ -1,4 +1,4 @@
-"""Figures of an analysis, as PNG files."""
+"""Figures of an analysis, and of a smoothness certificate, as PNG files."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from mdnnp.units import BOLTZMANN_EV_PER_K
 
 if TYPE_CHECKING:
     from mdnnp.analyze import Analysis
+    from mdnnp.convergence import Ladder
 
-FIGURES = ("energy_drift.png", "energies.png", "pressure.png", "momentum.png")
+FIGURES = ("energy_drift.png", "shadow_drift.png", "energies.png", "pressure.png", "momentum.png")
 _MOST_POINTS = 4000
 
 
 def draw(analysis: Analysis, folder: Path) -> list[Path]:
     """Draw what there are data for, two samples at least; returns the files that were written."""
-    drawers = (_draw_drift, _draw_energies, _draw_pressure, _draw_momentum)
+    drawers = (_draw_drift, _draw_shadow, _draw_energies, _draw_pressure, _draw_momentum)
     written = []
     # Figure instead of pyplot: no window system, no global state.
     with matplotlib.rc_context(_STYLE):
@@ -42,21 +43,33 @@ def draw(analysis: Analysis, folder: Path) -> list[Path]:
 
 
 def _draw_drift(analysis: Analysis) -> Figure | None:
-    """Total energy per atom about its mean: above all samples, below the block means and the fitted line."""
-    drift, series = analysis.drift, analysis.series
-    if drift is None:
+    """Total energy."""
+    if analysis.drift is None:
         return None
-    kept = series.time_fs >= series.time_fs[0] + analysis.warmup_fs
+    return _draw_conserved(analysis, "total energy", analysis.series.values["total_energy"], analysis.drift)
+
+
+def _draw_shadow(analysis: Analysis) -> Figure | None:
+    """Shadow energy."""
+    if analysis.shadow_drift is None:
+        return None
+    return _draw_conserved(analysis, "shadow energy", analysis.series.shadow_eV, analysis.shadow_drift)
+
+
+def _draw_conserved(analysis: Analysis, name: str, values_eV: np.ndarray, drift) -> Figure:
+    """An energy per atom about its mean: above all samples, below the block means and the fitted line."""
+    time_fs, known = analysis.series.time_fs, np.isfinite(values_eV)
+    kept = known & (time_fs >= time_fs[0] + analysis.warmup_fs)
     if not kept.any():
-        kept[:] = True
-    time = series.time_fs[kept] * 1e-3
-    centre = drift.value_eV if math.isfinite(drift.value_eV) else float(np.mean(series.values["total_energy"]))
-    energy = (series.values["total_energy"][kept] - centre) / drift.n_atoms
+        kept = known
+    time = time_fs[kept] * 1e-3
+    centre = drift.value_eV if math.isfinite(drift.value_eV) else float(np.mean(values_eV[kept]))
+    energy = (values_eV[kept] - centre) / drift.n_atoms
     figure = Figure(figsize=(7, 5.4 if drift.n_blocks else 3.4), layout="constrained")
     panels = figure.subplots(2 if drift.n_blocks else 1, 1, sharex=True, squeeze=False)[:, 0]
     scale, unit = _energy_unit(np.max(np.abs(energy)))
     _plot_series(panels[0], time, energy * scale)
-    panels[0].set_ylabel(f"total energy − mean\n/ ({unit}/atom)")
+    panels[0].set_ylabel(f"{name} − mean\n/ ({unit}/atom)")
     panels[0].set_title(_drift_title(drift, scale, unit), fontsize=10)
     if drift.n_blocks:
         _plot_fit(panels[1], drift)
@@ -209,3 +222,42 @@ def _shade_warmup(axes, analysis: Analysis) -> None:
         if analysis.warmup_fs > 0:
             end = min(time[0] + analysis.warmup_fs * 1e-3, time[-1])
             axes.axvspan(time[0], end, color=_WARMUP, lw=0, zorder=0, label="left out")
+
+
+def draw_ladder(ladder: Ladder, n_atoms: int, title: str) -> Figure:
+    """Fluctuation of total and shadow energy against the time step, and both energies along the shortest one."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(10, 4.2), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        steps = np.array([rung.timestep_fs for rung in ladder.rungs])
+        total, shadow = (
+            1e3 / n_atoms * np.array([getattr(rung, name) for rung in ladder.rungs])
+            for name in ("rms_eV", "shadow_rms_eV")
+        )
+        for rms, order, name, colour in (
+            (total, ladder.order, "total energy", _BLOCKS),
+            (shadow, ladder.shadow_order, "shadow energy", _FIT),
+        ):
+            label = f"{name}: order {order.value:.2f} ± {order.error:.2f}" if math.isfinite(order.value) else name
+            left.loglog(steps, rms, "o-", color=colour, label=label)
+        left.loglog(steps, total[0] * (steps / steps[0]) ** 2, "--", color=_DATA, label="second order")
+        floor = 1e3 * ladder.floor_eV / n_atoms
+        if floor > 0.1 * np.min(shadow):
+            left.axhline(floor, color=_DATA, lw=0.8, ls=":", label="rounding")
+        left.set_xticks(steps, [f"{step:g}" for step in steps])
+        left.minorticks_off()
+        left.set_xlabel("time step / fs")
+        left.set_ylabel("rms / (meV/atom)")
+        left.legend(fontsize=9)
+        first = ladder.rungs[0]
+        scale, unit = _energy_unit(first.rms_eV / n_atoms)
+        gaps = 1 + np.flatnonzero(np.diff(first.time_fs) > 1.5 * first.timestep_fs)
+        for values, name, colour in ((first.energy_eV, "total", _BLOCKS), (first.shadow_eV, "shadow", _FIT)):
+            shown = np.insert(values * scale / n_atoms, gaps, np.nan)  # no line from segment to segment
+            right.plot(np.insert(first.time_fs, gaps, np.nan), shown, color=colour, lw=1, label=name)
+        right.set_xlabel("time / fs")
+        right.set_ylabel(f"energy − mean / ({unit}/atom)")
+        right.set_title(f"at the longest time step, {first.timestep_fs:g} fs", fontsize=10)
+        right.legend(fontsize=9)
+        figure.suptitle(title, fontsize=11)
+        return figure

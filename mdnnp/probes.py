@@ -10,10 +10,11 @@ symmetry each of the two lends its scale to the other, through the cutoff radius
 
 import math
 from collections.abc import Iterable
-from itertools import product
+from itertools import combinations_with_replacement, product
 from typing import NamedTuple
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from mdnnp.acsf.functions import COMPACT
 from mdnnp.potential import Potential, Results
@@ -411,6 +412,18 @@ def continuity(
         # 8: root of the sum of the squared weights in _VALUE_AT_EDGE; 4: sides, and errors in twice the ulp
         _ratio(4 * 8 * math.sqrt(len(cluster)) * part.rounding, energy_scale),
     )
+
+
+def crossings(potential: Potential, system: System, *, seed: int = 1) -> dict[str, dict[float, Continuity]]:
+    """`continuity` for every pair of elements ("H-O") and every radius in Å of the potential."""
+    found = {}
+    for first, second in combinations_with_replacement(np.unique(system.numbers), 2):
+        centre = int(np.flatnonzero(system.numbers == first)[0])
+        found[f"{chemical_symbols[first]}-{chemical_symbols[second]}"] = {
+            radius: continuity(potential, system, centre, int(second), radius, seed=seed)
+            for radius in cutoff_radii(potential)
+        }
+    return found
 
 
 def _cluster_with_room(potential, system, centre, number, radius, seed) -> tuple[System, np.ndarray]:

@@ -2,6 +2,8 @@
 
 A run may be killed at any moment. The first checkpoint, of step 0, is written before the trajectory, and counts no
 records in it; from then on a checkpoint says how many records of the trajectory it stands on.
+
+The shadow energy of a step is known a few steps later, so rows of the dense log are held back until then.
 """
 
 import contextlib
@@ -9,6 +11,7 @@ import math
 import os
 import platform
 import warnings
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +28,7 @@ from mdnnp.files import check_writable
 from mdnnp.integrators import MDState
 from mdnnp.observables import kinetic_energy, kinetic_tensor, momentum, pressure_tensor, temperature
 from mdnnp.prepare import Start
+from mdnnp.shadow import REACH, ShadowEnergy
 from mdnnp.system import System, volume
 from mdnnp.trajectory import (
     Counts,
@@ -39,6 +43,7 @@ THERMO_UNITS = {
     "potential_energy": "eV",
     "kinetic_energy": "eV",
     "total_energy": "eV",
+    "shadow_energy": "eV",
     "temperature": "K",
     "pressure": "GPa",
     **{f"pressure_{ij}": "GPa" for ij in ("xx", "yy", "zz", "yz", "xz", "xy")},
@@ -56,6 +61,7 @@ class Checkpoint(NamedTuple):
     trajectory : file that the run writes to; counts : its records that belong to the run
     extrapolations : total, and steps with any
     collected : see `Collector.saved`
+    held : rows of the dense log that wait for their shadow energy; window : what that is made of
     settings : of the input, which must not change; digests : of structure and potential
     """
 
@@ -66,6 +72,8 @@ class Checkpoint(NamedTuple):
     trajectory: Path
     counts: Counts
     extrapolations: tuple[int, int]
+    held: list
+    window: tuple[dict, dict[str, np.ndarray]]
     settings: dict
     digests: dict
     version: str
@@ -158,6 +166,8 @@ def _read(config: RunConfig) -> Checkpoint:
             trajectory=config.trajectory_path.with_name(meta["trajectory"]),
             counts=Counts(*meta["counts"]),
             extrapolations=tuple(meta["extrapolations"]),
+            held=meta["held"],
+            window=(meta["window"], arrays),
             settings=meta["settings"],
             digests=meta["digests"],
             version=meta["version"],
@@ -198,11 +208,13 @@ class Recorder:
     extrapolations : (atom, function) pairs out of range, over all steps; extrapolated_steps : steps with any
     """
 
-    def __init__(self, config: RunConfig, start: Start, writer: TrajectoryWriter, extrapolations=(0, 0)):
+    def __init__(self, config: RunConfig, start: Start, writer: TrajectoryWriter):
         self._config, self._start, self._writer = config, start, writer
-        self.extrapolations, self.extrapolated_steps = extrapolations
+        self.extrapolations = self.extrapolated_steps = 0
         self.collector = Collector(config)
         self._step = -1  # of the last record
+        self._held: deque[tuple[int, float, dict]] = deque()  # rows of the dense log: step, time, values
+        self._shadow = ShadowEnergy(config.dynamics.timestep_fs, start.masses, config.output.thermo_interval)
         self._volume = volume(start.system.cell) if start.system.pbc.all() else math.nan
 
     @property
@@ -215,7 +227,10 @@ class Recorder:
 
     def __exit__(self, *exception) -> None:
         # A resumed run that stops before it has caught up leaves what was committed before the interruption.
-        self._writer.close(keep_tail=self._step != self._config.total_steps)
+        finished = self._step == self._config.total_steps
+        while self._held and (finished or self._writer.caught_up):
+            self._writer.write_thermo(*self._held.popleft())
+        self._writer.close(keep_tail=not finished)
 
     def record(self, state: MDState) -> None:
         """Note the extrapolations of a step that was just done, and write thermo row and frame if they are due."""
@@ -224,7 +239,14 @@ class Recorder:
         self.collector.note(state)
         output = self._config.output
         if state.step % output.thermo_interval == 0:
-            self._writer.write_thermo(state.step, self._time(state), self._thermo(state))
+            self._held.append((state.step, self._time(state), self._thermo(state)))
+        # Scaled velocities are not a step of velocity Verlet: the equilibration has no shadow energy.
+        shadow = None
+        if state.step >= self._config.dynamics.equilibration_steps:
+            shadow = self._shadow.add(state)
+        if self._held and self._held[0][0] == state.step - REACH:
+            step, time, values = self._held.popleft()
+            self._writer.write_thermo(step, time, values | {"shadow_energy": math.nan if shadow is None else shadow})
         if state.step % output.frame_interval == 0:
             self._write_frame(state)
 
@@ -240,8 +262,18 @@ class Recorder:
             self._writer.counts,
             (self.extrapolations, self.extrapolated_steps),
             self.collector.saved(),
+            list(self._held),
+            self._shadow.saved(),
             before=self._writer.sync,
         )
+
+    def restore(self, saved: Checkpoint) -> "Recorder":
+        """Go on where a checkpoint stands; returns itself."""
+        self.extrapolations, self.extrapolated_steps = saved.extrapolations
+        self._held = deque(tuple(row) for row in saved.held)
+        self._shadow.restore(*saved.window)
+        self.collector.restore(saved.collected)
+        return self
 
     def _time(self, state: MDState) -> float:
         return state.step * self._config.dynamics.timestep_fs
@@ -268,6 +300,7 @@ class Recorder:
             "potential_energy": state.results.energy,
             "kinetic_energy": kinetic,
             "total_energy": state.results.energy + kinetic,
+            "shadow_energy": math.nan,  # until it is known
             "temperature": float(temperature(kinetic, self._start.n_degrees)),
             "pressure": float(np.trace(p)) / 3,
             **{f"pressure_{'xyz'[i]}{'xyz'[j]}": p[i, j] for i, j in _VOIGT},
@@ -306,7 +339,9 @@ def start_record(config: RunConfig, start: Start, state: MDState, reference: Sys
     """
     path = config.trajectory_path
     _check_space(config, len(start.system))
-    _save(config, start, state, reference.positions, path, Counts(), (0, 0), Collector(config).saved())
+    nothing = ShadowEnergy(config.dynamics.timestep_fs, start.masses).saved()
+    collected = Collector(config).saved()
+    _save(config, start, state, reference.positions, path, Counts(), (0, 0), collected, [], nothing)
     previous_path(config.checkpoint_path).unlink(missing_ok=True)  # of an earlier run
     recorder = Recorder(config, start, _create(path, config, start))
     recorder.collector.begin()
@@ -330,9 +365,7 @@ def resume_record(config: RunConfig, start: Start, saved: Checkpoint) -> Recorde
         )
         warnings.warn(text, MdnnpWarning, stacklevel=2)
         writer = _create(part, config, start)
-    recorder = Recorder(config, start, writer, saved.extrapolations)
-    recorder.collector.restore(saved.collected)
-    return recorder
+    return Recorder(config, start, writer).restore(saved)
 
 
 def _create(path: Path, config: RunConfig, start: Start) -> TrajectoryWriter:
@@ -369,18 +402,22 @@ def _create(path: Path, config: RunConfig, start: Start) -> TrajectoryWriter:
     )
 
 
-def _save(config, start, state, reference, trajectory: Path, counts: Counts, extrapolations, collected, **more) -> None:
+def _save(
+    config, start, state, reference, trajectory: Path, counts: Counts, extrapolations, collected, held, window, **more
+) -> None:
     meta = {
         "step": state.step,
         "trajectory": trajectory.name,
         "counts": list(counts),
         "extrapolations": list(extrapolations),
         "collected": collected,
+        "held": held,
+        "window": window[0],
         "settings": restart_settings(config),
         "digests": start.digests,
         "version": __version__,
     }
-    arrays = {"positions": state.system.positions, "velocities": state.velocities, "reference": reference}
+    arrays = {"positions": state.system.positions, "velocities": state.velocities, "reference": reference, **window[1]}
     save_checkpoint(config.checkpoint_path, meta, arrays, **more)
 
 

@@ -74,6 +74,8 @@ def summary(config: RunConfig, start: Start, outcome, extrapolated_steps: int, n
         rows.append(("", f"neighbour list built {n_builds} times, every {outcome.new_steps / n_builds:.3g} steps"))
     if outcome.drift is not None:
         rows.append(("energy", drift_verdict(outcome.drift)))
+    if outcome.shadow_drift is not None:
+        rows.append(("shadow energy", drift_verdict(outcome.shadow_drift)))
     extrapolations = "none"
     if outcome.extrapolations:
         extrapolations = f"{outcome.extrapolations} in {extrapolated_steps} steps; listed in the trajectory"
@@ -86,7 +88,7 @@ def summary(config: RunConfig, start: Start, outcome, extrapolated_steps: int, n
         rows.append(("next", f"mdnnp run {_short(config.source)} --resume"))
     else:
         rows.append(("next", f"mdnnp analyze {_short(outcome.trajectory)}"))
-    return "\n".join(["", *(f"{name:<14}{text}" for name, text in rows)])
+    return "\n".join(["", *(f"{name:<15}{text}" for name, text in rows)])
 
 
 def kept(trajectory, step: int, config: RunConfig, checkpointed: int) -> str:

@@ -35,7 +35,7 @@ class Summary:
     """How a run ended.
 
     step : steps done since the very start; new_steps : those of this call, which took `seconds`
-    drift : of the total energy after the equilibration; None if there is nothing to measure it from
+    drift, shadow_drift : of total and shadow energy after the equilibration; None without anything to measure it from
     extrapolations : of the whole run
     trajectory, checkpoint : files
     stopped_by : the signal that ended it early, else 0
@@ -46,6 +46,7 @@ class Summary:
     new_steps: int
     seconds: float
     drift: Drift | None
+    shadow_drift: Drift | None
     extrapolations: int
     trajectory: Path
     checkpoint: Path
@@ -107,7 +108,8 @@ def _run(config: RunConfig, resume: bool, overwrite: bool) -> Summary:
         step=state.step,
         new_steps=state.step - first,
         seconds=seconds,
-        drift=_drift(recorder.trajectory, config, start),
+        drift=_drift("total_energy", recorder.trajectory, config, start),
+        shadow_drift=_drift("shadow_energy", recorder.trajectory, config, start),
         extrapolations=recorder.extrapolations,
         trajectory=recorder.trajectory,
         checkpoint=config.checkpoint_path,
@@ -147,20 +149,21 @@ def _advance(state, config: RunConfig, start: Start, compute, neighbors, recorde
     return state
 
 
-def _drift(trajectory: Path, config: RunConfig, start: Start) -> Drift | None:
-    """Drift of the total energy from the dense log, after the same warm-up as `mdnnp analyze` takes."""
+def _drift(name: str, trajectory: Path, config: RunConfig, start: Start) -> Drift | None:
+    """Drift of a column of the dense log, after the same warm-up as `mdnnp analyze` takes."""
     with Trajectory(trajectory) as written:
         thermo = written.thermo
     time, dynamics = thermo["time"], config.dynamics
     warmup = default_warmup_fs(time, dynamics.equilibration_steps * dynamics.timestep_fs)
     kept = time >= time[0] + warmup if len(time) else np.zeros(0, bool)
-    if not kept.any():
+    known = kept & np.isfinite(thermo[name])
+    if not known.any():
         return None
     return drift(
-        time[kept],
-        thermo["total_energy"][kept],
+        time[known],
+        thermo[name][known],
         len(start.system),
-        kinetic_eV=thermo["kinetic_energy"][kept],
+        kinetic_eV=thermo["kinetic_energy"][known],
         temperature_K=float(np.mean(thermo["temperature"][kept])),
         n_degrees=start.n_degrees,
     )

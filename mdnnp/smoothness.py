@@ -15,9 +15,14 @@ from mdnnp.acsf.functions import (
     CUTOFF_SMOOTHNESS,
     SymmetryFunction,
 )
+from mdnnp.committee import Committee
 from mdnnp.mlp import ACTIVATION_NAMES
 from mdnnp.model import HDNNPModel
+from mdnnp.potential import HDNNP, LennardJones
 
+_OTHER_CUTOFF = "choose cutoff_type 6 (poly2) or 7 (poly3), and refit: functions and their scaling change"
+_OTHER_ACTIVATION = "choose tanh (t) or softplus (p), and refit"
+_OTHER_CORE = "choose a core of p3, p4 or their asymmetric kin, and refit"
 _CUTOFF_EXP = 4
 _WITHOUT_INNER_CUTOFF = {2, 3}  # tanh cutoffs ignore alpha
 
@@ -28,16 +33,38 @@ CORE_EDGE = {"e": math.inf, "p1": 1, "p2": 2, "p3": 3, "p4": 4, "p1a": 3, "p2a":
 CORE_CENTER = {"e": math.inf, "p1": 2, "p2": 2, "p3": 4, "p4": 4, "p1a": 2, "p2a": 2, "p3a": 4, "p4a": 4}
 
 
+_LENNARD_JONES = {"truncated": -1, "shifted": 0}  # others end with a cutoff function
+
+
 class Cause(NamedTuple):
-    """An ingredient of a potential: k of C^k (inf: all derivatives, -1: jumps), and what and where it is."""
+    """An ingredient of a potential: k of C^k (inf: all derivatives, -1: jumps), what and where it is.
+
+    remedy : what to put in its place where it is too rough
+    """
 
     order: float
     what: str
+    remedy: str
 
 
 def order_name(order: float) -> str:
     """'C^2', 'C^inf', or 'discontinuous'."""
     return "discontinuous" if order < 0 else "C^inf" if math.isinf(order) else f"C^{int(order)}"
+
+
+def causes_of(potential: HDNNP | Committee | LennardJones) -> list[Cause]:
+    """Every ingredient that has a smoothness class, the roughest first, which is that of the energy."""
+    if isinstance(potential, Committee):
+        return sorted({cause for member in potential.members for cause in causes(member.model)})
+    if isinstance(potential, HDNNP):
+        return causes(potential.model)
+    smoothing = potential.smoothing
+    if smoothing in _LENNARD_JONES:
+        what = f"pair energy {smoothing} at the cutoff"
+        return [Cause(_LENNARD_JONES[smoothing], what, 'choose smoothing = "poly2" or "poly3"')]
+    alpha = potential.inner_cutoff / potential.cutoff
+    found = _cutoff_cause(CUTOFF_NAMES.index(smoothing), alpha)
+    return [found._replace(remedy='choose smoothing = "poly2" or "poly3"')]
 
 
 def causes(model: HDNNPModel) -> list[Cause]:
@@ -48,7 +75,7 @@ def causes(model: HDNNPModel) -> list[Cause]:
             found |= set(function_causes(f, model.cutoff_type, model.cutoff_alpha))
         for letter in set(element.network.activations):
             kinks = letter == "r"
-            found.add(Cause(0 if kinks else math.inf, f"activation {ACTIVATION_NAMES[letter]}"))
+            found.add(Cause(0 if kinks else math.inf, f"activation {ACTIVATION_NAMES[letter]}", _OTHER_ACTIVATION))
     return sorted(found)
 
 
@@ -70,7 +97,7 @@ def _cutoff_cause(cutoff_type: int, alpha: float) -> Cause:
         what += " and its inner radius"
         if cutoff_type == _CUTOFF_EXP:
             order = 1  # all derivatives vanish at the outer radius, but f'' = -2 at the inner one
-    return Cause(order, what)
+    return Cause(order, what, _OTHER_CUTOFF)
 
 
 def _angular_causes(f: SymmetryFunction) -> list[Cause]:
@@ -87,14 +114,16 @@ def _angular_causes(f: SymmetryFunction) -> list[Cause]:
         order = math.ceil(f.zeta) - 1
     if math.isinf(order):
         return []
-    return [Cause(order, f"angular factor with lambda = {f.lam:g}, zeta = {f.zeta:g}")]
+    remedy = "choose lambda = 1 or -1 with a whole zeta, and refit"
+    return [Cause(order, f"angular factor with lambda = {f.lam:g}, zeta = {f.zeta:g}", remedy)]
 
 
 def _compact_causes(f: SymmetryFunction) -> list[Cause]:
     radial_centre = f.rl + f.cutoff != 0  # a window about r = 0 has no centre at any r > 0
     order = min(CORE_EDGE[f.subtype], CORE_CENTER[f.subtype] if radial_centre else math.inf)
-    found = [Cause(order, f"radial core {f.subtype} of compact functions")]
+    found = [Cause(order, f"radial core {f.subtype} of compact functions", _OTHER_CORE)]
     if f.type in ANGULAR:
         core = f.subtype.removesuffix("a")  # the asymmetry is in the radial part only
-        found.append(Cause(min(CORE_EDGE[core], CORE_CENTER[core]), f"angular core {core} of compact functions"))
+        order = min(CORE_EDGE[core], CORE_CENTER[core])
+        found.append(Cause(order, f"angular core {core} of compact functions", _OTHER_CORE))
     return found

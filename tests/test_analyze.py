@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mdnnp import figures
-from mdnnp.analyze import analyze, main, read_series, report
+from mdnnp.analyze import analyze, as_dict, main, read_series, report
 from mdnnp.cli import main as command_line
 from mdnnp.errors import FileError, InputError
 from mdnnp.observables import drift, kinetic_energy, temperature
@@ -27,6 +27,7 @@ UNITS = {
     "potential_energy": "eV",
     "kinetic_energy": "eV",
     "total_energy": "eV",
+    "shadow_energy": "eV",
     "temperature": "K",
     "pressure": "GPa",
     **{f"momentum_{i}": "u Angstrom fs-1" for i in "xyz"},
@@ -64,6 +65,7 @@ def make_run(path, n=1000, *, close=True, equilibration_steps=0, momentum=0.0, p
             "potential_energy": total - kinetic,
             "kinetic_energy": kinetic,
             "total_energy": total if k != bad else math.nan,
+            "shadow_energy": OFFSET - 19.0 + SLOPE * time * 1e-3 + 1e-7 * math.sin(k) if 2 < k < n - 2 else math.nan,
             "temperature": heat,
             "pressure": pressure + rng.normal(0, 0.1),
             "momentum_x": momentum * k,
@@ -92,6 +94,32 @@ def run(tmp_path):
 
 def ask(path, **options):
     return SimpleNamespace(trajectory=str(path), output=None, **options)
+
+
+def test_shadow_energy_of_a_known_run(run, capsys):
+    """Its drift from where it is known, with the error bar that its own scatter gives."""
+    found = analyze(read_series(run))
+    d = found.shadow_drift
+    assert d.slope_eV_per_atom_ps == pytest.approx(SLOPE / N, abs=4 * d.error_eV_per_atom_ps)
+    assert d.error_eV_per_atom_ps < 1e-2 * found.drift.error_eV_per_atom_ps
+    assert d.rms_eV_per_atom == pytest.approx(1e-7 / math.sqrt(2) / N, rel=0.02)
+    assert d.start_ps >= 1e-3 * found.warmup_fs and d.start_ps + d.duration_ps == pytest.approx(1e-3 * 2 * 997)
+    assert d.change_over_kinetic_deviation == pytest.approx(found.drift.change_over_kinetic_deviation, rel=0.1)
+    numbers = as_dict(found)
+    assert numbers["shadow_drift"].keys() == numbers["drift"].keys()
+    assert numbers["shadow_drift"]["slope_meV_per_atom_ns"] == d.slope_meV_per_atom_ns
+    text = report(found)
+    assert text.index("total energy") < text.index("shadow energy") < text.index("potential energy")
+    assert text.count("kT/ns per degree of freedom") == text.count("eV/atom/ps") == 2
+
+
+def test_without_shadow_energies(tmp_path):
+    """A run too short for one says nothing of it."""
+    make_run(tmp_path / "short.h5", n=4)
+    found = analyze(read_series(tmp_path / "short.h5"))
+    assert found.shadow_drift is None and "shadow_drift" not in as_dict(found)
+    assert "shadow energy" not in report(found)
+    assert not (tmp_path / "short_analysis" / "shadow_drift.png").exists()
 
 
 def test_numbers_of_a_known_run(run):

@@ -26,6 +26,7 @@ from mdnnp.jit import set_threads
 from mdnnp.potential import load_potential
 from mdnnp.prepare import prepare
 from mdnnp.run import run
+from mdnnp.shadow import ShadowEnergy
 from mdnnp.trajectory import Trajectory
 
 POTENTIAL = """\
@@ -216,6 +217,33 @@ def test_a_rotated_cell_is_said_and_stored(folder, capsys):
         np.testing.assert_allclose(3 * atoms.cell.array @ rotation.T, t.cells(0), atol=1e-6)
 
 
+def test_shadow_energy_is_logged_at_its_step(folder, capsys):
+    """Against the same formula along a trajectory made here; not known at the ends, nor during the equilibration."""
+    edit(folder / "run.toml", "steps = 200", "steps = 103\nequilibration_steps = 95")
+    summary = run(read_config("run.toml"))
+    config = read_config("run.toml")
+    potential = load_potential(config.potential.path)
+    with Trajectory(folder / "run.h5") as t:
+        thermo, index = t.thermo, int(np.flatnonzero(t.steps >= 95)[0])
+        system = prepare(config).system._replace(positions=t.positions(index))
+        state = MDState(system, t.velocities(index), t.masses, potential.compute(system), int(t.steps[index]))
+    assert thermo["step"].tolist() == list(range(0, 199, 3))
+    known = np.isfinite(thermo["shadow_energy"])
+    assert thermo["step"][known].tolist() == [n for n in range(0, 199, 3) if 95 + 4 <= n <= 198 - 4]
+    shadow, found = ShadowEnergy(4.0, state.masses), {}
+    while state.step <= 198:
+        found[state.step - 4] = shadow.add(state)
+        state = verlet_step(state, 4.0, potential.compute)
+    compared = [n for n in thermo["step"][known] if found.get(n) is not None]
+    assert len(compared) > 20
+    for n in compared:
+        assert thermo["shadow_energy"][thermo["step"] == n][0] == pytest.approx(found[n], abs=1e-9)
+    spread = [np.std(thermo[name][known]) for name in ("shadow_energy", "total_energy")]
+    assert spread[0] < 1e-2 * spread[1]
+    assert summary.shadow_drift.rms_eV_per_atom < 1e-2 * summary.drift.rms_eV_per_atom
+    assert re.search(r"\nshadow energy  drift \S+ ± \S+ meV/atom/ns", capsys.readouterr().out)
+
+
 def test_equilibration_reaches_the_temperature_and_is_left_out_of_the_drift(folder):
     edit(folder / "run.toml", "temperature_K = 60", "temperature_K = 60\nequilibration_steps = 155")
     edit(folder / "run.toml", "steps = 200", "steps = 300")
@@ -240,6 +268,7 @@ def test_run_and_analyze_report_the_same_drift(folder, equilibration):
     analysis = analyze(read_series(summary.trajectory))
     for name in ("slope_eV_per_atom_ps", "error_eV_per_atom_ps", "rms_eV_per_atom", "kT_per_ns_per_degree"):
         assert getattr(summary.drift, name) == pytest.approx(getattr(analysis.drift, name), rel=1e-9)
+        assert getattr(summary.shadow_drift, name) == pytest.approx(getattr(analysis.shadow_drift, name), rel=1e-9)
 
 
 def test_last_step_of_the_equilibration_has_the_temperature(folder):
@@ -342,7 +371,7 @@ def test_the_input_is_kept_with_the_trajectory(folder):
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    """Bytes of the trajectory of INPUT with 200 steps."""
+    """Bytes of the trajectory of INPUT with 200 steps, shadow energies included."""
     folder = tmp_path_factory.mktemp("whole")
     write_inputs(folder)
     run(read_config(folder / "run.toml"))

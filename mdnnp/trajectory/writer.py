@@ -125,6 +125,11 @@ class TrajectoryWriter:
         """What is written so far, thermo rows that are still in memory included."""
         return Counts(self._frames, self._thermo + len(self._thermo_rows), self._extrapolations)
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether no rows of the dense log are left that wait to be written again; False if writing has failed."""
+        return not self._failed and self.counts.thermo >= _committed(self._file).thermo
+
     def write_frame(
         self,
         step: int,
@@ -249,7 +254,7 @@ def recover(path: str | Path) -> Counts:
 
 def expected_bytes(n_atoms: int, n_frames: int, n_thermo: int, *, velocities: bool = True, forces: bool = True) -> int:
     """About how large a trajectory becomes."""
-    return n_frames * (24 * n_atoms * (1 + velocities + forces) + 1000) + n_thermo * 160 + 100_000
+    return n_frames * (24 * n_atoms * (1 + velocities + forces) + 1000) + n_thermo * 168 + 100_000
 
 
 def check_space(path: Path, size: int) -> None:

@@ -1,0 +1,186 @@
+"""How well runs conserve energy: drift and fluctuation of total and shadow energy against the time step.
+
+    python analysis/conservation.py RUN.h5 ... [-o conservation.png]                    of runs that are there
+    python analysis/conservation.py --make INPUT.toml --timesteps-fs 1 0.5 0.25 0.125 --ps 2 [-o conservation.png]
+
+The second form makes the runs first: the input's equilibration once, with the shortest time step, then from its end a
+run of `mdnnp run` for each time step over the same time (NAME-1fs.h5, ...). Either form reads the trajectories, groups
+them by potential, prints drift and rms of each run with error bars, and fits the order of both energies in the time
+step. Give runs of several potentials (other cutoff functions, other activations) to compare them in one figure.
+"""
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from mdnnp.analyze import Analysis, analyze, read_series
+from mdnnp.config import RunConfig, parse_config, read_config, resolved_text
+from mdnnp.convergence import Order, fit_order
+from mdnnp.observables import plus_minus
+from mdnnp.run import run
+from mdnnp.structures import Structure, write_structures
+from mdnnp.style import STYLE
+from mdnnp.system import System
+from mdnnp.trajectory import Trajectory
+
+COLOURS = ("#1f4e79", "#c0392b", "#3b7d4f", "#8e5ea2", "#b8860b")
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="*", metavar="RUN.h5")
+    parser.add_argument("--make", metavar="INPUT.toml", help="make the runs from this input")
+    parser.add_argument("--timesteps-fs", type=float, nargs="+", default=[1.0, 0.5, 0.25, 0.125])
+    parser.add_argument("--ps", type=float, default=2.0, help="length of each run to make")
+    parser.add_argument("-o", "--output", default="conservation.png", help="figure; the numbers go beside it, as .json")
+    options = parser.parse_args()
+    if not options.runs and not options.make:
+        parser.error("give trajectories, or --make with an input")
+    return options
+
+
+# --- Making the runs ----------------------------------------------------------------------------------------
+
+
+def make_runs(source: Path, timesteps_fs: list[float], duration_ps: float) -> list[Path]:
+    """Runs over the same time from the end of one equilibration; returns their trajectories."""
+    config = read_config(source)
+    shortest = min(timesteps_fs)
+    factor = config.dynamics.timestep_fs / shortest
+    steps = max(1, round(config.dynamics.equilibration_steps * factor))
+    first = replace(config.dynamics, timestep_fs=shortest, steps=0, equilibration_steps=steps)
+    first = _run(config, source.with_name(f"{source.stem}-start.toml"), dynamics=first, frame_interval=steps)
+    start = source.with_name(f"{source.stem}-start.xyz")
+    with Trajectory(first) as t:
+        system = System(t.positions(-1), t.numbers, t.cells(-1), t.pbc)
+        write_structures(start, [Structure(system, t.masses, velocities=t.velocities(-1))], overwrite=True)
+    structure = replace(config.structure, file=start.absolute(), index=-1, replicate=(1, 1, 1))
+    found = []
+    for timestep in timesteps_fs:
+        n = round(1e3 * duration_ps / timestep)
+        dynamics = replace(
+            config.dynamics, timestep_fs=timestep, steps=n, equilibration_steps=0, velocities="file", temperature_K=None
+        )
+        path = source.with_name(f"{source.stem}-{timestep:g}fs.toml")
+        found.append(_run(config, path, dynamics=dynamics, structure=structure, frame_interval=n))
+    return found
+
+
+def _run(config: RunConfig, path: Path, *, frame_interval: int, **changed) -> Path:
+    """Run a changed input, which is written to `path`; returns the trajectory."""
+    output = replace(
+        config.output, file=path.with_suffix(".h5").absolute(), frame_interval=frame_interval, thermo_interval=1
+    )
+    path.write_text(resolved_text(replace(config, output=output, **changed)), encoding="utf-8")
+    return run(parse_config(path.read_text("utf-8"), path), overwrite=True).trajectory
+
+
+# --- Reading them -------------------------------------------------------------------------------------------
+
+
+def label_of(path: Path) -> tuple[str, float]:
+    """The potential's name and the time step in fs of a trajectory."""
+    with Trajectory(path) as t:
+        return Path(str(t.parameters["potential"])).name, float(t.parameters["timestep_fs"])
+
+
+def table(groups: dict[str, list[tuple[float, Analysis]]]) -> dict:
+    """Print drift and rms of every run; returns the numbers."""
+    numbers: dict = {}
+    for name, runs in groups.items():
+        print(f"\n{name}")
+        print(f"{'dt/fs':>7}  {'energy':<7}{'drift':<38}{'rms / (meV/atom)':>17}{'|change|/sigma(Ekin)':>22}")
+        rows = []
+        for timestep, found in runs:
+            for kind, drift in (("total", found.drift), ("shadow", found.shadow_drift)):
+                if drift is None or drift.n_blocks == 0:
+                    print(f"{timestep:>7g}  {kind:<7}too short")
+                    continue
+                slope = plus_minus(drift.slope_meV_per_atom_ns, drift.error_meV_per_atom_ns, "meV/atom/ns")
+                rms, change = drift.rms_eV_per_atom * 1e3, drift.change_over_kinetic_deviation
+                print(f"{timestep:>7g}  {kind:<7}{slope:<38}{rms:>17.3g}{change:>22.2g}")
+                rows.append(
+                    {
+                        "timestep_fs": timestep,
+                        "energy": kind,
+                        "rms_eV_per_atom": drift.rms_eV_per_atom,
+                        "slope_eV_per_atom_ps": drift.slope_eV_per_atom_ps,
+                        "error_eV_per_atom_ps": drift.error_eV_per_atom_ps,
+                        "kT_per_ns_per_degree": drift.kT_per_ns_per_degree,
+                        "change_over_kinetic_deviation": change,
+                    }
+                )
+        orders = {kind: order_of([row for row in rows if row["energy"] == kind]) for kind in ("total", "shadow")}
+        print("orders in dt: " + ", ".join(f"{k} {o.value:.2f} ± {o.error:.2f}" for k, o in orders.items()))
+        numbers[name] = {"runs": rows, "orders": {k: [o.value, o.error] for k, o in orders.items()}}
+    return numbers
+
+
+def order_of(rows: list[dict]) -> Order:
+    return fit_order(np.array([r["timestep_fs"] for r in rows]), np.array([r["rms_eV_per_atom"] for r in rows]))
+
+
+def draw(numbers: dict, path: Path) -> None:
+    """Left: rms against time step; right: size of the drift, with error bars. Filled: total, open: shadow energy."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+    for (name, found), colour in zip(numbers.items(), COLOURS * 9, strict=False):
+        for kind, face in (("total", colour), ("shadow", "white")):
+            rows = [row for row in found["runs"] if row["energy"] == kind]
+            steps = np.array([row["timestep_fs"] for row in rows])
+            value, error = found["orders"][kind]
+            order = f", order {value:.2f} ± {error:.2f}" if np.isfinite(value) else ""
+            style = {"color": colour, "marker": "o", "markerfacecolor": face, "lw": 1}
+            left.loglog(
+                steps, [1e3 * r["rms_eV_per_atom"] for r in rows], label=f"{name}, {kind} energy{order}", **style
+            )
+            slopes, errors = (
+                1e6 * np.array([row[key] for row in rows], dtype=float)
+                for key in ("slope_eV_per_atom_ps", "error_eV_per_atom_ps")
+            )
+            # An unresolved drift is shown by its upper limit.
+            limits = np.abs(slopes) < 2 * errors
+            shown = np.where(limits, np.abs(slopes) + 2 * errors, np.abs(slopes))
+            bars = np.where(limits, 0.5 * shown, np.minimum(errors, 0.9 * shown))
+            style["ls"] = ""
+            right.errorbar(steps, shown, bars, uplims=limits, capsize=2, label=f"{name}, {kind} energy", **style)
+    left.set_ylabel("rms about the fitted line / (meV/atom)")
+    right.set_ylabel("|drift| / (meV/atom/ns)\n(arrows: upper limits, two standard errors)")
+    right.set_xscale("log")
+    right.set_yscale("log")
+    steps = sorted({row["timestep_fs"] for found in numbers.values() for row in found["runs"]})
+    for axes in (left, right):
+        axes.set_xticks(steps, [f"{step:g}" for step in steps])
+        axes.minorticks_off()
+        axes.set_xlabel("time step / fs")
+    left.legend(fontsize=8)
+    figure.savefig(path, dpi=160)
+
+
+def main() -> None:
+    plt.rcParams.update(STYLE)
+    options = arguments()
+    paths = [Path(p) for p in options.runs]
+    if options.make:
+        paths += make_runs(Path(options.make).absolute(), options.timesteps_fs, options.ps)
+    groups: dict[str, list[tuple[float, Analysis]]] = {}
+    for path in paths:
+        name, timestep = label_of(path)
+        groups.setdefault(name, []).append((timestep, analyze(read_series(path))))
+    for runs in groups.values():
+        runs.sort(key=lambda pair: -pair[0])
+    numbers = table(groups)
+    output = Path(options.output)
+    output.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
+    draw(numbers, output)
+    print(f"\nWritten: {output}, {output.with_suffix('.json')}")
+
+
+if __name__ == "__main__":
+    main()
