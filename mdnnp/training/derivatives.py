@@ -1,0 +1,266 @@
+"""Energies, forces and stress of stored structures, and their exact derivatives by the networks' weights.
+
+For one network with z_0 = G, a_l = b_l + z_{l-1} W_l, z_l = f_l(a_l), E = z_L, and a direction u in the space of G,
+the tangents are a'_l = z'_{l-1} W_l, z'_l = f_l' a'_l, z'_0 = u. By reverse differentiation, from the output down,
+
+    d_l = dE/da_l = f_l' (W_{l+1} d_{l+1})                         dE/dW_l  = z_{l-1} (x) d_l
+    t_l = dE'/da_l = f_l' (W_{l+1} t_{l+1}) + f_l'' a'_l (W_{l+1} d_{l+1})
+                                                                   dE'/dW_l = z'_{l-1} (x) d_l + z_{l-1} (x) t_l
+
+(B. A. Pearlmutter, Neural Comput. 6, 147 (1994)). With u = dG_i/dr_k the sum of -E' over centres i is the force on
+atom k, with u = dG_i/d(strain) the sum of E' is the strain derivative: fixed symmetry functions need no second
+derivatives.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mdnnp.jit import njit, njit_fast, vectorize_freely
+from mdnnp.mlp import Network
+from mdnnp.training.stored import Part
+
+
+class Predictions(NamedTuple):
+    """energies (S,) eV without offsets; forces (A, 3) eV/Å; strain (S, 6) eV, dE/d(strain): xx yy zz yz xz xy."""
+
+    energies: np.ndarray
+    forces: np.ndarray
+    strain: np.ndarray
+
+
+class Layout:
+    """Where the weights of all networks stand in one vector: by element and layer, matrix (rows first), then biases.
+
+    sizes : per element, the number of nodes of every layer, inputs and output included
+    activations : letters of the layers, as `mlp.Network` has them; the same for all elements
+    """
+
+    def __init__(self, sizes: Sequence[Sequence[int]], activations: str):
+        self.sizes, self.activations = [tuple(s) for s in sizes], activations
+        self.start, n = [], 0
+        for own in self.sizes:
+            starts = []
+            for n_in, n_out in zip(own[:-1], own[1:], strict=True):
+                starts.append((n, n + n_in * n_out))
+                n += (n_in + 1) * n_out
+            self.start.append(starts)
+        self.n_parameters = n
+
+    def matrices(self, e: int, theta: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Weight matrices and biases of element number `e`, views of `theta`."""
+        weights, biases = [], []
+        for (w, b), n_in, n_out in zip(self.start[e], self.sizes[e][:-1], self.sizes[e][1:], strict=True):
+            weights.append(theta[w:b].reshape(n_in, n_out))
+            biases.append(theta[b : b + n_out])
+        return weights, biases
+
+    def networks(self, theta: np.ndarray) -> list[Network]:
+        """The networks with these weights, in copies."""
+        out = []
+        for e in range(len(self.sizes)):
+            weights, biases = self.matrices(e, theta)
+            out.append(Network(tuple(w.copy() for w in weights), tuple(b.copy() for b in biases), self.activations))
+        return out
+
+    def initial(self, rng: np.random.Generator) -> np.ndarray:
+        """Random weights: each node's input of variance one for inputs of variance one (LeCun), no biases."""
+        theta = np.zeros(self.n_parameters)
+        for e, own in enumerate(self.sizes):
+            weights, biases = self.matrices(e, theta)
+            for n_in, w in zip(own[:-1], weights, strict=True):
+                w[:] = rng.standard_normal(w.shape) / np.sqrt(n_in)
+            for b in biases[:-1]:
+                b[:] = rng.uniform(-1.0, 1.0, b.shape)
+        return theta
+
+
+def activation_derivatives(letter: str, a: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """f, f' and f'' at a; for the letters of `TRAINABLE`."""
+    if letter == "l":
+        return a, np.ones_like(a), np.zeros_like(a)
+    if letter == "t":
+        y = np.tanh(a)
+        slope = 1.0 - y * y
+        return y, slope, -2.0 * y * slope
+    if letter == "s":
+        y = 0.5 * (1.0 + np.tanh(0.5 * a))
+        slope = y * (1.0 - y)
+        return y, slope, slope * (1.0 - 2.0 * y)
+    if letter == "p":
+        s = 0.5 * (1.0 + np.tanh(0.5 * a))
+        return np.logaddexp(0.0, a), s, s * (1.0 - s)
+    if letter == "g":
+        y = np.exp(-0.5 * a * a)
+        return y, -a * y, (a * a - 1.0) * y
+    raise ValueError(f"activation {letter!r} is not smooth, or unknown")
+
+
+TRAINABLE = "tspg"
+
+
+class CenterPass(NamedTuple):
+    """What one pass through a network leaves for every centre; index l - 1 belongs to layer l.
+
+    z : values of the nodes, inputs first; slope, curvature : f', f''; back : W_{l+1} d_{l+1}; d : dE/da_l
+    """
+
+    energies: np.ndarray
+    gradient: np.ndarray
+    z: list[np.ndarray]
+    slope: list[np.ndarray]
+    curvature: list[np.ndarray]
+    back: list[np.ndarray]
+    d: list[np.ndarray]
+
+
+def center_pass(values: np.ndarray, weights, biases, activations: str) -> CenterPass:
+    """Energies (n,) of scaled functions (n, f), their gradients (n, f), and all intermediate values."""
+    z, slope, curvature = [values], [], []
+    for w, b, letter in zip(weights, biases, activations, strict=True):
+        y, first, second = activation_derivatives(letter, z[-1] @ w + b)
+        z.append(y)
+        slope.append(first)
+        curvature.append(second)
+    back, d = [], []
+    down = np.ones_like(z[-1])
+    for w, first in zip(reversed(weights), reversed(slope), strict=True):
+        back.append(down)
+        d.append(first * down)
+        down = d[-1] @ w.T
+    return CenterPass(z[-1][:, 0], down, z, slope, curvature, back[::-1], d[::-1])
+
+
+def scaled(part: Part, factor: np.ndarray, shift: np.ndarray) -> Part:
+    """The part with functions factor * G + shift."""
+    f = factor.astype(part.pair_gradient.dtype)
+    return part._replace(
+        values=part.values * factor + shift, pair_gradient=part.pair_gradient * f, strain=part.strain * f
+    )
+
+
+def predict(parts: Sequence[Part], layout: Layout, theta: np.ndarray, want_strain: bool) -> Predictions:
+    """Energies, forces and strain derivatives of the structures of (scaled) `parts`, one part per element."""
+    n_structures, n_atoms = len(parts[0].structure_first) - 1, len(parts[0].pair_first) - 1
+    energies, forces, strain = np.zeros(n_structures), np.zeros((n_atoms, 3)), np.zeros((n_structures, 6))
+    for e, part in enumerate(parts):
+        if not len(part.values):
+            continue
+        passed = center_pass(part.values, *layout.matrices(e, theta), layout.activations)
+        energies += _segment_sums(passed.energies, part.structure_first)
+        _contract(part.pair_first, part.pair_center, part.pair_gradient, passed.gradient, -1.0, forces)
+        if want_strain:
+            centers = np.arange(len(part.values))
+            _contract(part.structure_first, centers, part.strain, passed.gradient, 1.0, strain)
+    return Predictions(energies, forces, strain)
+
+
+def jacobian(
+    parts: Sequence[Part], layout: Layout, theta: np.ndarray, want_forces: bool, want_strain: bool
+) -> tuple[Predictions, np.ndarray]:
+    """Predictions and their derivatives by the weights: (S + 3 A + 6 S, parameters), in the derivatives' precision.
+
+    Rows are energies, then forces and strain derivatives where wanted, component by component.
+    """
+    n_structures, n_atoms = len(parts[0].structure_first) - 1, len(parts[0].pair_first) - 1
+    dtype = parts[0].pair_gradient.dtype
+    ends = np.cumsum([n_structures, 3 * n_atoms if want_forces else 0, 6 * n_structures if want_strain else 0])
+    rows = np.zeros((ends[-1], layout.n_parameters), dtype)
+    energies, forces, strain = np.zeros(n_structures), np.zeros((n_atoms, 3)), np.zeros((n_structures, 6))
+    for e, part in enumerate(parts):
+        if not len(part.values):
+            continue
+        weights, biases = layout.matrices(e, theta)
+        p = center_pass(part.values, weights, biases, layout.activations)
+        energies += _segment_sums(p.energies, part.structure_first)
+        for (w, b), z, d in zip(layout.start[e], p.z[:-1], p.d, strict=True):
+            for s, (begin, end) in enumerate(zip(part.structure_first[:-1], part.structure_first[1:], strict=True)):
+                rows[s, w:b] = (z[begin:end].T @ d[begin:end]).ravel()
+                rows[s, b : b + d.shape[1]] = d[begin:end].sum(axis=0)
+        small = CenterPass(*(_cast(v, dtype) for v in p))
+        if want_forces:
+            out = rows[ends[0] : ends[1]].reshape(n_atoms, 3, -1)
+            _contract(part.pair_first, part.pair_center, part.pair_gradient, p.gradient, -1.0, forces)
+            _tangent_rows(part.pair_first, part.pair_center, part.pair_gradient, small, weights, layout, e, -1.0, out)
+        if want_strain:
+            out = rows[ends[1] : ends[2]].reshape(n_structures, 6, -1)
+            centers = np.arange(len(part.values))
+            _contract(part.structure_first, centers, part.strain, p.gradient, 1.0, strain)
+            _tangent_rows(part.structure_first, centers, part.strain, small, weights, layout, e, 1.0, out)
+    return Predictions(energies, forces, strain), rows
+
+
+def _cast(value, dtype):
+    return [v.astype(dtype) for v in value] if isinstance(value, list) else value.astype(dtype)
+
+
+def _segment_sums(values, first):
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    return total[first[1:]] - total[first[:-1]]
+
+
+def _tangent_rows(first, center, u, p: CenterPass, weights, layout: Layout, e, sign, out):
+    """Add sign * dE'/d(weights), summed over the pairs first[k] .. first[k + 1] - 1, to row k of `out` (K, C, P).
+
+    u (M, C, f): directions of the pairs; center (M,): their centres
+    """
+    m, c, _ = u.shape
+    dtype = u.dtype
+    tangent, moved = [u], []  # z'_l and a'_l
+    for w, slope in zip(weights, p.slope, strict=True):
+        a = (tangent[-1].reshape(m * c, -1) @ w.astype(dtype)).reshape(m, c, -1)
+        moved.append(a)
+        tangent.append(a * slope[center][:, None, :])
+    bottom = None  # t_{l+1}
+    for layer in reversed(range(len(weights))):
+        w, b = layout.start[e][layer]
+        z, d = p.z[layer], p.d[layer]
+        if layer == len(weights) - 1:
+            t = np.zeros_like(moved[layer])
+        else:
+            through = (bottom.reshape(m * c, -1) @ weights[layer + 1].T.astype(dtype)).reshape(m, c, -1)
+            through *= p.slope[layer][center][:, None, :]
+            t = through + moved[layer] * (p.curvature[layer] * p.back[layer])[center][:, None, :]
+        _outer_rows(first, center, tangent[layer], d, z, t, sign, w, b, out)
+        bottom = t
+
+
+@njit
+def _contract(first, center, u, gradient, sign, out):
+    """Add sign * sum_m u_m . gradient[center_m] over the pairs of row k to out (K, C)."""
+    for k in range(out.shape[0]):
+        for m in range(first[k], first[k + 1]):
+            for axis in range(out.shape[1]):
+                out[k, axis] += sign * _dot(u[m, axis], gradient[center[m]])
+
+
+@njit_fast
+def _dot(a, b):
+    total = 0.0
+    for s in range(a.size):
+        total += a[s] * b[s]
+    return total
+
+
+@njit
+def _outer_rows(first, center, tangent, d, z, t, sign, w, b, out):
+    """Add sign * sum_m (tangent_m (x) d_c + z_c (x) t_m), c = center_m, to out[k, :, w:b], and of t to the biases."""
+    n_in, n_out = z.shape[1], d.shape[1]
+    for k in range(out.shape[0]):
+        for axis in range(out.shape[1]):
+            row = out[k, axis]
+            for m in range(first[k], first[k + 1]):
+                c = center[m]
+                _add_outer(n_in, n_out, tangent[m, axis], d[c], z[c], t[m, axis], sign, row[w:b])
+                for h in range(n_out):
+                    row[b + h] += sign * t[m, axis, h]
+
+
+@njit_fast
+def _add_outer(n_in, n_out, tangent, d, z, t, sign, row):
+    vectorize_freely()
+    for s in range(n_in):
+        x, y = sign * tangent[s], sign * z[s]
+        for h in range(n_out):
+            row[s * n_out + h] += x * d[h] + y * t[h]
