@@ -1,8 +1,8 @@
 """Sets of symmetry functions from a few settings: a default for each element, and a large pool to select from.
 
-Radial grids: K. T. Schütt et al. and M. Gastegger et al., J. Chem. Phys. 148, 241709 (2018) (evenly spaced Gaussians);
-G. Imbalzano et al., J. Chem. Phys. 148, 241730 (2018) (geometric grids). Compact functions: M. P. Bircher,
-A. Singraber, C. Dellago, Mach. Learn.: Sci. Technol. 2, 035026 (2021).
+Grids of Gaussians, shifted and about the centre: M. Gastegger et al., J. Chem. Phys. 148, 241709 (2018), and G.
+Imbalzano et al., J. Chem. Phys. 148, 241730 (2018), who select from a pool. Compact functions: M. P. Bircher, A.
+Singraber, C. Dellago, Mach. Learn.: Sci. Technol. 2, 035026 (2021).
 
 What a set costs in this engine: radial functions (type 2) hardly anything; wide angular functions (type 9, integer
 zeta <= 8) one set of moments for each channel (eta, rs) and neighbour element, whatever the number of zeta and lambda,
@@ -12,9 +12,9 @@ A channel's wide functions with zeta <= n are polynomials of degree n of cos(the
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, product
 
 from ase.data import atomic_numbers, covalent_radii
 
@@ -25,7 +25,9 @@ from mdnnp.errors import InputError
 KINDS = ("wide", "narrow", "compact")
 _ANGULAR_TYPE = {"wide": 9, "narrow": 3, "compact": 22}
 _CORE = "p2"  # compact core, twice continuously differentiable
-_CLOSEST = 0.75  # shortest distance to resolve, in sums of covalent radii
+# Grids begin at this share of the sum of covalent radii: about half of the closest approach. Broad functions whose
+# centres reach below it made errors two to four times smaller than grids that begin where atoms meet.
+_START = 0.4
 
 FunctionSets = dict[str, tuple[SymmetryFunction, ...]]
 
@@ -42,7 +44,7 @@ def default_functions(
     """A set of functions for each element, by centre in order of atomic number, each in the potential's order.
 
     elements : symbols; cutoff_A : cutoff radius of every function, Å
-    radial : Gaussians per neighbour element, evenly spaced from the closest approach (covalent radii) to the cutoff
+    radial : Gaussians per neighbour element, evenly spaced from half a bond length (covalent radii) to the cutoff
     angular : channels (radial windows) of the angular functions, of each pair of neighbour elements
     max_zeta : angular resolution, the degree in cos(theta); each channel has max_zeta + 1 angular functions
     kind : "wide", types 2 and 9, whose cost grows linearly with the number of neighbours; "narrow", types 2 and 3,
@@ -52,45 +54,46 @@ def default_functions(
     symbols = _checked(elements, cutoff_A, radial=radial, angular=angular, max_zeta=max_zeta, kind=kind)
     sets = {}
     for center in symbols:
-        closest = _closest_A(center, symbols, cutoff_A)
-        windows = _evenly_spaced(radial, closest, cutoff_A)
-        channels = _evenly_spaced(angular, closest, cutoff_A)
+        start = _start_A(center, symbols, cutoff_A)
         if kind == "compact":
-            own = [*_compact_radial(center, symbols, radial, closest, cutoff_A)]
-            own += _compact_angular(center, symbols, angular, max_zeta + 1, closest, cutoff_A)
+            own = [*_compact_radial(center, symbols, radial, start, cutoff_A)]
+            own += _compact_angular(center, symbols, angular, max_zeta + 1, start, cutoff_A)
         else:
-            own = [*_radial(center, symbols, windows, cutoff_A)]
+            own = [*_radial(center, symbols, _evenly_spaced(radial, start, cutoff_A, overlap=1.5), cutoff_A)]
+            channels = _evenly_spaced(angular, start, cutoff_A, overlap=1.0)
             own += _angular(center, symbols, channels, independent_angles(max_zeta), cutoff_A, _ANGULAR_TYPE[kind])
-        sets[center] = tuple(sorted(own, key=SymmetryFunction.sort_key))
+        sets[center] = _in_order(own)
     return sets
 
 
 def pool(elements: Sequence[str], cutoff_A: float, *, max_zeta: int = 4, kind: str = "wide") -> FunctionSets:
-    """Several hundred functions per element (fewer than 300 for one element) to select from; as `default_functions`.
+    """Several hundred functions per element to select from; elements, cutoff_A, kind as in `default_functions`.
 
-    Radial grids, evenly spaced and geometric, of several resolutions; channels likewise, each with every zeta up to
-    max_zeta and both signs of lambda (compact functions: windows of theta of three widths).
+    Evenly spaced Gaussians of several numbers, beginnings and overlaps, and Gaussians about the centre; each angular
+    channel with every zeta up to max_zeta and both signs of lambda. Compact functions: windows of several widths.
     """
     symbols = _checked(elements, cutoff_A, max_zeta=max_zeta, kind=kind)
     sets = {}
     for center in symbols:
-        closest = _closest_A(center, symbols, cutoff_A)
+        start = _start_A(center, symbols, cutoff_A)
         if kind == "compact":
-            own = [f for n in (4, 8, 16) for f in _compact_radial(center, symbols, n, closest, cutoff_A)]
-            for n, m in ((4, 3), (6, 5), (8, 7)):
-                own += _compact_angular(center, symbols, n, m, closest, cutoff_A)
+            own = [f for n in (6, 10, 16) for f in _compact_radial(center, symbols, n, start, cutoff_A)]
+            for n, m in ((3, 3), (5, 5), (8, 7)):
+                own += _compact_angular(center, symbols, n, m, start, cutoff_A)
         else:
-            windows = [c for n in (6, 10, 16) for c in _evenly_spaced(n, closest, cutoff_A)]
-            windows += [
-                c for n in (6, 10) for c in (*_centred(n, closest, cutoff_A), *_geometric(n, closest, cutoff_A))
-            ]
-            channels = [c for n in (3, 5, 8) for c in _evenly_spaced(n, closest, cutoff_A)]
-            channels += [*_centred(6, closest, cutoff_A), *_geometric(6, closest, cutoff_A)]
+            windows = _grids((8, 12), (0.0, start, 2.0 * start), (1.0, 2.0), cutoff_A)
+            channels = _grids((3, 5), (0.0, start, 2.0 * start), (1.0, 2.0), cutoff_A)
+            if len(symbols) > 2:  # pairs of elements multiply
+                channels = _grids((4,), (0.0, start), (1.0, 1.5), cutoff_A)
             angles = [(zeta, lam) for zeta in range(1, max_zeta + 1) for lam in (1, -1)]
             own = [*_radial(center, symbols, windows, cutoff_A)]
             own += _angular(center, symbols, channels, angles, cutoff_A, _ANGULAR_TYPE[kind])
-        sets[center] = tuple(sorted(set(own), key=SymmetryFunction.sort_key))
+        sets[center] = _in_order(set(own))
     return sets
+
+
+def _in_order(functions: Iterable[SymmetryFunction]) -> tuple[SymmetryFunction, ...]:
+    return tuple(sorted(functions, key=SymmetryFunction.sort_key))
 
 
 def shared_work(function: SymmetryFunction) -> frozenset[tuple]:
@@ -131,7 +134,9 @@ class Cost:
         """
         pairs = 0.5 * neighbors**2
         linear = 40.0 * self.radial + 30.0 * self.moment_sets + 12.0 * self.moments
-        return neighbors * linear + pairs * (40.0 * (self.windows > 0) + 25.0 * self.windows + 8.0 * self.pair_functions)
+        return neighbors * linear + pairs * (
+            40.0 * (self.windows > 0) + 25.0 * self.windows + 8.0 * self.pair_functions
+        )
 
 
 def cost(functions: Sequence[SymmetryFunction]) -> Cost:
@@ -177,35 +182,38 @@ def _checked(elements, cutoff_A, **settings) -> list[str]:
     return sorted(set(elements), key=atomic_numbers.__getitem__)
 
 
-def _closest_A(center: str, symbols: Sequence[str], cutoff_A: float) -> float:
+def _start_A(center: str, symbols: Sequence[str], cutoff_A: float) -> float:
     """Where the radial grids of a centre begin, Å."""
     r = covalent_radii
-    closest = _CLOSEST * min(r[atomic_numbers[center]] + r[atomic_numbers[symbol]] for symbol in symbols)
-    if closest > 0.8 * cutoff_A:
-        raise InputError(f"cutoff_A = {cutoff_A:g} is too short for the neighbours of {center} ({closest:.2f} Å away)")
-    return closest
+    start = _START * min(r[atomic_numbers[center]] + r[atomic_numbers[symbol]] for symbol in symbols)
+    if start > 0.4 * cutoff_A:
+        raise InputError(
+            f"cutoff_A = {cutoff_A:g} is too short for {center}: its bonds are {start / _START:.2f} Å long"
+        )
+    return start
 
 
 # Grids of channels (eta 1/Å^2, rs Å) ------------------------------------------------------------
 
 
-def _evenly_spaced(n: int, closest_A: float, cutoff_A: float) -> list[tuple[float, float]]:
-    """n Gaussians whose distance is their standard deviation."""
-    width = (cutoff_A - closest_A) / max(n, 1)
-    return [(_rounded(0.5 / width**2), _rounded(closest_A + k * width)) for k in range(n)]
+def _evenly_spaced(n: int, start_A: float, cutoff_A: float, overlap: float) -> list[tuple[float, float]]:
+    """n Gaussians from start to (not at) cutoff; their standard deviation is `overlap` times their distance."""
+    step = (cutoff_A - start_A) / max(n, 1)
+    return [(_rounded(0.5 / (overlap * step) ** 2), _rounded(start_A + k * step)) for k in range(n)]
 
 
-def _centred(n: int, closest_A: float, cutoff_A: float) -> list[tuple[float, float]]:
-    """n Gaussians about the centre, of evenly spaced widths from the closest approach to the cutoff."""
-    step = (cutoff_A - closest_A) / n
-    return [(_rounded(0.5 / (closest_A + k * step) ** 2), 0.0) for k in range(n)]
+def _centred(n: int, start_A: float, cutoff_A: float) -> list[tuple[float, float]]:
+    """n Gaussians about the centre whose standard deviations are spaced evenly up to the cutoff and a half."""
+    step = (1.5 * cutoff_A - 2.0 * start_A) / n
+    return [(_rounded(0.5 / (2.0 * start_A + k * step) ** 2), 0.0) for k in range(n)]
 
 
-def _geometric(n: int, closest_A: float, cutoff_A: float) -> list[tuple[float, float]]:
-    """n Gaussians whose distances grow with r, as Imbalzano's shifted functions, from closest approach to cutoff."""
-    ratio = (cutoff_A / closest_A) ** (1.0 / n)
-    places = [closest_A * ratio**k for k in range(n)]
-    return [(_rounded(0.5 / (rs * (ratio - 1.0)) ** 2), _rounded(rs)) for rs in places]
+def _grids(numbers, starts_A, overlaps, cutoff_A: float) -> list[tuple[float, float]]:
+    """All evenly spaced grids of those numbers, beginnings and overlaps, and a centred one; without repetitions."""
+    combined = [c for n, start, o in product(numbers, starts_A, overlaps)
+                for c in _evenly_spaced(n, start, cutoff_A, o)]  # fmt: skip
+    combined += _centred(max(numbers), max(starts_A) / 2.0, cutoff_A)
+    return sorted(set(combined))
 
 
 def _rounded(x: float) -> float:
@@ -229,24 +237,24 @@ def _angular(center, symbols, channels, angles, cutoff_A, type) -> Iterator[Symm
                 yield SymmetryFunction(center, type, pair, cutoff_A, eta=eta, rs=rs, lam=float(lam), zeta=float(zeta))
 
 
-def _compact_windows(n: int, closest_A: float, cutoff_A: float) -> list[tuple[float, float]]:
+def _compact_windows(n: int, start_A: float, cutoff_A: float) -> list[tuple[float, float]]:
     """n windows (rl, rc), each overlapping half of the next, the last ending at the cutoff."""
-    step = (cutoff_A - closest_A) / (n + 1)
-    return [(_rounded(closest_A + k * step), _rounded(closest_A + (k + 2) * step)) for k in range(n)]
+    step = (cutoff_A - start_A) / (n + 1)
+    return [(_rounded(start_A + k * step), _rounded(start_A + (k + 2) * step)) for k in range(n)]
 
 
-def _compact_radial(center, symbols, n, closest_A, cutoff_A) -> Iterator[SymmetryFunction]:
+def _compact_radial(center, symbols, n, start_A, cutoff_A) -> Iterator[SymmetryFunction]:
     for symbol in symbols:
-        for low, high in _compact_windows(n, closest_A - (cutoff_A - closest_A) / (n + 1), cutoff_A):
+        for low, high in _compact_windows(n, start_A - (cutoff_A - start_A) / (n + 1), cutoff_A):
             yield SymmetryFunction(center, 20, (symbol,), high, rl=low, subtype=_CORE)
 
 
-def _compact_angular(center, symbols, n, n_angles, closest_A, cutoff_A) -> Iterator[SymmetryFunction]:
-    """Windows in r, all beginning near the closest approach, and of theta, whose neighbours overlap by half."""
+def _compact_angular(center, symbols, n, n_angles, start_A, cutoff_A) -> Iterator[SymmetryFunction]:
+    """Windows in r, all beginning at the same r, and of theta, whose neighbours overlap by half."""
     step = 180.0 / (n_angles - 1)
     for pair in combinations_with_replacement(symbols, 2):
         for k in range(n):
-            low, high = 0.5 * closest_A, closest_A + (k + 1) * (cutoff_A - closest_A) / n
+            low, high = start_A, 2.0 * start_A + (k + 1) * (cutoff_A - 2.0 * start_A) / n
             for m in range(n_angles):
                 yield SymmetryFunction(
                     center, 22, pair, _rounded(high), rl=_rounded(low), subtype=_CORE,

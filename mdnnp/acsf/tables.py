@@ -170,7 +170,7 @@ class _Builder:
         channel_of, envelope_of = self._add_channels(own)
         members = list(zip(range(len(own)), own, channel_of, strict=True))
         radial = [m for m in members if m[1].type in RADIAL]
-        wide = [m for m in members if moments and _is_product_of_moments(m[1])]
+        wide = [m for m in members if moments and is_product_of_moments(m[1])]
         angular = [m for m in members if m not in radial and m not in wide]
         used = [set() for _ in self.z]
         self._add_radial(radial, used)
@@ -267,7 +267,8 @@ class _Builder:
         )
 
 
-def _is_product_of_moments(f: SymmetryFunction) -> bool:
+def is_product_of_moments(f: SymmetryFunction) -> bool:
+    """Whether a function is evaluated without a sum over pairs of neighbours."""
     # For |lambda| > 1 the angle is cut off where its base is negative: no polynomial.
     return f.type == 9 and float(f.zeta).is_integer() and 1 <= f.zeta <= MAX_MOMENT_ZETA and abs(f.lam) <= 1
 
