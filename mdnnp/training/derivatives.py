@@ -191,6 +191,60 @@ def jacobian(
     return Predictions(energies, forces, strain), rows
 
 
+def gradient(
+    parts: Sequence[Part], layout: Layout, theta: np.ndarray, upstream: Predictions, want_strain: bool
+) -> np.ndarray:
+    """d(loss)/d(weights) (P,) from its derivatives `upstream` by energies, forces and strain derivatives.
+
+    Needs one direction for each centre, G' = sum of dG/dr times the derivatives by the forces, not one for each pair.
+    """
+    out = np.zeros(layout.n_parameters)
+    for e, part in enumerate(parts):
+        if not len(part.values):
+            continue
+        weights, biases = layout.matrices(e, theta)
+        p = center_pass(part.values, weights, biases, layout.activations)
+        along = np.zeros_like(part.values)
+        _spread(part.pair_first, part.pair_center, part.pair_gradient, -upstream.forces, along)
+        if want_strain:
+            _spread(part.structure_first, np.arange(len(along)), part.strain, upstream.strain, along)
+        by_energy = np.repeat(upstream.energies, np.diff(part.structure_first))[:, None]
+        _add_center_gradients(p, weights, layout.start[e], along, by_energy, out)
+    return out
+
+
+def _add_center_gradients(p: CenterPass, weights, starts, along, by_energy, out):
+    """Add sum_i d(by_energy_i E_i + E'_i)/d(weights) for the directions `along` (n, f) in G."""
+    tangent, moved = [along], []
+    for w, slope in zip(weights, p.slope, strict=True):
+        moved.append(tangent[-1] @ w)
+        tangent.append(moved[-1] * slope)
+    down = np.zeros_like(p.z[-1])
+    for layer in reversed(range(len(weights))):
+        t = down * p.slope[layer] + moved[layer] * p.curvature[layer] * p.back[layer]
+        both = t + by_energy * p.d[layer]
+        w, b = starts[layer]
+        out[w:b] += (tangent[layer].T @ p.d[layer] + p.z[layer].T @ both).ravel()
+        out[b : b + both.shape[1]] += both.sum(axis=0)
+        down = t @ weights[layer].T
+
+
+@njit
+def _spread(first, center, u, weights, out):
+    """Add sum over the pairs of row k of u_m . weights[k] to out[center_m]; u (M, C, f), weights (K, C)."""
+    for k in range(weights.shape[0]):
+        for m in range(first[k], first[k + 1]):
+            for axis in range(weights.shape[1]):
+                _add_multiple(weights[k, axis], u[m, axis], out[center[m]])
+
+
+@njit_fast
+def _add_multiple(factor, a, b):
+    vectorize_freely()
+    for s in range(a.size):
+        b[s] += factor * a[s]
+
+
 def _cast(value, dtype):
     return [v.astype(dtype) for v in value] if isinstance(value, list) else value.astype(dtype)
 
@@ -211,7 +265,7 @@ def _tangent_rows(first, center, u, p: CenterPass, weights, layout: Layout, e, s
     for w, slope in zip(weights, p.slope, strict=True):
         a = (tangent[-1].reshape(m * c, -1) @ w.astype(dtype)).reshape(m, c, -1)
         moved.append(a)
-        tangent.append(a * slope[center][:, None, :])
+        tangent.append(_scaled_rows(center, a, slope))
     bottom = None  # t_{l+1}
     for layer in reversed(range(len(weights))):
         w, b = layout.start[e][layer]
@@ -219,9 +273,8 @@ def _tangent_rows(first, center, u, p: CenterPass, weights, layout: Layout, e, s
         if layer == len(weights) - 1:
             t = np.zeros_like(moved[layer])
         else:
-            through = (bottom.reshape(m * c, -1) @ weights[layer + 1].T.astype(dtype)).reshape(m, c, -1)
-            through *= p.slope[layer][center][:, None, :]
-            t = through + moved[layer] * (p.curvature[layer] * p.back[layer])[center][:, None, :]
+            t = (bottom.reshape(m * c, -1) @ weights[layer + 1].T.astype(dtype)).reshape(m, c, -1)
+            _bend(center, t, moved[layer], p.slope[layer], p.curvature[layer] * p.back[layer])
         _outer_rows(first, center, tangent[layer], d, z, t, sign, w, b, out)
         bottom = t
 
@@ -244,23 +297,75 @@ def _dot(a, b):
 
 
 @njit
-def _outer_rows(first, center, tangent, d, z, t, sign, w, b, out):
-    """Add sign * sum_m (tangent_m (x) d_c + z_c (x) t_m), c = center_m, to out[k, :, w:b], and of t to the biases."""
-    n_in, n_out = z.shape[1], d.shape[1]
-    for k in range(out.shape[0]):
-        for axis in range(out.shape[1]):
-            row = out[k, axis]
-            for m in range(first[k], first[k + 1]):
-                c = center[m]
-                _add_outer(n_in, n_out, tangent[m, axis], d[c], z[c], t[m, axis], sign, row[w:b])
-                for h in range(n_out):
-                    row[b + h] += sign * t[m, axis, h]
+def _scaled_rows(center, a, slope):
+    """a (M, C, h) times slope[center] (M, h)."""
+    out = np.empty_like(a)
+    for m in range(a.shape[0]):
+        for axis in range(a.shape[1]):
+            _multiply(a[m, axis], slope[center[m]], out[m, axis])
+    return out
 
 
 @njit_fast
-def _add_outer(n_in, n_out, tangent, d, z, t, sign, row):
+def _multiply(a, b, out):
     vectorize_freely()
-    for s in range(n_in):
-        x, y = sign * tangent[s], sign * z[s]
-        for h in range(n_out):
-            row[s * n_out + h] += x * d[h] + y * t[h]
+    for s in range(a.size):
+        out[s] = a[s] * b[s]
+
+
+@njit
+def _bend(center, t, moved, slope, bend):
+    """In place: t <- t slope[center] + moved bend[center], all (M, C, h)."""
+    for m in range(t.shape[0]):
+        for axis in range(t.shape[1]):
+            _multiply_add(t[m, axis], moved[m, axis], slope[center[m]], bend[center[m]])
+
+
+@njit_fast
+def _multiply_add(t, moved, slope, bend):
+    vectorize_freely()
+    for s in range(t.size):
+        t[s] = t[s] * slope[s] + moved[s] * bend[s]
+
+
+@njit
+def _outer_rows(first, center, tangent, d, z, t, sign, w, b, out):
+    """Add sign * sum_m (tangent_m (x) d_c + z_c (x) t_m), c = center_m, to out[k, :, w:b], and of t to the biases.
+
+    One product of small matrices a row: [tangent, z]^T [d, t].
+    """
+    n_in, n_out = z.shape[1], d.shape[1]
+    most = np.int64(0)
+    for k in range(out.shape[0]):
+        most = max(most, first[k + 1] - first[k])
+    left, right = np.empty((2 * most, n_in), out.dtype), np.empty((2 * most, n_out), out.dtype)
+    product = np.empty((n_in, n_out), out.dtype)
+    for k in range(out.shape[0]):
+        m = first[k + 1] - first[k]
+        for axis in range(out.shape[1]):
+            row = out[k, axis]
+            _gather(first[k], m, axis, center, tangent, d, z, t, sign, left, right)
+            np.dot(left[: 2 * m].T, right[: 2 * m], product)
+            _add(product.ravel(), row[w:b])
+            for q in range(m, 2 * m):
+                _add(right[q], row[b : b + n_out])
+
+
+@njit_fast
+def _gather(begin, m, axis, center, tangent, d, z, t, sign, left, right):
+    vectorize_freely()
+    for q in range(m):
+        c = center[begin + q]
+        for s in range(z.shape[1]):
+            left[q, s] = tangent[begin + q, axis, s]
+            left[m + q, s] = z[c, s]
+        for h in range(d.shape[1]):
+            right[q, h] = sign * d[c, h]
+            right[m + q, h] = sign * t[begin + q, axis, h]
+
+
+@njit_fast
+def _add(a, b):
+    vectorize_freely()
+    for s in range(a.size):
+        b[s] += a[s]
