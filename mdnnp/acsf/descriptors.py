@@ -64,6 +64,7 @@ class Descriptors:
     ):
         self.elements = tuple(sorted(functions, key=atomic_numbers.__getitem__))
         self.functions = {symbol: tuple(functions[symbol]) for symbol in self.elements}
+        self.numbers = tuple(atomic_numbers[symbol] for symbol in self.elements)
         everything = [f for own in self.functions.values() for f in own]
         missing = {s for f in everything for s in f.neighbors} - set(self.elements)
         if missing:
@@ -143,8 +144,7 @@ class Descriptors:
             yield columns, g, d
 
     def _species(self, system: System) -> np.ndarray:
-        numbers = np.array([atomic_numbers[s] for s in self.elements])
-        return np.searchsorted(numbers, system.numbers)
+        return np.searchsorted(self.numbers, system.numbers)
 
     def _channel_groups(self, symbol: str) -> list[tuple[np.ndarray, Tables]]:
         """Functions of a centre by channel, each group with tables of its own.

@@ -60,7 +60,9 @@ def default_functions(
             own += _compact_angular(center, symbols, angular, max_zeta + 1, start, cutoff_A)
         else:
             own = [*_radial(center, symbols, _evenly_spaced(radial, start, cutoff_A, overlap=1.5), cutoff_A)]
-            channels = _evenly_spaced(angular, start, cutoff_A, overlap=1.0)
+            # A shifted narrow function sees only triangles of three nearly equal sides.
+            centred = kind == "narrow"
+            channels = (_centred if centred else _evenly_spaced)(angular, start, cutoff_A)
             own += _angular(center, symbols, channels, independent_angles(max_zeta), cutoff_A, _ANGULAR_TYPE[kind])
         sets[center] = _in_order(own)
     return sets
@@ -196,7 +198,7 @@ def _start_A(center: str, symbols: Sequence[str], cutoff_A: float) -> float:
 # Grids of channels (eta 1/Å^2, rs Å) ------------------------------------------------------------
 
 
-def _evenly_spaced(n: int, start_A: float, cutoff_A: float, overlap: float) -> list[tuple[float, float]]:
+def _evenly_spaced(n: int, start_A: float, cutoff_A: float, overlap: float = 1.0) -> list[tuple[float, float]]:
     """n Gaussians from start to (not at) cutoff; their standard deviation is `overlap` times their distance."""
     step = (cutoff_A - start_A) / max(n, 1)
     return [(_rounded(0.5 / (overlap * step) ** 2), _rounded(start_A + k * step)) for k in range(n)]
@@ -204,7 +206,7 @@ def _evenly_spaced(n: int, start_A: float, cutoff_A: float, overlap: float) -> l
 
 def _centred(n: int, start_A: float, cutoff_A: float) -> list[tuple[float, float]]:
     """n Gaussians about the centre whose standard deviations are spaced evenly up to the cutoff and a half."""
-    step = (1.5 * cutoff_A - 2.0 * start_A) / n
+    step = (1.5 * cutoff_A - 2.0 * start_A) / max(n, 1)
     return [(_rounded(0.5 / (2.0 * start_A + k * step) ** 2), 0.0) for k in range(n)]
 
 
@@ -237,26 +239,26 @@ def _angular(center, symbols, channels, angles, cutoff_A, type) -> Iterator[Symm
                 yield SymmetryFunction(center, type, pair, cutoff_A, eta=eta, rs=rs, lam=float(lam), zeta=float(zeta))
 
 
-def _compact_windows(n: int, start_A: float, cutoff_A: float) -> list[tuple[float, float]]:
-    """n windows (rl, rc), each overlapping half of the next, the last ending at the cutoff."""
-    step = (cutoff_A - start_A) / (n + 1)
-    return [(_rounded(start_A + k * step), _rounded(start_A + (k + 2) * step)) for k in range(n)]
-
-
 def _compact_radial(center, symbols, n, start_A, cutoff_A) -> Iterator[SymmetryFunction]:
+    """Windows three steps wide: with two, every derivative would vanish at the middle of each."""
+    step = (cutoff_A - start_A) / (n + 2)
     for symbol in symbols:
-        for low, high in _compact_windows(n, start_A - (cutoff_A - start_A) / (n + 1), cutoff_A):
+        for k in range(n):
+            low, high = _rounded(start_A + k * step), cutoff_A if k == n - 1 else _rounded(start_A + (k + 3) * step)
             yield SymmetryFunction(center, 20, (symbol,), high, rl=low, subtype=_CORE)
 
 
 def _compact_angular(center, symbols, n, n_angles, start_A, cutoff_A) -> Iterator[SymmetryFunction]:
-    """Windows in r, all beginning at the same r, and of theta, whose neighbours overlap by half."""
+    """Windows in r that begin at the same r; of theta, again three steps wide, within 0 to 180 degrees."""
     step = 180.0 / (n_angles - 1)
     for pair in combinations_with_replacement(symbols, 2):
         for k in range(n):
-            low, high = start_A, 2.0 * start_A + (k + 1) * (cutoff_A - 2.0 * start_A) / n
+            high = cutoff_A if k == n - 1 else _rounded(2.0 * start_A + (k + 1) * (cutoff_A - 2.0 * start_A) / n)
             for m in range(n_angles):
+                middle, half = m * step, 1.5 * step
+                if 0 < m < n_angles - 1:
+                    half = min(half, middle, 180.0 - middle)
                 yield SymmetryFunction(
-                    center, 22, pair, _rounded(high), rl=_rounded(low), subtype=_CORE,
-                    theta_l=_rounded((m - 1) * step), theta_r=_rounded((m + 1) * step),
+                    center, 22, pair, high, rl=_rounded(start_A), subtype=_CORE,
+                    theta_l=_rounded(middle - half), theta_r=_rounded(middle + half),
                 )  # fmt: skip

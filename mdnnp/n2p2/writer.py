@@ -106,7 +106,7 @@ def _input_nn(model: HDNNPModel) -> str:
     lines += [f"{key:<36}{float(getattr(model, key[:9]))!r}" for key in ("scale_min_short", "scale_max_short")]
     lines += _topology_lines({symbol: element.network for symbol, element in model.elements.items()})
     lines.append("")
-    lines += [_function_line(f) for element in model.elements.values() for f in element.functions]
+    lines += [function_line(f) for element in model.elements.values() for f in element.functions]
     return "\n".join(lines) + "\n"
 
 
@@ -139,7 +139,8 @@ def _topology_lines(networks: dict[str, Network]) -> list[str]:
     return lines
 
 
-def _function_line(f: SymmetryFunction) -> str:
+def function_line(f: SymmetryFunction) -> str:
+    """The line of `input.nn` that defines a function."""
     neighbors = iter(f.neighbors)
     words = [f"symfunction_short {f.center:<2} {f.type:>2}"]
     for name in FUNCTION_ARGUMENTS[f.type].split():

@@ -93,7 +93,7 @@ def select_functions(
     varying = sums.spread() > _FLAT
     if method == "labels":
         gram, target = sums.normal_equations()
-        order, rest = _forward(gram, target[:, None], varying, sums, quota, sharing)
+        order, rest = _forward(gram, target, varying, sums, quota, sharing)
     else:
         gram = sums.correlation()
         if method == "spread":
@@ -257,35 +257,39 @@ def _forward(gram, target, allowed, sums: Sums, quota, sharing) -> tuple[list[in
 
     Chosen functions are eliminated from `gram` and `target` as in a pivoted Cholesky factorisation.
     """
-    gram = gram.copy()
-    target = None if target is None else target.copy()
     symbols, work = list(sums.functions), [shared_work(f) for f in sums.columns]
     room = np.array([quota[s] for s in symbols])
-    open_ones, present = allowed.copy(), set()
-    total = float(np.trace(gram[np.ix_(allowed, allowed)])) if target is None else 1.0
-    order, rest = [], []
-    explained = 0.0
+    own = np.diag(gram).copy()  # squared share of each function that the chosen ones do not span
+    factor = np.zeros((len(gram), room.sum()))
+    if target is None:
+        gram, total = gram.copy(), float(own[allowed].sum())
+    else:
+        target, total = target.copy(), 1.0
+    free, present = allowed.copy(), set()
+    order, rest, explained = [], [], 0.0
     while room.any():
-        own = np.diag(gram)
-        candidates = np.flatnonzero(open_ones & (own > _DEPENDENT) & (room[sums.owner] > 0))
+        candidates = np.flatnonzero(free & (own > _DEPENDENT) & (room[sums.owner] > 0))
         if not len(candidates):
             break
-        source = gram[np.ix_(allowed, candidates)] if target is None else target[candidates].T
-        gain = (source**2).sum(axis=0) / own[candidates]
-        discount = np.array([1.0 if work[k] <= present else sharing for k in candidates])
-        score = gain * discount
+        square = target[candidates] ** 2 if target is not None else (gram[np.ix_(allowed, candidates)] ** 2).sum(axis=0)
+        gain = square / own[candidates]
+        score = gain * np.array([1.0 if work[k] <= present else sharing for k in candidates])
         # The first of those that differ by rounding alone, which may differ between machines.
-        k = int(candidates[np.flatnonzero(score >= score.max() * (1 - 1e-9))[0]])
-        explained += float(gain[np.searchsorted(candidates, k)])
+        best = np.flatnonzero(score >= score.max() * (1 - 1e-9))[0]
+        k, t = int(candidates[best]), len(order)
+        column = (gram[:, k] if target is None else gram[:, k] - factor[:, :t] @ factor[k, :t]) / math.sqrt(own[k])
+        if target is None:
+            gram -= np.outer(column, column)
+        else:
+            target -= column * (target[k] / math.sqrt(own[k]))
+        factor[:, t] = column
+        own -= column**2
+        explained += float(gain[best])
         order.append(k)
         rest.append(max(1.0 - explained / total, 0.0))
         present |= work[k]
-        open_ones[k] = False
+        free[k] = False
         room[sums.owner[k]] -= 1
-        column = gram[:, k].copy()
-        if target is not None:
-            target -= np.outer(column, target[k] / column[k])
-        gram -= np.outer(column, column / column[k])
     return order, np.array(rest)
 
 
