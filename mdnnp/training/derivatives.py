@@ -13,6 +13,7 @@ derivatives.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -42,7 +43,7 @@ class Layout:
         self.start, n = [], 0
         for own in self.sizes:
             starts = []
-            for n_in, n_out in zip(own[:-1], own[1:], strict=True):
+            for n_in, n_out in pairwise(own):
                 starts.append((n, n + n_in * n_out))
                 n += (n_in + 1) * n_out
             self.start.append(starts)

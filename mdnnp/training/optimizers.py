@@ -1,0 +1,98 @@
+"""Optimisers of the weights, one epoch at a time; each keeps its whole state in a record of arrays.
+
+Levenberg-Marquardt: K. Levenberg, Q. Appl. Math. 2, 164 (1944); damping after H. B. Nielsen, IMM-REP-1999-05 (1999).
+Adam: D. P. Kingma, J. Ba, arXiv:1412.6980, with the learning rate lowered along a cosine to a hundredth.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from mdnnp.training.loss import Loss, Score
+
+_MOST_TRIALS = 20
+_LEAST_DAMPING, _MOST_DAMPING = 1e-3, 1e12
+_LAST_RATE = 0.01  # of the learning rate, at the end
+
+
+class State(NamedTuple):
+    """Where an optimiser stands. All arrays float64; `numbers` are its own: see `start_*`."""
+
+    theta: np.ndarray
+    numbers: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+
+
+class Step(NamedTuple):
+    """What an epoch gave: the new state, errors on the training set there, and whether no better point was found."""
+
+    state: State
+    score: Score
+    converged: bool
+
+
+def start_levenberg(theta: np.ndarray, loss: Loss) -> State:
+    """numbers: damping, its next growth, loss with the prior."""
+    return State(theta, np.array([1000.0, 2.0, _total(loss, loss.score(theta), theta)]), np.empty(0), np.empty(0))
+
+
+def levenberg_epoch(state: State, loss: Loss) -> Step:
+    """One step down the loss: damping is raised until it leads down, and lowered as far as the model holds."""
+    from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+    theta, (damping, growth, before) = state.theta, state.numbers
+    matrix, half_gradient = loss.normal_equations(theta)
+    diagonal = np.diag_indices_from(matrix)
+    own = matrix[diagonal]
+    for _ in range(_MOST_TRIALS):
+        matrix[diagonal] = own + damping
+        try:
+            step = -cho_solve(cho_factor(matrix, check_finite=False), half_gradient, check_finite=False)
+        except LinAlgError:
+            step = None
+        if step is not None and np.isfinite(step).all():
+            # With (M + damping) step = -gradient/2 the quadratic model goes down by step.(damping step - gradient/2).
+            predicted = step @ (damping * step - half_gradient)
+            score = loss.score(theta + step)
+            after = _total(loss, score, theta + step)
+            if math.isfinite(after) and after < before and predicted > 0:
+                quality = (before - after) / predicted
+                damping = max(_LEAST_DAMPING, damping * max(1 / 3, 1 - (2 * quality - 1) ** 3))
+                numbers = np.array([damping, 2.0, after])
+                return Step(State(theta + step, numbers, state.first, state.second), score, False)
+        damping *= growth
+        growth *= 2.0
+        if damping > _MOST_DAMPING:
+            break
+    return Step(state, loss.score(theta), True)
+
+
+def start_adam(theta: np.ndarray) -> State:
+    """numbers: batches done; first, second: running means of the gradient and its square."""
+    return State(theta, np.zeros(1), np.zeros_like(theta), np.zeros_like(theta))
+
+
+def adam_epoch(
+    state: State, loss: Loss, rng: np.random.Generator, learning_rate: float, progress: float, batch: int
+) -> Step:
+    """One pass over the training structures, `batch` at a time, in random order.
+
+    progress : from 0 to 1, how much of the fit is done: lowers the learning rate
+    """
+    theta, first, second, count = state.theta.copy(), state.first.copy(), state.second.copy(), state.numbers[0]
+    rate = learning_rate * (_LAST_RATE + (1.0 - _LAST_RATE) * 0.5 * (1.0 + math.cos(math.pi * progress)))
+    order = loss.begin + rng.permutation(loss.end - loss.begin)
+    for k in range(0, len(order), batch):
+        _, slope = loss.gradient(theta, order[k : k + batch])
+        count += 1
+        first = 0.9 * first + 0.1 * slope
+        second = 0.999 * second + 0.001 * slope**2
+        mean, spread = first / (1.0 - 0.9**count), np.sqrt(second / (1.0 - 0.999**count))
+        theta -= rate * mean / (spread + 1e-12)
+    return Step(State(theta, np.array([count]), first, second), loss.score(theta), False)
+
+
+def _total(loss: Loss, score: Score, theta: np.ndarray) -> float:
+    return score.loss + loss.prior * float(theta @ theta)
