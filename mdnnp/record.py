@@ -74,7 +74,7 @@ class Checkpoint(NamedTuple):
 
 @contextlib.contextmanager
 def locked(output: Path, checkpoint: Path) -> Iterator[None]:
-    """Hold the lock of what is written to `output`, with a checkpoint. Raises FileError if another run holds it, or it cannot be made."""
+    """Hold the lock of `output` and its checkpoint. Raises FileError if another run does, or it cannot be made."""
     try:
         import fcntl
     except ImportError:  # not on this platform: no protection

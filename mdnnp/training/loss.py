@@ -111,6 +111,10 @@ class Loss:
             for symbol, own in zip(self.stored.elements, self.scaling, strict=True)
         ]
 
+    def predictions(self, theta: np.ndarray, begin: int, end: int) -> Predictions:
+        """Energies without offsets, forces and strain derivatives of structures begin .. end - 1."""
+        return predict(self.parts(begin, end), self.layout, theta, self.want_strain)
+
     def residuals(self, predictions: Predictions, begin: int, end: int) -> Predictions:
         """Errors of predictions for structures begin .. end - 1: eV/atom, eV/Å, eV/atom."""
         labels, n = self.labels, self.labels.n_atoms[begin:end]
@@ -127,7 +131,7 @@ class Loss:
 
         def work(lane):
             for begin, end in self._chunks[lane::LANES]:
-                predictions = predict(self.parts(begin, end), self.layout, theta, self.want_strain)
+                predictions = self.predictions(theta, begin, end)
                 residuals = self.residuals(predictions, begin, end)
                 sums[begin - self.begin : end - self.begin] = self._squares(residuals, begin, end)
 
@@ -173,19 +177,10 @@ class Loss:
         from scipy.linalg import blas
 
         predictions, rows = jacobian(self.parts(begin, end), self.layout, theta, self.want_forces, self.want_strain)
-        residuals = self.residuals(predictions, begin, end)
-        factors = self._factors(begin, end)
+        scale, weighted = self._weighted(predictions, begin, end)
+        rows *= scale.astype(rows.dtype)[:, None]
         n = end - begin
-        n_force = residuals.forces.size if self.want_forces else 0
-        scale = [factors.energies / self.labels.n_atoms[begin:end]]
-        weighted = [factors.energies * residuals.energies]
-        if self.want_forces:
-            scale.append(np.repeat(factors.forces, 3))
-            weighted.append((factors.forces[:, None] * residuals.forces).ravel())
-        if self.want_strain:
-            scale.append(np.repeat(factors.strain / self.labels.n_atoms[begin:end], 6))
-            weighted.append((factors.strain[:, None] * residuals.strain).ravel())
-        rows *= np.concatenate(scale).astype(rows.dtype)[:, None]
+        n_force = predictions.forces.size if self.want_forces else 0
         # Rows of energy and stress weigh most: their products would lose the digits of the others in single precision.
         few = np.concatenate([rows[:n], rows[n + n_force :]]).astype(np.float64)
         if n_force:
@@ -193,7 +188,24 @@ class Loss:
             product = blas.ssyrk(1.0, many.T) if rows.dtype == np.float32 else blas.dsyrk(1.0, many.T)
             matrix += product
         matrix += blas.dsyrk(1.0, few.T)
-        half_gradient += np.concatenate(weighted).astype(rows.dtype) @ rows
+        half_gradient += weighted.astype(rows.dtype) @ rows
+
+    def weighted_residuals(self, theta: np.ndarray) -> np.ndarray:
+        """The residuals whose squares the loss sums up, chunk by chunk."""
+        return np.concatenate([self._weighted(self.predictions(theta, *c), *c)[1] for c in self._chunks])
+
+    def _weighted(self, predictions: Predictions, begin: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+        """What the rows of `jacobian` are multiplied by, and the residuals multiplied likewise."""
+        factors, n = self._factors(begin, end), self.labels.n_atoms[begin:end]
+        residuals = self.residuals(predictions, begin, end)
+        scale, weighted = [factors.energies / n], [factors.energies * residuals.energies]
+        if self.want_forces:
+            scale.append(np.repeat(factors.forces, 3))
+            weighted.append((factors.forces[:, None] * residuals.forces).ravel())
+        if self.want_strain:
+            scale.append(np.repeat(factors.strain / n, 6))
+            weighted.append((factors.strain[:, None] * residuals.strain).ravel())
+        return np.concatenate(scale), np.concatenate(weighted)
 
     def _factors(self, begin, end) -> Predictions:
         """Square roots of what the squared residuals are multiplied by; forces (A,), strain (S,)."""
