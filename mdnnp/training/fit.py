@@ -59,6 +59,7 @@ class Progress:
 
     history : a row of COLUMNS for each epoch, errors in eV/atom, eV/Å, eV/atom; NaN where nothing was measured
     best : weights of the best epoch (by validation, if there is any); best_epoch : its number, from 1
+    start_loss : on the training structures before the first epoch
     stopped : why the member ended, "" while it goes on
     """
 
@@ -67,6 +68,7 @@ class Progress:
     best: np.ndarray
     best_epoch: int
     best_loss: float
+    start_loss: float
     stopped: str
 
 
@@ -123,7 +125,7 @@ def _start(member: Member, settings: FitSettings) -> Progress:
         state = start_levenberg(member.theta, member.train)
     else:
         state = start_adam(member.theta)
-    return Progress(state, np.empty((0, len(COLUMNS))), member.theta, 0, math.inf, "")
+    return Progress(state, np.empty((0, len(COLUMNS))), member.theta, 0, math.inf, score.loss, "")
 
 
 def _epoch(member: Member, own: Progress, settings: FitSettings, epoch: int, number: int) -> None:
@@ -151,13 +153,12 @@ def _step(member: Member, state: State, settings: FitSettings, epoch: int, numbe
 
 
 def _refuse_divergence(score: Score, own: Progress, epoch: int, settings: FitSettings) -> None:
-    best = own.history[:, 1].min() if len(own.history) else math.inf
+    best = min([own.start_loss, *own.history[:, 1]])
     if math.isfinite(score.loss) and score.loss <= _DIVERGED * best:
         return
     raise PhysicsError(
-        f"the fit diverged in epoch {epoch}: loss {score.loss:.3g}"
-        + (f", after {best:.3g} at best" if math.isfinite(best) else "")
-        + f"; structure {score.worst} adds most; lower learning_rate ({settings.learning_rate:g})"
+        f"the fit diverged in epoch {epoch}: loss {score.loss:.3g}, after {best:.3g} at best; structure {score.worst} "
+        f"adds most; lower learning_rate ({settings.learning_rate:g})"
     )
 
 
@@ -174,7 +175,11 @@ def _row(epoch: int, train: Score, validation: Score | None) -> list[float]:
 def _save(path: Path, key: str, progress: Sequence[Progress], epoch: int, seconds: float) -> None:
     arrays = {}
     for k, p in enumerate(progress):
-        named = p.state._asdict() | {"history": p.history, "best": p.best, "best_loss": np.array([p.best_loss])}
+        named = p.state._asdict() | {
+            "history": p.history,
+            "best": p.best,
+            "losses": np.array([p.best_loss, p.start_loss]),
+        }
         arrays |= {f"{k}.{name}": array for name, array in named.items()}
     members = [{"best_epoch": p.best_epoch, "stopped": p.stopped} for p in progress]
     save_checkpoint(path, {"key": key, "epoch": epoch, "seconds": seconds, "members": members}, arrays)
@@ -190,12 +195,9 @@ def _load(path: Path, key: str, n_members: int) -> tuple[list[Progress], int, fl
     progress = []
     for k, member in enumerate(meta["members"]):
         state = State(*(arrays[f"{k}.{name}"] for name in State._fields))
-        best_loss = float(arrays[f"{k}.best_loss"][0])
-        progress.append(
-            Progress(
-                state, arrays[f"{k}.history"], arrays[f"{k}.best"], member["best_epoch"], best_loss, member["stopped"]
-            )
-        )
+        losses = arrays[f"{k}.losses"].tolist()
+        history, best = arrays[f"{k}.history"], arrays[f"{k}.best"]
+        progress.append(Progress(state, history, best, member["best_epoch"], *losses, member["stopped"]))
     return progress, meta["epoch"], meta["seconds"]
 
 

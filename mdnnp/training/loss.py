@@ -217,6 +217,30 @@ class Loss:
             np.sqrt(w.stress[own]) / t.stress,
         )
 
+    def bend(self, theta: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """(P,) J^T r'': the second derivative r'' of the weighted residuals along `v`, by differences, pulled back.
+
+        J is their derivative by the weights at `theta`.
+        """
+        h = 0.1
+        lanes = [np.zeros(self.layout.n_parameters) for _ in range(LANES)]
+
+        def work(lane):
+            for begin, end in self._chunks[lane::LANES]:
+                parts = self.parts(begin, end)
+                up, here, down = (predict(parts, self.layout, theta + k * v, self.want_strain) for k in (h, 0.0, -h))
+                f, n = self._factors(begin, end), self.labels.n_atoms[begin:end]
+                second = [(a - 2.0 * b + c) / h**2 for a, b, c in zip(up, here, down, strict=True)]
+                upstream = Predictions(
+                    (f.energies / n) ** 2 * second[0],
+                    f.forces[:, None] ** 2 * second[1],
+                    (f.strain / n)[:, None] ** 2 * second[2],
+                )
+                lanes[lane] += gradient(parts, self.layout, theta, upstream, self.want_strain)
+
+        run_chunks(work, LANES)
+        return sum(lanes[1:], lanes[0])
+
     def gradient(self, theta: np.ndarray, structures: Sequence[int]) -> tuple[float, np.ndarray]:
         """Loss and its gradient over some of the structures, the prior in proportion."""
         lanes = [[0.0, np.zeros(self.layout.n_parameters)] for _ in range(LANES)]

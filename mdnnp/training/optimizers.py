@@ -11,7 +11,7 @@ import numpy as np
 
 from mdnnp.training.loss import Loss, Score
 
-_MOST_TRIALS = 20
+_MOST_BEND = 0.375  # of the step: further, the second-order correction is not to be trusted
 _LEAST_DAMPING, _MOST_DAMPING = 1e-3, 1e12
 _LAST_RATE = 0.01  # of the learning rate, at the end
 
@@ -40,33 +40,40 @@ def start_levenberg(theta: np.ndarray, loss: Loss) -> State:
 
 def levenberg_epoch(state: State, loss: Loss) -> Step:
     """One step down the loss: damping is raised until it leads down, and lowered as far as the model holds."""
-    from scipy.linalg import LinAlgError, cho_factor, cho_solve
-
     theta, (damping, growth, before) = state.theta, state.numbers
     matrix, half_gradient = loss.normal_equations(theta)
     diagonal = np.diag_indices_from(matrix)
     own = matrix[diagonal]
-    for _ in range(_MOST_TRIALS):
+    while damping <= _MOST_DAMPING:
         matrix[diagonal] = own + damping
-        try:
-            step = -cho_solve(cho_factor(matrix, check_finite=False), half_gradient, check_finite=False)
-        except LinAlgError:
-            step = None
-        if step is not None and np.isfinite(step).all():
+        solve = _solver(matrix)
+        if solve is not None:
+            step = -solve(half_gradient)
             # With (M + damping) step = -gradient/2 the quadratic model goes down by step.(damping step - gradient/2).
             predicted = step @ (damping * step - half_gradient)
-            score = loss.score(theta + step)
-            after = _total(loss, score, theta + step)
-            if math.isfinite(after) and after < before and predicted > 0:
-                quality = (before - after) / predicted
-                damping = max(_LEAST_DAMPING, damping * max(1 / 3, 1 - (2 * quality - 1) ** 3))
-                numbers = np.array([damping, 2.0, after])
-                return Step(State(theta + step, numbers, state.first, state.second), score, False)
+            bend = -0.5 * solve(loss.bend(theta, step))
+            if np.linalg.norm(bend) <= _MOST_BEND * np.linalg.norm(step):
+                new = theta + step + bend
+                score = loss.score(new)
+                after = _total(loss, score, new)
+                if math.isfinite(after) and after < before:
+                    quality = (before - after) / predicted
+                    damping = max(_LEAST_DAMPING, damping * max(0.2, 1 - (2 * quality - 1) ** 3))
+                    return Step(State(new, np.array([damping, 2.0, after]), state.first, state.second), score, False)
         damping *= growth
         growth *= 2.0
-        if damping > _MOST_DAMPING:
-            break
     return Step(state, loss.score(theta), True)
+
+
+def _solver(matrix: np.ndarray):
+    """x = matrix^-1 b as a function of b, from the upper triangle; None if it is not positive definite."""
+    from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+    try:
+        factor = cho_factor(matrix)
+    except (LinAlgError, ValueError):
+        return None
+    return lambda b: cho_solve(factor, b)
 
 
 def start_adam(theta: np.ndarray) -> State:
