@@ -41,6 +41,7 @@ from mdnnp.training.fit import COLUMNS, FitResult, FitSettings, Member, Progress
 from mdnnp.training.loss import Labels, Loss, Tolerances, make_labels
 from mdnnp.training.report import provenance, write_report
 from mdnnp.training.selection import choose_functions
+from mdnnp.training.start import initial_weights, linear_coefficients
 from mdnnp.training.stored import StoredDescriptors, store_descriptors, symbols_of
 
 
@@ -188,7 +189,7 @@ def make_labels_of(config: TrainConfig, sets: Sets, offsets: Mapping[str, float]
 def make_members(
     config: TrainConfig, sets: Sets, stored: StoredDescriptors, skeleton: HDNNPModel, labels: Labels
 ) -> tuple[list[Member], Layout]:
-    """The networks to fit, with random weights; member k of a committee draws them from seed + k."""
+    """The networks to fit, with weights to start from; member k of a committee draws them from seed + k."""
     parts = list(skeleton.elements.values())
     hidden, letter = config.network.hidden, ACTIVATION_LETTERS[config.network.activation]
     layout = Layout([(len(p.functions), *hidden, 1) for p in parts], letter * len(hidden) + "l")
@@ -199,10 +200,11 @@ def make_members(
     )
     n, m = len(sets.train), len(sets.train) + len(sets.validation)
     validation = Loss(stored, layout, scaling, labels, tolerances, 0.0, n, m) if m > n else None
+    linear = linear_coefficients(stored, scaling, labels, tolerances, n)
     members = []
     for k in range(f.members):
         rng = np.random.default_rng(f.seed + k)
-        theta = layout.initial(rng)
+        theta = initial_weights(layout, linear, stored, scaling, rng)
         own = _resampled(labels, n, rng) if f.bootstrap else labels
         members.append(Member(Loss(stored, layout, scaling, own, tolerances, f.prior, 0, n), validation, theta))
     return members, layout

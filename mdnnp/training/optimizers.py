@@ -1,6 +1,8 @@
 """Optimisers of the weights, one epoch at a time; each keeps its whole state in a record of arrays.
 
-Levenberg-Marquardt: K. Levenberg, Q. Appl. Math. 2, 164 (1944); damping after H. B. Nielsen, IMM-REP-1999-05 (1999).
+Levenberg-Marquardt: K. Levenberg, Q. Appl. Math. 2, 164 (1944); damping after H. B. Nielsen, IMM-REP-1999-05 (1999);
+second-order correction ("geodesic acceleration") after M. K. Transtrum, J. P. Sethna, arXiv:1201.5885: the loss is a
+narrow, bent valley, because energies weigh much more than forces, and straight steps are short there.
 Adam: D. P. Kingma, J. Ba, arXiv:1412.6980, with the learning rate lowered along a cosine to a hundredth.
 """
 
