@@ -105,6 +105,17 @@ def _run(arguments) -> int:
         sys.excepthook, sys.unraisablehook = hooks
 
 
+def _train(arguments) -> int:
+    from mdnnp.train_config import read_train_config
+
+    config = read_train_config(arguments.input)
+    from mdnnp.train import train
+
+    _use_threads(arguments)
+    train(config, resume=arguments.resume, overwrite=arguments.overwrite)
+    return 0
+
+
 def _predict(arguments) -> int:
     _refuse_existing(arguments.output, arguments.overwrite)
     potential = _load(arguments)
@@ -341,6 +352,12 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--overwrite", action="store_true", help="replace the output of an earlier run")
     _add_threads(p)
 
+    p = verb("train", _train, "Fit a potential to labelled structures as an input file says.", _TRAIN_EPILOG)
+    p.add_argument("input", metavar="INPUT.toml", help="input file; docs/train.md has the reference of its keys")
+    p.add_argument("--resume", action="store_true", help="go on from the checkpoint of this fit")
+    p.add_argument("--overwrite", action="store_true", help="replace the results of an earlier fit")
+    _add_threads(p)
+
     p = verb("predict", _predict, "Energy, forces, stress of structures.", _PREDICT_EPILOG)
     _add_potential(p)
     p.add_argument(
@@ -493,6 +510,15 @@ with its error bar. Ctrl-C or SIGTERM finish the step and write a checkpoint.
 examples:
   mdnnp run water.toml
   mdnnp run water.toml --resume      after an interruption, or with more steps in water.toml
+"""
+_TRAIN_EPILOG = """\
+Writes INPUT-potential/ (an n2p2 directory; member-1, member-2, ... for a committee), INPUT.html (report with
+figures), INPUT.epochs.csv and, after every epoch, INPUT.checkpoint. A fit that was stopped or killed goes on to
+the same bits; a time limit, of course, ends it where it stands.
+
+examples:
+  mdnnp train silicon.toml
+  mdnnp train silicon.toml --resume      after an interruption, or with more epochs in silicon.toml
 """
 _PREDICT_EPILOG = """\
 examples:

@@ -7,7 +7,7 @@ from typing import get_args, get_origin
 
 from mdnnp.config import SECTIONS
 from mdnnp.errors import FileError
-from mdnnp.schema import default_of, is_required, toml_value
+from mdnnp.schema import Sections, default_of, is_required, toml_value
 
 Values = dict[str, str]  # 'section.key' -> TOML text
 
@@ -112,10 +112,10 @@ def starting_input(title: str, values: Values) -> str:
     return "\n".join(lines) + "\n"
 
 
-def reference() -> str:
-    """Every key of the input, in Markdown: tables of key, type, default and meaning."""
+def reference(sections: Sections = SECTIONS) -> str:
+    """Every key of an input, in Markdown: tables of key, type, default and meaning."""
     lines = []
-    for section, record in SECTIONS.items():
+    for section, record in sections.items():
         lines += [f"## [{section}]", "", f"{record.__doc__}", ""]
         lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
         for f in fields(record):
@@ -162,6 +162,8 @@ def _list_name(hint, names) -> str:
     args = get_args(hint)
     if get_origin(hint) is dict:
         return "table of numbers"
+    if args[-1] is Ellipsis:
+        return f"list: {names[args[0]]}"
     return f"list of {len(args)}: {names[args[0]]}"
 
 

@@ -81,16 +81,15 @@ class Checkpoint(NamedTuple):
 
 
 @contextlib.contextmanager
-def locked(config: RunConfig) -> Iterator[None]:
-    """Hold the lock of a run's output. Raises FileError if another run holds it, or it cannot be made."""
+def locked(output: Path, checkpoint: Path) -> Iterator[None]:
+    """Hold the lock of `output` and its checkpoint. Raises FileError if another run does, or it cannot be made."""
     try:
         import fcntl
     except ImportError:  # not on this platform: no protection
         yield
         return
-    trajectory = config.trajectory_path
-    check_writable(trajectory, overwrite=True)
-    path = Path(f"{config.checkpoint_path}.lock")  # outputs that share a checkpoint must not run side by side either
+    check_writable(output, overwrite=True)
+    path = Path(f"{checkpoint}.lock")  # outputs that share a checkpoint must not run side by side either
     try:
         file = path.open("a")
     except OSError as error:
@@ -99,12 +98,12 @@ def locked(config: RunConfig) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise FileError(f"{trajectory}: another run is writing to it (it holds {path})") from None
+            raise FileError(f"{output}: another run is writing to it (it holds {path})") from None
         except OSError:  # a file system without locks
             yield
             return
         if not path.exists() or not os.path.samestat(path.stat(), os.fstat(file.fileno())):
-            raise FileError(f"{trajectory}: another run has just ended or begun there; try again")
+            raise FileError(f"{output}: another run has just ended or begun there; try again")
         try:
             yield
         finally:

@@ -236,7 +236,7 @@ class Progress:
         done = self._done - self._first
         if done > 0 and self._done < self._total:
             left = (time.perf_counter() - self._begun) / done * (self._total - self._done)
-            text += f"   {_duration(left)} left"
+            text += f"   {duration(left)} left"
         say(text)
 
     def close(self) -> None:
@@ -251,7 +251,7 @@ def round_number(value: float) -> int:
     return int(max(factor * power for factor in (1, 2, 5) if factor * power <= max(1.0, value)))
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -67,7 +67,7 @@ def run(config: RunConfig, *, resume: bool = False, overwrite: bool = False) -> 
     FileError if writing fails: what was written until then is kept, with the last checkpoint.
     SIGINT and SIGTERM finish the step, write a checkpoint and return.
     """
-    with locked(config):
+    with locked(config.trajectory_path, config.checkpoint_path):
         return _run(config, resume, overwrite)
 
 

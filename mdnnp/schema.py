@@ -204,7 +204,7 @@ class _Unfit(Exception):
     """A value that cannot be what its key wants; the text says what is expected."""
 
 
-_PLURALS = {int: "whole numbers", float: "numbers", bool: "values true or false"}
+_PLURALS = {int: "whole numbers", float: "numbers", bool: "values true or false", Path: "paths in quotes"}
 
 
 def _checked(value, hint, rule: Rule | None, base: Path):
@@ -225,6 +225,10 @@ def _converted(value, hint, base: Path):
             options = ", ".join(map(toml_value, args))
             raise _Unfit(f"must be one of {options}" + (f"; did you mean {toml_value(guess)}?" if guess else ""))
         return value
+    if origin is tuple and args[-1] is Ellipsis:
+        if not isinstance(value, list) or not value:
+            raise _Unfit(f"needs a list of {_PLURALS[args[0]]}, at least one")
+        return tuple(_converted(v, args[0], base) for v in value)
     if origin is tuple:
         if not isinstance(value, list) or len(value) != len(args):
             raise _Unfit(f"needs a list of {len(args)} {_PLURALS[args[0]]}")

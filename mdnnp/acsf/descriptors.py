@@ -79,6 +79,10 @@ class Descriptors:
     def _build(self, functions: Mapping[str, Sequence[SymmetryFunction]]) -> Tables:
         return build_tables([functions.get(s, ()) for s in self.elements], self.elements, *self._cutoff_settings)
 
+    def signature(self) -> str:
+        """Text that determines the functions and their cutoff function."""
+        return repr((self.functions, self._cutoff_settings))
+
     def edges(self, system: System) -> Edges:
         """All neighbours nearer than the largest cutoff. Raises InputError for elements that have no functions."""
         unknown = sorted({chemical_symbols[z] for z in system.numbers} - set(self.elements))

@@ -1,0 +1,404 @@
+"""A fit from its input to a potential directory and a report: the verb `mdnnp train`."""
+
+import csv
+import dataclasses
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mdnnp import __version__, report
+from mdnnp.acsf.descriptors import Descriptors
+from mdnnp.acsf.generate import FunctionSets, default_functions
+from mdnnp.checkpoint import previous_path
+from mdnnp.committee import Committee
+from mdnnp.errors import FileError, InputError
+from mdnnp.files import check_writable, new_directory, new_file
+from mdnnp.jit import get_threads
+from mdnnp.model import ElementModel, HDNNPModel, scaling_coefficients
+from mdnnp.n2p2 import write_potential
+from mdnnp.n2p2.settings import read_settings
+from mdnnp.potential import HDNNP
+from mdnnp.record import locked
+from mdnnp.train_config import ACTIVATION_LETTERS, CUTOFF_TYPES, TrainConfig
+from mdnnp.training.accuracy import Errors, brief, evaluate
+from mdnnp.training.checks import check_dataset, leaks, refuse, summary
+from mdnnp.training.dataset import (
+    LabelledStructure,
+    Weights,
+    data_hash,
+    fit_offsets,
+    read_labelled,
+    resolve_weights,
+    split,
+)
+from mdnnp.training.derivatives import Layout
+from mdnnp.training.fit import COLUMNS, FitResult, FitSettings, Member, Progress, fit
+from mdnnp.training.loss import Labels, Loss, Tolerances, make_labels
+from mdnnp.training.report import provenance, write_report
+from mdnnp.training.selection import choose_functions
+from mdnnp.training.start import initial_weights, linear_coefficients
+from mdnnp.training.stored import StoredDescriptors, store_descriptors, symbols_of
+
+
+class Sets(NamedTuple):
+    """The structures by what they are for."""
+
+    train: list[LabelledStructure]
+    validation: list[LabelledStructure]
+    test: list[LabelledStructure]
+
+
+class Functions(NamedTuple):
+    """The symmetry functions of every element, lengths in Å, and their cutoff function."""
+
+    functions: FunctionSets
+    cutoff_type: int
+    cutoff_alpha: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a fit gave.
+
+    potential : HDNNP, or Committee; path, report : where it and the report are
+    errors : by set: "train", "validation", "test"
+    result : of the optimisation
+    """
+
+    potential: HDNNP | Committee
+    path: Path
+    report: Path
+    errors: dict[str, Errors]
+    result: FitResult
+
+
+def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False) -> Trained:
+    """Fit what `config` describes, or go on with it; prints to stdout.
+
+    Raises InputError and FileError before anything is written; PhysicsError if the fit diverges. What is there is
+    never replaced unless `overwrite` says so; the checkpoint lets a fit that was stopped go on.
+    """
+    _check_outputs(config, resume, overwrite)
+    with locked(config.report_path, config.checkpoint_path):
+        sets, findings = read_sets(config)
+        chosen = choose(config, sets.train)
+        fitted = [*sets.train, *sets.validation]
+        offsets = fit_offsets(sets.train, config.data.offsets_eV)
+        descriptors = Descriptors(chosen.functions, chosen.cutoff_type, chosen.cutoff_alpha)
+        report.say(_header(config, sets, chosen, offsets))
+        stored = store_descriptors(
+            config.descriptors_path, [s.system for s in fitted], descriptors, progress=_bar("symmetry functions")
+        )
+        skeleton = _model(config, chosen, stored, offsets, None)
+        members, layout = make_members(config, sets, stored, skeleton, make_labels_of(config, sets, offsets))
+        result = fit(
+            members,
+            _settings(config),
+            config.checkpoint_path,
+            _key(config, sets, stored, offsets),
+            resume=resume and _has_checkpoint(config),
+            on_epoch=_Reporter(config),
+        )
+        models = [_model(config, chosen, stored, offsets, layout.networks(p.best)) for p in result.members]
+        trained = _finish(config, sets, models, result, findings, overwrite or resume)
+        if not config.output.keep_descriptors:
+            shutil.rmtree(config.descriptors_path, ignore_errors=True)
+        return trained
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Before the fit
+
+
+def _check_outputs(config: TrainConfig, resume: bool, overwrite: bool) -> None:
+    """Refuse, before any work, outputs that exist or could not be written."""
+    for path in (config.report_path, config.epochs_path, config.checkpoint_path):
+        check_writable(path, overwrite=overwrite or resume, instead="give --resume to go on with it, or --overwrite")
+    if config.potential_path.exists() and not (overwrite or resume):
+        raise FileError(f"{config.potential_path} exists already; give --overwrite, or another name in [output]")
+    if not config.potential_path.parent.is_dir():
+        raise FileError(f"{config.potential_path}: its directory does not exist; make it, or choose another name")
+    if not resume:
+        previous_path(config.checkpoint_path).unlink(missing_ok=True)
+
+
+def _has_checkpoint(config: TrainConfig) -> bool:
+    return config.checkpoint_path.exists() or previous_path(config.checkpoint_path).exists()
+
+
+def read_sets(config: TrainConfig) -> tuple[Sets, list[str]]:
+    """Training, validation and test structures, and lines on what looks wrong in them.
+
+    Raises InputError for data that cannot be fitted.
+    """
+    data = config.data
+    structures = read_labelled(data.train, data.length_unit, data.energy_unit)
+    test = read_labelled(data.test or (), data.length_unit, data.energy_unit)
+    findings = check_dataset([*structures, *test])
+    refuse(findings)
+    unusable = [s.name for s in structures if s.energy_eV is None and s.forces is None]
+    if unusable:
+        raise InputError(f"{unusable[0]}: has neither energy nor forces to fit")
+    if missing := set(symbols_of(s.system for s in test)) - set(symbols_of(s.system for s in structures)):
+        raise InputError(f"the test structures have {min(missing)}, which the training structures do not")
+    if test:
+        findings += leaks(structures, test)
+    parts = split(structures, data.validation_fraction, data.test_fraction, data.seed)
+    sets = Sets(*([structures[k] for k in part] for part in parts))
+    return sets._replace(test=sets.test or test), summary(findings)
+
+
+def choose(config: TrainConfig, structures: Sequence[LabelledStructure]) -> Functions:
+    """The symmetry functions that [descriptors] asks for."""
+    d, symbols = config.descriptors, symbols_of(s.system for s in structures)
+    if d.functions is not None:
+        settings = read_settings(d.functions)
+        if missing := set(symbols) - set(settings.elements):
+            raise InputError(f"{d.functions}: has no functions for {min(missing)}, which the structures have")
+        own = {e: settings.functions[e] for e in symbols}
+        if foreign := {n for f in own.values() for g in f for n in g.neighbors} - set(symbols):
+            raise InputError(f"{d.functions}: has functions with {min(foreign)}, which no structure has")
+        return Functions(own, settings.cutoff_type, settings.cutoff_alpha)
+    kind = CUTOFF_TYPES[d.cutoff_type]
+    if d.select is not None:
+        return Functions(
+            choose_functions(structures, d.cutoff_A, d.select, max_zeta=d.max_zeta, cutoff_type=kind), kind, 0.0
+        )
+    own = default_functions(symbols, d.cutoff_A, radial=d.radial, angular=d.angular, max_zeta=d.max_zeta)
+    return Functions(own, kind, 0.0)
+
+
+def make_labels_of(config: TrainConfig, sets: Sets, offsets: Mapping[str, float]) -> Labels:
+    """Labels of training and validation structures, in that order."""
+    fitted = [*sets.train, *sets.validation]
+    by_type: dict[str, dict[str, float]] = {}
+    for name, weight in config.data.weights.items():
+        kind, _, quantity = name.rpartition(".")
+        by_type.setdefault(kind, {})[quantity] = weight
+    weights = resolve_weights(fitted, by_type)
+    if not config.fit.use_stress:
+        weights = weights._replace(stress=np.zeros(len(fitted)))
+    return make_labels(fitted, offsets, weights)
+
+
+def make_members(
+    config: TrainConfig, sets: Sets, stored: StoredDescriptors, skeleton: HDNNPModel, labels: Labels
+) -> tuple[list[Member], Layout]:
+    """The networks to fit, with weights to start from; member k of a committee draws them from seed + k."""
+    parts = list(skeleton.elements.values())
+    hidden, letter = config.network.hidden, ACTIVATION_LETTERS[config.network.activation]
+    layout = Layout([(len(p.functions), *hidden, 1) for p in parts], letter * len(hidden) + "l")
+    scaling = [scaling_coefficients(p, skeleton) for p in parts]
+    f = config.fit
+    tolerances = Tolerances(
+        1e-3 * f.energy_tolerance_meV, 1e-3 * f.force_tolerance_meV_A, 1e-3 * f.stress_tolerance_meV
+    )
+    n, m = len(sets.train), len(sets.train) + len(sets.validation)
+    validation = Loss(stored, layout, scaling, labels, tolerances, 0.0, n, m) if m > n else None
+    linear = linear_coefficients(stored, scaling, labels, tolerances, n)
+    members = []
+    for k in range(f.members):
+        rng = np.random.default_rng(f.seed + k)
+        theta = initial_weights(layout, linear, stored, scaling, rng)
+        own = _resampled(labels, n, rng) if f.bootstrap else labels
+        members.append(Member(Loss(stored, layout, scaling, own, tolerances, f.prior, 0, n), validation, theta))
+    return members, layout
+
+
+def _resampled(labels: Labels, n: int, rng: np.random.Generator) -> Labels:
+    """The first n structures weighted with how often each is drawn, of n draws with replacement."""
+    times = np.ones(len(labels.n_atoms))
+    times[:n] = rng.multinomial(n, np.full(n, 1.0 / n))
+    return labels._replace(weights=Weights(*(w * times for w in labels.weights)))
+
+
+def _settings(config: TrainConfig) -> FitSettings:
+    f = config.fit
+    limit = {} if f.time_limit_minutes is None else {"time_limit_s": 60.0 * f.time_limit_minutes}
+    return FitSettings(f.optimizer, f.epochs, f.patience, f.learning_rate, f.batch_structures, f.seed, **limit)
+
+
+def _key(config: TrainConfig, sets: Sets, stored: StoredDescriptors, offsets: Mapping[str, float]) -> str:
+    """What must be the same for a fit to be resumed, as JSON."""
+    free = {"epochs", "patience", "time_limit_minutes"} - ({"epochs"} if config.fit.optimizer == "adam" else set())
+    values = {
+        "structures or symmetry functions": stored.key,
+        "labels": data_hash([*sets.train, *sets.validation]),
+        "division of the data": [len(sets.train), len(sets.validation)],
+        "offsets_eV": dict(offsets),
+        "weights": config.data.weights,
+        "hidden": config.network.hidden,
+        "activation": config.network.activation,
+    }
+    values |= {k: v for k, v in dataclasses.asdict(config.fit).items() if k not in free}
+    return json.dumps(values, sort_keys=True)
+
+
+def _model(config: TrainConfig, chosen: Functions, stored: StoredDescriptors, offsets, networks) -> HDNNPModel:
+    """The potential with these networks; scaling from all stored structures."""
+    elements = {}
+    for k, symbol in enumerate(stored.elements):
+        values = stored.values(symbol)
+        scaling = np.stack([values.min(axis=0), values.max(axis=0), values.mean(axis=0), values.std(axis=0)], axis=1)
+        network = None if networks is None else networks[k]
+        elements[symbol] = ElementModel(chosen.functions[symbol], scaling, network, offsets[symbol])
+    return HDNNPModel(
+        elements,
+        chosen.cutoff_type,
+        chosen.cutoff_alpha,
+        "scalesigma",
+        "Angstrom",
+        "eV",
+        source=str(config.potential_path),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is printed
+
+
+def _header(config: TrainConfig, sets: Sets, chosen: Functions, offsets: Mapping[str, float]) -> str:
+    n_atoms = sum(len(s.system) for s in sets.train)
+    functions = ", ".join(f"{e} {len(f)}" for e, f in chosen.functions.items())
+    energies = ", ".join(f"{e} {v:.4f} eV" for e, v in offsets.items())
+    return "\n".join(
+        [
+            f"mdnnp {__version__} train {config.source.name}, {get_threads()} threads",
+            f"structures: {len(sets.train)} to fit ({n_atoms} atoms), {len(sets.validation)} to validate, "
+            f"{len(sets.test)} to test",
+            f"symmetry functions: {functions}; hidden nodes {'-'.join(map(str, config.network.hidden))}; "
+            f"offsets {energies}",
+        ]
+    )
+
+
+def _bar(description: str):
+    """Wraps a sequence with a progress bar, on a terminal."""
+
+    def wrap(items):
+        import sys
+
+        if not sys.stderr.isatty():
+            return items
+        from tqdm import tqdm
+
+        return tqdm(items, desc=description, leave=False, delay=1.0)
+
+    return wrap
+
+
+class _Reporter:
+    """Prints a line and rewrites the table of epochs after every epoch."""
+
+    def __init__(self, config: TrainConfig):
+        self._config, self._first = config, None
+
+    def __call__(self, epoch: int, progress: list[Progress], seconds: float) -> None:
+        if self._first is None:
+            self._first = (epoch, seconds)
+        _write_epochs(self._config.epochs_path, progress)
+        for k, own in enumerate(progress):
+            if len(own.history) and own.history[-1, 0] == epoch:
+                member = f" member {k + 1}" if len(progress) > 1 else ""
+                report.say(f"epoch {epoch:4d}{member}: {_errors_line(own)}{self._left(epoch, seconds)}")
+
+    def _left(self, epoch: int, seconds: float) -> str:
+        done = epoch - self._first[0]
+        if done <= 0:
+            return ""
+        f = self._config.fit
+        left = (seconds - self._first[1]) / done * (f.epochs - epoch)
+        if f.time_limit_minutes is not None:
+            left = min(left, max(0.0, 60.0 * f.time_limit_minutes - seconds))
+        return f"   at most {report.duration(left)} left"
+
+
+def _errors_line(own: Progress) -> str:
+    row = dict(zip(COLUMNS, own.history[-1], strict=True))
+    texts = []
+    for name in ("train", "validation"):
+        energy, force = 1e3 * row[f"energy_{name}"], 1e3 * row[f"force_{name}"]
+        if np.isfinite(energy) or np.isfinite(force):
+            texts.append(f"{name} {energy:.2f} meV/atom, {force:.1f} meV/Å")
+    best = " *" if own.best_epoch == row["epoch"] else ""
+    return "; ".join(texts) + best
+
+
+def _write_epochs(path: Path, progress: Sequence[Progress]) -> None:
+    with new_file(path, overwrite=True) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["member", *COLUMNS])
+        for k, own in enumerate(progress):
+            table.writerows([k + 1, int(row[0]), *row[1:].tolist()] for row in own.history)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# After the fit
+
+
+def _finish(
+    config: TrainConfig,
+    sets: Sets,
+    models: list[HDNNPModel],
+    result: FitResult,
+    findings: list[str],
+    overwrite: bool,
+) -> Trained:
+    """Write the potential, measure it, write the report."""
+    for k, own in enumerate(result.members):
+        member = f"member {k + 1}: " if len(models) > 1 else ""
+        report.say(f"{member}best epoch {own.best_epoch} of {len(own.history)}; {own.stopped or 'limit reached'}")
+    origin = _provenance(config, sets, result)
+    _write(config, models, origin, overwrite)
+    potentials = [HDNNP(model) for model in models]
+    potential = potentials[0] if len(potentials) == 1 else Committee(potentials, str(config.potential_path))
+    errors = {name: evaluate(potential, own) for name, own in sets._asdict().items() if own}
+    for name, own in errors.items():
+        report.say(f"\n{name}\n" + "\n".join(brief(own)))
+    first = result.members[0]
+    write_report(
+        config.report_path,
+        errors,
+        title=f"Fit {config.source.stem}",
+        history=_report_history(first.history),
+        best_epoch=first.best_epoch,
+        notes=findings,
+        provenance=origin | provenance(),
+        overwrite=overwrite,
+    )
+    report.say(f"\nWritten: {config.potential_path}, {config.report_path}")
+    return Trained(potential, config.potential_path, config.report_path, errors, result)
+
+
+def _write(config: TrainConfig, models: list[HDNNPModel], origin: Mapping[str, object], overwrite: bool) -> None:
+    if len(models) == 1:
+        write_potential(models[0], config.potential_path, overwrite=overwrite, provenance=origin)
+        return
+    with new_directory(config.potential_path, overwrite, belongs=lambda name: name.startswith("member-")) as directory:
+        for k, model in enumerate(models, start=1):
+            write_potential(model, directory / f"member-{k}", provenance=origin | {"member": k})
+
+
+def _provenance(config: TrainConfig, sets: Sets, result: FitResult) -> dict[str, str | int | float]:
+    return {
+        "program": f"mdnnp {__version__}",
+        "input": config.text,
+        "data_sha256": data_hash([*sets.train, *sets.validation]),
+        "structures_train": len(sets.train),
+        "structures_validation": len(sets.validation),
+        "epochs": result.epochs,
+    }
+
+
+def _report_history(history: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of the report: epoch, losses, energies in meV/atom, forces in meV/Å."""
+    out = {}
+    for name, column in zip(COLUMNS, history.T, strict=True):
+        if not name.startswith("stress") and np.isfinite(column).any():
+            out[name] = 1e3 * column if name.startswith(("energy", "force")) else column
+    return out

@@ -1,0 +1,210 @@
+"""The fit itself: epochs, early stopping, committees, checkpoints.
+
+All members of a committee take an epoch in turn. After each, the whole state is written to a checkpoint, so that a fit
+that was killed goes on to the same bits.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from mdnnp.checkpoint import load_checkpoint, save_checkpoint
+from mdnnp.errors import InputError, PhysicsError
+from mdnnp.training.loss import Loss, Score
+from mdnnp.training.optimizers import State, Step, adam_epoch, levenberg_epoch, start_adam, start_levenberg
+
+COLUMNS = (
+    "epoch", "loss_train", "energy_train", "force_train", "stress_train",
+    "loss_validation", "energy_validation", "force_validation", "stress_validation",
+)  # fmt: skip
+_DIVERGED = 1e4  # times the best loss
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How to optimise.
+
+    epochs : at most; patience : epochs without a better validation loss after which a member ends
+    learning_rate, batch_structures : of Adam; seed : of its batches
+    time_limit_s : no epoch is begun later
+    """
+
+    optimizer: Literal["levenberg-marquardt", "adam"]
+    epochs: int
+    patience: int
+    learning_rate: float = 0.003
+    batch_structures: int = 4
+    seed: int = 1
+    time_limit_s: float = math.inf
+
+
+class Member(NamedTuple):
+    """One network to fit: its losses over training and validation structures (None: none), and where it starts."""
+
+    train: Loss
+    validation: Loss | None
+    theta: np.ndarray
+
+
+@dataclass
+class Progress:
+    """Where a member stands.
+
+    history : a row of COLUMNS for each epoch, errors in eV/atom, eV/Å, eV/atom; NaN where nothing was measured
+    best : weights of the best epoch (by validation, if there is any); best_epoch : its number, from 1
+    start_loss : on the training structures before the first epoch
+    stopped : why the member ended, "" while it goes on
+    """
+
+    state: State
+    history: np.ndarray
+    best: np.ndarray
+    best_epoch: int
+    best_loss: float
+    start_loss: float
+    stopped: str
+
+
+class FitResult(NamedTuple):
+    """Progress of each member, the epochs done and the seconds they took, those before a resumption included."""
+
+    members: list[Progress]
+    epochs: int
+    seconds: float
+
+
+def fit(
+    members: Sequence[Member],
+    settings: FitSettings,
+    checkpoint: Path,
+    key: str,
+    *,
+    resume: bool = False,
+    on_epoch: Callable[[int, list[Progress], float], None] = lambda epoch, progress, seconds: None,
+) -> FitResult:
+    """Fit all members; returns when each has ended, or at the limit of time.
+
+    checkpoint : path of the checkpoint, written after every epoch
+    key : text that stands for everything that must be the same when a fit is resumed
+    on_epoch : called after every epoch with its number, the members' progress and the seconds so far
+    Raises PhysicsError if the loss is not finite, or runs away; InputError for a checkpoint of another fit.
+    """
+    with threadpool_limits(1, user_api="blas"):  # threads are ours: their number does not change the result
+        if resume:
+            progress, epoch, before = _load(checkpoint, key, len(members))
+        else:
+            progress, epoch, before = [_start(m, settings) for m in members], 0, 0.0
+        begun = time.perf_counter()
+        seconds = before
+        while epoch < settings.epochs and seconds < settings.time_limit_s and not all(p.stopped for p in progress):
+            epoch += 1
+            for k, (member, own) in enumerate(zip(members, progress, strict=True)):
+                if not own.stopped:
+                    _epoch(member, own, settings, epoch, k)
+            seconds = before + time.perf_counter() - begun
+            _save(checkpoint, key, progress, epoch, seconds)
+            on_epoch(epoch, progress, seconds)
+    return FitResult(progress, epoch, seconds)
+
+
+def _start(member: Member, settings: FitSettings) -> Progress:
+    score = member.train.score(member.theta)
+    if not math.isfinite(score.loss):
+        raise PhysicsError(
+            f"the loss of structure {score.worst} is not finite at the start; look for labels or descriptors out of "
+            "all bounds"
+        )
+    if settings.optimizer == "levenberg-marquardt":
+        state = start_levenberg(member.theta, member.train)
+    else:
+        state = start_adam(member.theta)
+    return Progress(state, np.empty((0, len(COLUMNS))), member.theta, 0, math.inf, score.loss, "")
+
+
+def _epoch(member: Member, own: Progress, settings: FitSettings, epoch: int, number: int) -> None:
+    """One epoch of one member; updates `own`."""
+    step = _step(member, own.state, settings, epoch, number)
+    _refuse_divergence(step.score, own, epoch, settings)
+    validation = None if member.validation is None else member.validation.score(step.state.theta)
+    judged = step.score if validation is None else validation
+    own.state = step.state
+    own.history = np.vstack([own.history, _row(epoch, step.score, validation)])
+    if judged.loss < own.best_loss:
+        own.best, own.best_epoch, own.best_loss = step.state.theta, epoch, judged.loss
+    if step.converged:
+        own.stopped = "converged: no step leads further down"
+    elif epoch - own.best_epoch >= settings.patience:
+        own.stopped = f"no better validation loss in {settings.patience} epochs"
+
+
+def _step(member: Member, state: State, settings: FitSettings, epoch: int, number: int) -> Step:
+    if settings.optimizer == "levenberg-marquardt":
+        return levenberg_epoch(state, member.train)
+    rng = np.random.default_rng([settings.seed, number, epoch])
+    progress = (epoch - 1) / max(settings.epochs - 1, 1)
+    return adam_epoch(state, member.train, rng, settings.learning_rate, progress, settings.batch_structures)
+
+
+def _refuse_divergence(score: Score, own: Progress, epoch: int, settings: FitSettings) -> None:
+    best = min([own.start_loss, *own.history[:, 1]])
+    if math.isfinite(score.loss) and score.loss <= _DIVERGED * best:
+        return
+    raise PhysicsError(
+        f"the fit diverged in epoch {epoch}: loss {score.loss:.3g}, after {best:.3g} at best; structure {score.worst} "
+        f"adds most; lower learning_rate ({settings.learning_rate:g})"
+    )
+
+
+def _row(epoch: int, train: Score, validation: Score | None) -> list[float]:
+    columns = [float(epoch), train.loss, train.energy, train.force, train.stress]
+    v = validation
+    return columns + ([math.nan] * 4 if v is None else [v.loss, v.energy, v.force, v.stress])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Checkpoints
+
+
+def _save(path: Path, key: str, progress: Sequence[Progress], epoch: int, seconds: float) -> None:
+    arrays = {}
+    for k, p in enumerate(progress):
+        named = p.state._asdict() | {
+            "history": p.history,
+            "best": p.best,
+            "losses": np.array([p.best_loss, p.start_loss]),
+        }
+        arrays |= {f"{k}.{name}": array for name, array in named.items()}
+    members = [{"best_epoch": p.best_epoch, "stopped": p.stopped} for p in progress]
+    save_checkpoint(path, {"key": key, "epoch": epoch, "seconds": seconds, "members": members}, arrays)
+
+
+def _load(path: Path, key: str, n_members: int) -> tuple[list[Progress], int, float]:
+    meta, arrays = load_checkpoint(path)
+    if meta.get("key") != key or len(meta["members"]) != n_members:
+        raise InputError(
+            f"{path}: the checkpoint is of a fit with other data or settings ({_difference(meta.get('key'), key)}); "
+            "restore them, or start afresh with --overwrite"
+        )
+    progress = []
+    for k, member in enumerate(meta["members"]):
+        state = State(*(arrays[f"{k}.{name}"] for name in State._fields))
+        losses = arrays[f"{k}.losses"].tolist()
+        history, best = arrays[f"{k}.history"], arrays[f"{k}.best"]
+        progress.append(Progress(state, history, best, member["best_epoch"], *losses, member["stopped"]))
+    return progress, meta["epoch"], meta["seconds"]
+
+
+def _difference(old: str | None, new: str) -> str:
+    try:
+        before, after = json.loads(old or ""), json.loads(new)
+        names = sorted(k for k in {*before, *after} if before.get(k) != after.get(k))
+    except (ValueError, AttributeError):
+        return "unlike this one"
+    return "different: " + ", ".join(names)

@@ -1,0 +1,278 @@
+"""The loss that a fit minimises, over structures whose descriptors are stored, and its derivatives.
+
+    L = sum_s w_s [ (dE_s / N_s / t_E)^2 + sum_k |dF_k|^2 / t_F^2 + sum_v (dS_sv / N_s / t_S)^2 ] + p |weights|^2
+
+dE is the error of the energy, dF of a force, dS that of the strain derivative (volume times stress: xx, yy, zz, yz, xz,
+xy); t_E, t_F, t_S are the errors that count as much as each other, and w_s the weights of the structure, one for each
+of the three.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from mdnnp.jit import run_chunks
+from mdnnp.system import volume
+from mdnnp.training.dataset import LabelledStructure, Weights
+from mdnnp.training.derivatives import Layout, Predictions, gradient, jacobian, predict, scaled
+from mdnnp.training.stored import VOIGT, StoredDescriptors
+
+LANES = 4  # partial sums, each of its own structures: bounds memory and threads, and fixes the order of summation
+_ROWS = 1500  # force components that are worked on at a time
+
+
+class Tolerances(NamedTuple):
+    """t_E (eV/atom), t_F (eV/Å), t_S (eV/atom) of the loss."""
+
+    energy: float
+    force: float
+    stress: float
+
+
+class Labels(NamedTuple):
+    """Labels of S structures with A atoms: energies (S,) without offsets, eV; forces (A, 3); strain (S, 6), eV.
+
+    What is not labelled is 0 and has weight 0. n_atoms (S,); weights: of each structure.
+    """
+
+    n_atoms: np.ndarray
+    energies: np.ndarray
+    forces: np.ndarray
+    strain: np.ndarray
+    weights: Weights
+
+
+def make_labels(structures: Sequence[LabelledStructure], offsets: Mapping[str, float], weights: Weights) -> Labels:
+    """The labels of `structures`; `offsets` (eV, by symbol) are taken off the energies."""
+    n_atoms = np.array([len(s.system) for s in structures])
+    present = [np.array([getattr(s, name) is not None for s in structures]) for name in ("energy_eV", "forces")]
+    stressed = np.array([s.stress is not None and bool(s.system.pbc.all()) for s in structures])
+    energies = [0.0 if s.energy_eV is None else s.energy_eV - _offset(s, offsets) for s in structures]
+    forces = [np.zeros((len(s.system), 3)) if s.forces is None else s.forces for s in structures]
+    strain = np.zeros((len(structures), 6))
+    for k in np.flatnonzero(stressed):
+        s = structures[k]
+        strain[k] = [volume(s.system.cell) * 0.5 * (s.stress[a, b] + s.stress[b, a]) for a, b in VOIGT]
+    kept = Weights(*(w * has for w, has in zip(weights, (*present, stressed), strict=True)))
+    return Labels(n_atoms, np.array(energies), np.concatenate(forces), strain, kept)
+
+
+def _offset(s: LabelledStructure, offsets: Mapping[str, float]) -> float:
+    return sum(offsets[chemical_symbols[z]] for z in s.system.numbers)
+
+
+@dataclass(frozen=True)
+class Score:
+    """Errors over structures: loss without the prior, and root mean squares, eV/atom, eV/Å, eV/atom (NaN: no labels).
+
+    worst : index of the structure that adds most to the loss
+    """
+
+    loss: float
+    energy: float
+    force: float
+    stress: float
+    worst: int
+
+
+class Loss:
+    """The loss over structures begin .. end - 1 of stored descriptors.
+
+    factor, shift : per element, scaled G = factor * G + shift
+    labels : of all stored structures
+    prior : p of the loss
+    """
+
+    def __init__(
+        self,
+        stored: StoredDescriptors,
+        layout: Layout,
+        scaling: Sequence[tuple[np.ndarray, np.ndarray]],
+        labels: Labels,
+        tolerances: Tolerances,
+        prior: float,
+        begin: int,
+        end: int,
+    ):
+        self.stored, self.layout, self.scaling = stored, layout, scaling
+        self.labels, self.tolerances, self.prior = labels, tolerances, prior
+        self.begin, self.end = begin, end
+        self.want_forces = bool(labels.weights.force[begin:end].any())
+        self.want_strain = bool(labels.weights.stress[begin:end].any())
+        self._chunks = _chunks(labels.n_atoms, begin, end)
+
+    def parts(self, begin: int, end: int) -> list:
+        """Scaled descriptors of structures begin .. end - 1, per element."""
+        return [
+            scaled(self.stored.part(symbol, begin, end), *own)
+            for symbol, own in zip(self.stored.elements, self.scaling, strict=True)
+        ]
+
+    def predictions(self, theta: np.ndarray, begin: int, end: int) -> Predictions:
+        """Energies without offsets, forces and strain derivatives of structures begin .. end - 1."""
+        return predict(self.parts(begin, end), self.layout, theta, self.want_strain)
+
+    def residuals(self, predictions: Predictions, begin: int, end: int) -> Predictions:
+        """Errors of predictions for structures begin .. end - 1: eV/atom, eV/Å, eV/atom."""
+        labels, n = self.labels, self.labels.n_atoms[begin:end]
+        atoms = slice(self.stored.atom_first[begin], self.stored.atom_first[end])
+        return Predictions(
+            (predictions.energies - labels.energies[begin:end]) / n,
+            predictions.forces - labels.forces[atoms],
+            (predictions.strain - labels.strain[begin:end]) / n[:, None],
+        )
+
+    def score(self, theta: np.ndarray) -> Score:
+        """Errors with the weights `theta`."""
+        sums = np.zeros((self.end - self.begin, 3))
+
+        def work(lane):
+            for begin, end in self._chunks[lane::LANES]:
+                predictions = self.predictions(theta, begin, end)
+                residuals = self.residuals(predictions, begin, end)
+                sums[begin - self.begin : end - self.begin] = self._squares(residuals, begin, end)
+
+        run_chunks(work, LANES)
+        return self._score(sums)
+
+    def _squares(self, residuals: Predictions, begin: int, end: int) -> np.ndarray:
+        """(S, 3) sums of squares of each structure; those without label count nothing."""
+        first = self.stored.atom_first[begin : end + 1] - self.stored.atom_first[begin]
+        force = np.add.reduceat((residuals.forces**2).sum(axis=1), first[:-1])
+        return np.stack([residuals.energies**2, force, (residuals.strain**2).sum(axis=1)], axis=1)
+
+    def _score(self, squares: np.ndarray) -> Score:
+        own = slice(self.begin, self.end)
+        weights = np.stack([w[own] for w in self.labels.weights], axis=1)
+        by_structure = (squares * weights / np.square(self.tolerances)).sum(axis=1)
+        n = self.labels.n_atoms[own]
+        counts = (weights > 0) * np.stack([np.ones_like(n), 3 * n, np.full_like(n, 6)], axis=1)
+        total = counts.sum(axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            rms = np.sqrt((squares * (weights > 0)).sum(axis=0) / total)
+        return Score(float(by_structure.sum()), *map(float, rms), int(np.argmax(by_structure)) + self.begin)
+
+    def normal_equations(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Half of the Gauss-Newton matrix (P, P) of the loss, upper triangle, and half of its gradient (P,).
+
+        Products of force rows are taken in single precision, block by block; all sums are double.
+        """
+        n = self.layout.n_parameters
+        matrices = [np.zeros((n, n), order="F") for _ in range(LANES)]
+        gradients = [np.zeros(n) for _ in range(LANES)]
+
+        def work(lane):
+            for begin, end in self._chunks[lane::LANES]:
+                self._add_normal_equations(theta, begin, end, matrices[lane], gradients[lane])
+
+        run_chunks(work, LANES)
+        matrix, half_gradient = sum(matrices[1:], matrices[0]), sum(gradients[1:], gradients[0])
+        matrix[np.diag_indices(n)] += self.prior
+        return matrix, half_gradient + self.prior * theta
+
+    def _add_normal_equations(self, theta, begin, end, matrix, half_gradient):
+        from scipy.linalg import blas
+
+        predictions, rows = jacobian(self.parts(begin, end), self.layout, theta, self.want_forces, self.want_strain)
+        scale, weighted = self._weighted(predictions, begin, end)
+        rows *= scale.astype(rows.dtype)[:, None]
+        n = end - begin
+        n_force = predictions.forces.size if self.want_forces else 0
+        # Rows of energy and stress weigh most: their products would lose the digits of the others in single precision.
+        few = np.concatenate([rows[:n], rows[n + n_force :]]).astype(np.float64)
+        if n_force:
+            many = rows[n : n + n_force]
+            product = blas.ssyrk(1.0, many.T) if rows.dtype == np.float32 else blas.dsyrk(1.0, many.T)
+            matrix += product
+        matrix += blas.dsyrk(1.0, few.T)
+        half_gradient += weighted.astype(rows.dtype) @ rows
+
+    def weighted_residuals(self, theta: np.ndarray) -> np.ndarray:
+        """The residuals whose squares the loss sums up, chunk by chunk."""
+        return np.concatenate([self._weighted(self.predictions(theta, *c), *c)[1] for c in self._chunks])
+
+    def _weighted(self, predictions: Predictions, begin: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+        """What the rows of `jacobian` are multiplied by, and the residuals multiplied likewise."""
+        factors, n = self._factors(begin, end), self.labels.n_atoms[begin:end]
+        residuals = self.residuals(predictions, begin, end)
+        scale, weighted = [factors.energies / n], [factors.energies * residuals.energies]
+        if self.want_forces:
+            scale.append(np.repeat(factors.forces, 3))
+            weighted.append((factors.forces[:, None] * residuals.forces).ravel())
+        if self.want_strain:
+            scale.append(np.repeat(factors.strain / n, 6))
+            weighted.append((factors.strain[:, None] * residuals.strain).ravel())
+        return np.concatenate(scale), np.concatenate(weighted)
+
+    def _factors(self, begin, end) -> Predictions:
+        """Square roots of what the squared residuals are multiplied by; forces (A,), strain (S,)."""
+        w, t = self.labels.weights, self.tolerances
+        own = slice(begin, end)
+        return Predictions(
+            np.sqrt(w.energy[own]) / t.energy,
+            np.repeat(np.sqrt(w.force[own]), self.labels.n_atoms[own]) / t.force,
+            np.sqrt(w.stress[own]) / t.stress,
+        )
+
+    def bend(self, theta: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """(P,) J^T r'': the second derivative r'' of the weighted residuals along `v`, by differences, pulled back.
+
+        J is their derivative by the weights at `theta`.
+        """
+        h = 0.1
+        lanes = [np.zeros(self.layout.n_parameters) for _ in range(LANES)]
+
+        def work(lane):
+            for begin, end in self._chunks[lane::LANES]:
+                parts = self.parts(begin, end)
+                up, here, down = (predict(parts, self.layout, theta + k * v, self.want_strain) for k in (h, 0.0, -h))
+                f, n = self._factors(begin, end), self.labels.n_atoms[begin:end]
+                second = [(a - 2.0 * b + c) / h**2 for a, b, c in zip(up, here, down, strict=True)]
+                upstream = Predictions(
+                    (f.energies / n) ** 2 * second[0],
+                    f.forces[:, None] ** 2 * second[1],
+                    (f.strain / n)[:, None] ** 2 * second[2],
+                )
+                lanes[lane] += gradient(parts, self.layout, theta, upstream, self.want_strain)
+
+        run_chunks(work, LANES)
+        return sum(lanes[1:], lanes[0])
+
+    def gradient(self, theta: np.ndarray, structures: Sequence[int]) -> tuple[float, np.ndarray]:
+        """Loss and its gradient over some of the structures, the prior in proportion."""
+        lanes = [[0.0, np.zeros(self.layout.n_parameters)] for _ in range(LANES)]
+
+        def work(lane):
+            for s in structures[lane::LANES]:
+                parts = self.parts(s, s + 1)
+                predictions = predict(parts, self.layout, theta, self.want_strain)
+                f, r = self._factors(s, s + 1), self.residuals(predictions, s, s + 1)
+                n = self.labels.n_atoms[s]
+                upstream = Predictions(
+                    2.0 * f.energies**2 * r.energies / n,
+                    2.0 * f.forces[:, None] ** 2 * r.forces,
+                    2.0 * f.strain[:, None] ** 2 * r.strain / n,
+                )
+                squares = self._squares(r, s, s + 1)[0]
+                weights = np.array([w[s] for w in self.labels.weights])
+                lanes[lane][0] += float((squares * weights / np.square(self.tolerances)).sum())
+                lanes[lane][1] += gradient(parts, self.layout, theta, upstream, self.want_strain)
+
+        run_chunks(work, LANES)
+        share = len(structures) / (self.end - self.begin)
+        loss = sum(lane[0] for lane in lanes) + share * self.prior * float(theta @ theta)
+        return loss, sum(lane[1] for lane in lanes) + 2.0 * share * self.prior * theta
+
+
+def _chunks(n_atoms: np.ndarray, begin: int, end: int) -> list[tuple[int, int]]:
+    """Consecutive structures with at most about _ROWS force components together."""
+    chunks, start, rows = [], begin, 0
+    for s in range(begin, end):
+        if s > start and rows + 3 * n_atoms[s] > _ROWS:
+            chunks.append((start, s))
+            start, rows = s, 0
+        rows += 3 * n_atoms[s]
+    return [*chunks, (start, end)] if end > begin else []

@@ -1,0 +1,206 @@
+"""`mdnnp train`: from the input to a potential that gives the fit's own numbers; kills, committees, mistakes."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from ase.data import atomic_masses
+from labelled import make_labelled
+
+from mdnnp.cli import main
+from mdnnp.errors import FileError, InputError
+from mdnnp.n2p2.reader import read_potential
+from mdnnp.potential import HDNNP, load_potential
+from mdnnp.structures import Structure, write_structures
+from mdnnp.train import read_sets, train
+from mdnnp.train_config import parse_train_config, read_train_config
+from mdnnp.training.accuracy import evaluate
+
+INPUT = """
+[data]
+train = ["data.xyz"]
+test_fraction = 0.2
+validation_fraction = 0.2
+
+[descriptors]
+cutoff_A = 4.5
+radial = 3
+angular = 1
+max_zeta = 2
+
+[network]
+hidden = [4]
+
+[fit]
+epochs = {epochs}
+{more}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    structures = [
+        Structure(
+            s.system, atomic_masses[s.system.numbers], energy=s.energy_eV, forces=s.forces, stress=s.stress,
+            config_type=s.config_type,
+        )
+        for s in make_labelled(n=12)
+    ]  # fmt: skip
+    write_structures(tmp_path / "data.xyz", structures, format="extxyz")
+    return tmp_path
+
+
+def write_input(folder, name="fit", epochs=3, more="", text=INPUT):
+    path = folder / f"{name}.toml"
+    path.write_text(text.format(epochs=epochs, more=more))
+    return path
+
+
+def weights_of(directory):
+    return {p.name: p.read_bytes() for p in sorted(directory.glob("**/weights.*.data"))}
+
+
+def test_the_potential_gives_the_fits_own_numbers(folder, capsys):
+    config = read_train_config(write_input(folder))
+    trained = train(config)
+    out = capsys.readouterr().out
+    assert "epoch    3" in out and "validation" in out and "Written" in out
+    row = trained.result.members[0].history[trained.result.members[0].best_epoch - 1]
+    reopened = load_potential(trained.path)
+    sets, _ = read_sets(config)
+    errors = evaluate(reopened, sets.train)
+    # Descriptors are stored in single precision.
+    assert errors.quantities["energy"].overall.rmse == pytest.approx(1e3 * row[2], rel=1e-10)
+    assert errors.quantities["force"].overall.rmse == pytest.approx(1e3 * row[3], rel=1e-6)
+    assert trained.report.read_text().startswith("<!DOCTYPE html>")
+    assert (folder / "fit.epochs.csv").read_text().count("\n") == 4
+    assert not (folder / "fit-descriptors").exists()
+    assert "data_sha256" in (trained.path / "mdnnp.toml").read_text()
+
+
+def test_in_double_precision_forces_agree_to_the_last_digits(folder, monkeypatch):
+    import mdnnp.train
+
+    original = mdnnp.train.store_descriptors
+    monkeypatch.setattr(mdnnp.train, "store_descriptors", lambda *a, **k: original(*a, np.float64, **k))
+    config = read_train_config(write_input(folder))
+    trained = train(config)
+    row = trained.result.members[0].history[trained.result.members[0].best_epoch - 1]
+    errors = evaluate(load_potential(trained.path), read_sets(config)[0].train)
+    assert errors.quantities["force"].overall.rmse == pytest.approx(1e3 * row[3], rel=1e-10)
+
+
+def test_a_killed_fit_goes_on_to_the_same_bits(folder):
+    whole = write_input(folder, "whole", epochs=30)
+    killed = write_input(folder, "killed", epochs=30)
+    assert main(["train", str(whole), "--threads", "2"]) == 0
+    command = [sys.executable, "-m", "mdnnp", "train", str(killed), "--threads", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        for line in child.stdout:
+            if line.startswith("epoch    5"):
+                time.sleep(0.02 * np.random.default_rng().random())
+                os.kill(child.pid, signal.SIGKILL)
+                break
+        child.wait()
+    assert child.returncode == -signal.SIGKILL and not (folder / "killed-potential").exists()
+    assert main(["train", str(killed), "--resume", "--threads", "2"]) == 0
+    assert weights_of(folder / "killed-potential") == weights_of(folder / "whole-potential")
+    assert (folder / "killed.epochs.csv").read_text() == (folder / "whole.epochs.csv").read_text()
+
+
+def test_a_finished_fit_can_be_prolonged(folder):
+    whole = write_input(folder, "whole", epochs=6)
+    parts = write_input(folder, "parts", epochs=3)
+    train(read_train_config(whole))
+    train(read_train_config(parts))
+    train(read_train_config(write_input(folder, "parts", epochs=6)), resume=True)
+    assert weights_of(folder / "parts-potential") == weights_of(folder / "whole-potential")
+
+
+@pytest.mark.parametrize("more", ["members = 2", "members = 2\nbootstrap = true\noptimizer = 'adam'"])
+def test_committees(folder, more):
+    trained = train(read_train_config(write_input(folder, more=more)))
+    committee = load_potential(trained.path)
+    assert len(committee.members) == 2
+    first, second = (HDNNP(read_potential(trained.path / f"member-{k}")) for k in (1, 2))
+    sets, _ = read_sets(read_train_config(folder / "fit.toml"))
+    system = sets.train[0].system
+    a, b = first.compute(system), second.compute(system)
+    assert not np.allclose(a.forces, b.forces, atol=1e-6)
+    assert np.allclose(committee.compute(system).forces, 0.5 * (a.forces + b.forces), atol=1e-12)
+    with open(folder / "fit.epochs.csv", newline="") as file:
+        assert {row["member"] for row in csv.DictReader(file)} == {"1", "2"}
+
+
+def test_functions_of_an_input_nn_and_selected_ones(folder):
+    trained = train(read_train_config(write_input(folder)))
+    settings = "radial = 3\nangular = 1\nmax_zeta = 2"
+    given = write_input(folder, "given", text=INPUT.replace(settings, 'functions = "fit-potential/input.nn"'))
+    assert weights_of(train(read_train_config(given)).path) == weights_of(trained.path)
+    chosen = write_input(folder, "chosen", text=INPUT.replace(settings, "select = 5\nmax_zeta = 2"))
+    selected = train(read_train_config(chosen))
+    assert [len(part.functions) for part in selected.potential.model.elements.values()] == [5, 5]
+
+
+def test_nothing_is_overwritten_unasked(folder):
+    path = write_input(folder)
+    train(read_train_config(path))
+    before = weights_of(folder / "fit-potential")
+    with pytest.raises(FileError, match="--resume"):
+        train(read_train_config(path))
+    assert weights_of(folder / "fit-potential") == before
+    train(read_train_config(path), overwrite=True)
+    assert weights_of(folder / "fit-potential") == before
+
+
+def test_resuming_with_other_settings_is_refused(folder):
+    train(read_train_config(write_input(folder)))
+    with pytest.raises(InputError, match="seed"):
+        train(read_train_config(write_input(folder, more="seed = 2", epochs=5)), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("hidden = [4]", "hidden = [4.5]"), "network.hidden = .4.5. at fit.toml:14: must be a whole number"),
+        (("hidden = [4]", "hiden = [4]"), "unknown key 'hiden' at fit.toml:14; did you mean 'hidden'"),
+        (("cutoff_A = 4.5", "cutoff_A = 0.2"), "descriptors.cutoff_A .* must lie between 1 and 30"),
+        (("radial = 3", "radial = 3\nselect = 10"), "descriptors.radial at fit.toml:9 says something else than"),
+        (("[fit]", '[fit]\noptimizer = "adams"'), 'did you mean "adam"'),
+        (('train = ["data.xyz"]', "train = []"), "data.train = .* needs a list of paths"),
+        (("[network]", "[networks]"), "unknown section .networks. .* did you mean .network."),
+    ],
+)
+def test_mistakes_are_named_by_line(change, message):
+    text = INPUT.format(epochs=3, more="")
+    assert change[0] in text
+    with pytest.raises(InputError, match=message):
+        parse_train_config(text.replace(*change), "fit.toml")
+
+
+def test_elements_of_the_test_set_must_be_known(folder):
+    (folder / "test.xyz").write_text(
+        '1\nLattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3 energy=-1.0\nAr 0 0 0\n'
+    )
+    text = INPUT.replace("test_fraction = 0.2", 'test = ["test.xyz"]')
+    with pytest.raises(InputError, match="test structures have Ar"):
+        train(read_train_config(write_input(folder, text=text)))
+    assert sorted(p.name for p in folder.iterdir()) == ["data.xyz", "fit.toml", "test.xyz"]
+
+
+def test_weights_by_type(folder):
+    more = "use_stress = false\n[output]\nkeep_descriptors = true"
+    text = INPUT.replace("[data]", "[data]\nweights = {{crystal = {{energy = 3.0, force = 0.0}}}}")
+    train(read_train_config(write_input(folder, more=more, text=text)))
+    assert (folder / "fit-descriptors").is_dir()
+    key = json.loads(json.dumps(read_train_config(folder / "fit.toml").data.weights))
+    assert key == {"crystal.energy": 3.0, "crystal.force": 0.0}
+    wrong = text.replace("crystal", "glass")
+    with pytest.raises(InputError, match=r"'glass'.*no configuration is of this type"):
+        train(read_train_config(write_input(folder, "other", more=more, text=wrong)))

@@ -1,0 +1,144 @@
+"""The fit: known answers, early stopping, divergence, and the same bits after an interruption."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from teacher import make_problem
+
+from mdnnp.errors import InputError, PhysicsError
+from mdnnp.training.fit import FitSettings, Member, fit
+
+N = 6
+
+
+@pytest.fixture(scope="module")
+def problem(tmp_path_factory):
+    return make_problem(tmp_path_factory.mktemp("fit") / "d", N)
+
+
+def settings(optimizer="levenberg-marquardt", epochs=6, **more):
+    return FitSettings(optimizer, epochs, **({"patience": 100} | more))
+
+
+def state_of(result):
+    return [(p.state.theta.tobytes(), p.best.tobytes(), p.history.tobytes(), p.best_epoch) for p in result.members]
+
+
+def test_levenberg_marquardt_finds_the_teacher(tmp_path):
+    problem = make_problem(tmp_path / "d", N, dtype=np.float64, prior=0.0)
+    near = problem.teacher + 0.2 * np.random.default_rng(5).standard_normal(problem.teacher.size)
+    result = fit([Member(problem.loss, None, near)], settings(epochs=45), tmp_path / "c", "key")
+    history = result.members[0].history
+    assert np.all(np.diff(history[:, 1]) <= 0)  # no step leads up
+    assert history[-1, 3] < 1e-3 * history[0, 3]  # forces, from eV/Å to below meV/Å
+    score = problem.loss.score(problem.teacher)
+    assert score.loss < 1e-12  # the labels are the teacher's
+
+
+def test_the_correction_is_the_curvature_of_the_residuals(tmp_path):
+    loss = (problem := make_problem(tmp_path / "d", N, dtype=np.float64)).loss
+    v, h = 1e-2 * np.random.default_rng(4).standard_normal(problem.theta.size), 1e-6
+    r = [loss.weighted_residuals(problem.theta + k * v) for k in (-0.1, 0.0, 0.1)]
+    second = (r[0] - 2 * r[1] + r[2]) / 0.01
+    w = np.random.default_rng(6).standard_normal(problem.theta.size)
+    moved = (loss.weighted_residuals(problem.theta + h * w) - loss.weighted_residuals(problem.theta - h * w)) / (2 * h)
+    assert loss.bend(problem.theta, v) @ w == pytest.approx(second @ moved, rel=1e-6)
+
+
+def test_adam_goes_down(tmp_path, problem):
+    member = Member(problem.loss, None, problem.theta)
+    result = fit([member], settings("adam", epochs=60, learning_rate=0.03, batch_structures=2), tmp_path / "c", "key")
+    history = result.members[0].history
+    assert history[-1, 1] < 0.05 * problem.loss.score(problem.theta).loss
+
+
+@pytest.mark.parametrize("optimizer", ["levenberg-marquardt", "adam"])
+def test_an_interrupted_fit_goes_on_to_the_same_bits(tmp_path, problem, optimizer):
+    members = [Member(problem.loss, None, problem.theta), Member(problem.loss, None, 0.5 * problem.theta)]
+    whole = fit(members, settings(optimizer), tmp_path / "a", "key")
+
+    def stop(epoch, progress, seconds):
+        if epoch == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(members, settings(optimizer), tmp_path / "b", "key", on_epoch=stop)
+    resumed = fit(members, settings(optimizer), tmp_path / "b", "key", resume=True)
+    assert state_of(resumed) == state_of(whole) and resumed.epochs == 6
+
+
+def test_the_best_epoch_on_the_validation_set_is_kept(tmp_path):
+    train = make_problem(tmp_path / "d", N, prior=0.0, end=2)
+    validation = make_problem(tmp_path / "d", N, prior=0.0, begin=2)
+    # Labels of the two sets that contradict each other: fitting the one spoils the other.
+    labels = validation.loss.labels
+    validation.loss.labels = labels._replace(forces=-labels.forces, energies=-labels.energies)
+    result = fit(
+        [Member(train.loss, validation.loss, 0.1 * train.theta)],
+        settings(epochs=40, patience=5),
+        tmp_path / "c",
+        "key",
+    )
+    own = result.members[0]
+    assert "no better validation loss in 5 epochs" in own.stopped
+    assert own.best_epoch == own.history[np.argmin(own.history[:, 5]), 0] == len(own.history) - 5
+    assert validation.loss.score(own.best).loss == pytest.approx(own.history[:, 5].min(), rel=1e-12)
+
+
+def test_the_limit_of_time_ends_the_fit_between_epochs(tmp_path, problem):
+    result = fit([Member(problem.loss, None, problem.theta)], settings(time_limit_s=1e-9), tmp_path / "c", "key")
+    assert result.epochs == 1
+
+
+def test_divergence_is_diagnosed(tmp_path, problem):
+    member = Member(problem.loss, None, problem.theta)
+    with pytest.raises(PhysicsError, match=r"diverged in epoch .*lower learning_rate"):
+        fit([member], settings("adam", epochs=30, learning_rate=1e6), tmp_path / "c", "key")
+    with pytest.raises(PhysicsError, match="not finite at the start"):
+        fit([Member(problem.loss, None, problem.theta * math.nan)], settings(), tmp_path / "c", "key")
+
+
+def test_a_checkpoint_of_another_fit_is_refused(tmp_path, problem):
+    member = Member(problem.loss, None, problem.theta)
+    fit([member], settings(epochs=1), tmp_path / "c", '{"hidden": [4], "seed": 1}')
+    with pytest.raises(InputError, match="different: hidden"):
+        fit([member], settings(), tmp_path / "c", '{"hidden": [5], "seed": 1}', resume=True)
+    with pytest.raises(InputError, match="other data or settings"):
+        fit([member, member], settings(), tmp_path / "c", '{"hidden": [4], "seed": 1}', resume=True)
+
+
+_CHILD = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from teacher import make_problem
+from test_training_fit import N, settings
+from mdnnp.training.fit import Member, fit
+where = Path({where!r})
+problem = make_problem(where / "d", N)
+def slowly(epoch, progress, seconds):
+    print(epoch, flush=True)
+result = fit([Member(problem.loss, None, problem.theta)], settings(epochs=100000), where / "c", "key", on_epoch=slowly)
+"""
+
+
+def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path, problem):
+    code = _CHILD.format(tests=str(Path(__file__).parent), where=str(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as child:
+        for line in child.stdout:
+            if int(line) >= 3:
+                time.sleep(0.05 * np.random.default_rng().random())
+                os.kill(child.pid, signal.SIGKILL)
+                break
+        child.wait()
+    member = Member(problem.loss, None, problem.theta)
+    resumed = fit([member], settings(epochs=12), tmp_path / "c", "key", resume=True)
+    whole = fit([member], settings(epochs=resumed.epochs), tmp_path / "other", "key")
+    assert state_of(resumed) == state_of(whole)
