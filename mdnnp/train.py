@@ -200,11 +200,13 @@ def make_members(
     )
     n, m = len(sets.train), len(sets.train) + len(sets.validation)
     validation = Loss(stored, layout, scaling, labels, tolerances, 0.0, n, m) if m > n else None
-    linear = linear_coefficients(stored, scaling, labels, tolerances, n)
+    # Adam's steps are of one length for all weights, and the linear model's coefficients are not.
+    from_linear = f.optimizer == "levenberg-marquardt"
+    linear = linear_coefficients(stored, scaling, labels, tolerances, n) if from_linear else []
     members = []
     for k in range(f.members):
         rng = np.random.default_rng(f.seed + k)
-        theta = initial_weights(layout, linear, stored, scaling, rng)
+        theta = initial_weights(layout, linear, stored, scaling, rng) if from_linear else layout.initial(rng)
         own = _resampled(labels, n, rng) if f.bootstrap else labels
         members.append(Member(Loss(stored, layout, scaling, own, tolerances, f.prior, 0, n), validation, theta))
     return members, layout

@@ -123,9 +123,7 @@ def test_a_finished_fit_can_be_prolonged(folder):
     assert weights_of(folder / "parts-potential") == weights_of(folder / "whole-potential")
 
 
-@pytest.mark.parametrize(
-    "more", ["members = 2", "members = 2\nbootstrap = true\noptimizer = 'adam'\nlearning_rate = 1e-5"]
-)
+@pytest.mark.parametrize("more", ["members = 2", "members = 2\nbootstrap = true\noptimizer = 'adam'"])
 def test_committees(folder, more):
     trained = train(read_train_config(write_input(folder, more=more)))
     committee = load_potential(trained.path)
