@@ -15,6 +15,7 @@ import numpy as np
 
 from mdnnp.acsf.descriptors import Descriptors
 from mdnnp.acsf.generate import cost, default_functions, pool
+from mdnnp.style import STYLE
 from mdnnp.training.dataset import read_labelled
 from mdnnp.training.selection import sample, select_functions
 
@@ -128,13 +129,14 @@ class RandomNetwork:
 
 def draw(results, symbol, path):
     """Held-out force error of the random network against the number of functions."""
+    plt.rcParams.update(STYLE)
     figure, axes = plt.subplots(figsize=(5.0, 3.6), constrained_layout=True)
     for marker, (name, points) in zip("sovD^x", results.items(), strict=False):
         n, error = np.array(sorted(points)).T
         axes.plot(n, 1000 * error, marker=marker, ms=5, lw=1.2, label="default grid" if name == "grid" else name)
     axes.set(xlabel="Number of symmetry functions", ylabel="Held-out force error (meV/Å)", title=symbol, ylim=(0, None))
-    axes.legend(fontsize=8, frameon=False)
-    figure.savefig(path, dpi=150)
+    axes.legend(fontsize=8)
+    figure.savefig(path)
 
 
 if __name__ == "__main__":
