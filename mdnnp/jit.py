@@ -6,7 +6,10 @@ input gives the same bits whatever the number of threads.
 """
 
 import os
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numba
 from llvmlite import ir
@@ -104,6 +107,21 @@ def set_threads(n: int) -> None:
 def get_threads() -> int:
     """Number of threads in use."""
     return _Threads.count
+
+
+class PerThread:
+    """Working memory of each thread: ``make(size)``, kept and made anew only when a larger size is asked for."""
+
+    def __init__(self, make: Callable[[int], Any]):
+        self._make = make
+        self._kept: dict[int, tuple[int, Any]] = {}
+
+    def get(self, size: int) -> Any:
+        """The calling thread's memory, for at least `size`."""
+        thread = threading.get_ident()
+        if thread not in self._kept or self._kept[thread][0] < size:
+            self._kept[thread] = size, self._make(size)
+        return self._kept[thread][1]
 
 
 def available_cores() -> int:
