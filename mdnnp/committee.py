@@ -23,7 +23,7 @@ from mdnnp.potential import (
     Disagreement,
     Results,
     _Accumulators,
-    _evaluate_center,
+    _evaluate,
     _neighbors_for,
     _refuse_overlap,
 )
@@ -160,8 +160,8 @@ def _evaluate_members(
     """
     scaled, gradient = rows[1], rows[2]
     for i in range(begin, end):
-        _evaluate_center(
-            _DESCRIPTORS, i, positions, images, first, neighbor, image, species, tables, layers,
+        _evaluate(
+            _DESCRIPTORS, i, i + 1, positions, images, first, neighbor, image, species, tables, layers,
             factor[0], shift[0], lower, upper, scale[0], values, values,
             energies[0], forces[0], strain[0], atomic_virials[0], counts, events, work, network, rows,
         )  # fmt: skip

@@ -17,7 +17,7 @@ from mdnnp.acsf.shapes import evaluate_envelope
 from mdnnp.acsf.tables import build_tables
 from mdnnp.edges import gather_edges, scatter_edges
 from mdnnp.errors import FileError, InputError
-from mdnnp.jit import PerThread, njit, njit_fast, run_chunks, vectorize_freely
+from mdnnp.jit import PerThread, njit, njit_kernel, run_chunks, vectorize_freely
 from mdnnp.mlp import build_layers, make_network_scratch, network_gradient
 from mdnnp.model import HDNNPModel, scaling_coefficients
 from mdnnp.n2p2 import read_potential
@@ -331,7 +331,7 @@ _NO_ARRAY = np.empty((0, 0))
 _EXTRAPOLATION_EPS = 1000 * 2.22e-16  # n2p2's tolerance
 
 
-@njit
+@njit_kernel
 def _evaluate(
     mode, begin, end, positions, images, first, neighbor, image, species, tables, layers,
     factor, shift, lower, upper, energy_scale, values, gradients,
@@ -342,56 +342,42 @@ def _evaluate(
     mode fused: energies, and their gradient into forces, strain and atomic_virials; descriptors: raw functions into
     `values`; pull back: the gradient for given `gradients` = dE/dG. Functions out of range are counted and listed.
     """
-    for i in range(begin, end):
-        _evaluate_center(
-            mode, i, positions, images, first, neighbor, image, species, tables, layers,
-            factor, shift, lower, upper, energy_scale, values, gradients,
-            energies, forces, strain, atomic_virials, counts, events, work, network, rows,
-        )  # fmt: skip
-
-
-@njit_fast
-def _evaluate_center(
-    mode, i, positions, images, first, neighbor, image, species, tables, layers,
-    factor, shift, lower, upper, energy_scale, values, gradients,
-    energies, forces, strain, atomic_virials, counts, events, work, network, rows,
-):  # fmt: skip
-    """One centre of `_evaluate`."""
     vectorize_freely()
-    e = species[i]
-    near, out, center = work.near, work.gradients, tables.center[e]
-    x, y, z = near.x, near.y, near.z
-    n = gather_edges(i, center.cutoff, positions, images, first, neighbor, image, x, y, z, near.r, near.who)
-    if n < 0:
-        counts[2] += 1
-        return
-    n = arrange(i, n, center.cutoff, species, near)
-    raw, scaled, gradient = rows[0], rows[1], rows[2]
-    row, n_functions = center.function_first, center.function_end - center.function_first
-    for s in range(n_functions):
-        raw[s] = 0.0
-    center_values(e, n, tables, work, raw)
-    for s in range(n_functions):
-        if raw[s] + _EXTRAPOLATION_EPS < lower[row + s] or raw[s] - _EXTRAPOLATION_EPS > upper[row + s]:
-            if counts[1] < MAX_EVENTS:
-                events[counts[1], 0], events[counts[1], 1], events[counts[1], 2] = i, row + s, raw[s]
-                counts[1] += 1
-            counts[0] += 1
-    if mode == _DESCRIPTORS:
+    near, out = work.near, work.gradients
+    x, y, z, raw, scaled, gradient = near.x, near.y, near.z, rows[0], rows[1], rows[2]
+    for i in range(begin, end):
+        e = species[i]
+        center = tables.center[e]
+        n = gather_edges(i, center.cutoff, positions, images, first, neighbor, image, x, y, z, near.r, near.who)
+        if n < 0:
+            counts[2] += 1
+            continue
+        n = arrange(i, n, center.cutoff, species, near)
+        row, n_functions = center.function_first, center.function_end - center.function_first
         for s in range(n_functions):
-            values[i, s] = raw[s]
-        return
-    if mode == _FUSED:
+            raw[s] = 0.0
+        center_values(e, n, tables, work, raw)
         for s in range(n_functions):
-            scaled[s] = raw[s] * factor[row + s] + shift[row + s]
-        energies[i] = network_gradient(e, layers, scaled, network, gradient) * energy_scale
-        for s in range(n_functions):
-            gradient[s] *= factor[row + s] * energy_scale
-    else:
-        for s in range(n_functions):
-            gradient[s] = gradients[i, s]
-    center_gradient(e, n, tables, work, gradient)
-    scatter_edges(i, n, near.who, x, y, z, out.x, out.y, out.z, forces, strain, atomic_virials)
+            if raw[s] + _EXTRAPOLATION_EPS < lower[row + s] or raw[s] - _EXTRAPOLATION_EPS > upper[row + s]:
+                if counts[1] < MAX_EVENTS:
+                    events[counts[1], 0], events[counts[1], 1], events[counts[1], 2] = i, row + s, raw[s]
+                    counts[1] += 1
+                counts[0] += 1
+        if mode == _DESCRIPTORS:
+            for s in range(n_functions):
+                values[i, s] = raw[s]
+            continue
+        if mode == _FUSED:
+            for s in range(n_functions):
+                scaled[s] = raw[s] * factor[row + s] + shift[row + s]
+            energies[i] = network_gradient(e, layers, scaled, network, gradient) * energy_scale
+            for s in range(n_functions):
+                gradient[s] *= factor[row + s] * energy_scale
+        else:
+            for s in range(n_functions):
+                gradient[s] = gradients[i, s]
+        center_gradient(e, n, tables, work, gradient)
+        scatter_edges(i, n, near.who, x, y, z, out.x, out.y, out.z, forces, strain, atomic_virials)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
