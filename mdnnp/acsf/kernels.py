@@ -163,49 +163,45 @@ def _aligned(*shape: int) -> np.ndarray:
 @njit_inline
 def arrange(i, n, cutoff, species, near):
     """Lay out the `n` neighbours of centre `i`, in order of element already, as `Near` says; returns the places."""
+    x, y, z, r, who, segment, count = near.x, near.y, near.z, near.r, near.who, near.segment, near.count
     total = place = np.int64(0)
-    n_elements = near.count.size
-    for b in range(n_elements):
+    for b in range(count.size):
         begin = total
-        while total < n and species[near.who[total]] == b:
+        while total < n and species[who[total]] == b:
             total += 1
-        near.count[b], near.segment[b] = total - begin, place
+        count[b], segment[b] = total - begin, place
         place += (total - begin + LANES - 1) // LANES * LANES
-    near.segment[n_elements] = place
-    beyond = 2.0 * cutoff
-    fill_up(place, place + LANES, i, beyond, near)
-    for b in range(n_elements - 1, -1, -1):  # from the last, as they move up
-        begin, total = near.segment[b], total - near.count[b]
-        for t in range(near.count[b] - 1, -1, -1):
+    segment[count.size] = place
+    end = place + LANES
+    for b in range(count.size, -1, -1):  # from the last, as they move up; behind the last there are dummies only
+        begin = segment[b]
+        own = count[b] if b < count.size else np.int64(0)
+        total -= own
+        for t in range(own - 1, -1, -1):
             to, of = begin + t, total + t
-            near.x[to], near.y[to], near.z[to] = near.x[of], near.y[of], near.z[of]
-            near.r[to], near.who[to] = near.r[of], near.who[of]
-        fill_up(begin + near.count[b], near.segment[b + 1], i, beyond, near)
+            x[to], y[to], z[to], r[to], who[to] = x[of], y[of], z[of], r[of], who[of]
+        for t in range(begin + own, end):
+            x[t], y[t], z[t], r[t], who[t] = 0.0, 0.0, 0.0, 2.0 * cutoff, i
+        end = begin
     return place
-
-
-@njit_inline
-def fill_up(begin, end, i, beyond, near):
-    """Put dummies at places begin .. end - 1."""
-    for t in range(begin, end):
-        near.x[t] = near.y[t] = near.z[t] = 0.0
-        near.r[t], near.who[t] = beyond, i
 
 
 @njit_inline
 def evaluate_channels(n, envelopes, channels, pairs, used, near, line):
     """Envelopes and channels of a centre at its `n` places."""
+    r, inverse, segment, envelope, slope, g = (
+        near.r, near.inverse, near.segment, near.envelope, near.slope, near.channel,
+    )  # fmt: skip
     for t in range(n + LANES):
-        near.inverse[t] = 1.0 / near.r[t]
+        inverse[t] = 1.0 / r[t]
     for v in range(envelopes.size):
-        kind, low, high = envelopes[v].kind, envelopes[v].low, envelopes[v].high
-        evaluate_envelope(kind, low, high, near.r, n + LANES, near.envelope[v], near.slope[v], line[0], line[1])
+        row = envelopes[v]
+        evaluate_envelope(row.kind, row.low, row.high, r, n + LANES, envelope[v], slope[v], line[0], line[1])
     for b in range(pairs.size):
-        own = slice(near.segment[b], near.segment[b + 1])
-        for row in range(pairs[b].used_first, pairs[b].used_end):
-            q = used[row]
-            f = near.envelope[channels[q].envelope]
-            strips.neighbor_channel(near.r[own], f[own], channels[q].eta, channels[q].rs, near.channel[q][own])
+        own = slice(segment[b], segment[b + 1])
+        for k in range(pairs[b].used_first, pairs[b].used_end):
+            channel = channels[used[k]]
+            strips.neighbor_channel(r[own], envelope[channel.envelope][own], channel.eta, channel.rs, g[used[k]][own])
 
 
 @njit_inline
@@ -336,23 +332,22 @@ def find_triplets(part, n, total, near, triplets, far):
     Writes the places of j and k in the strip of `n` neighbours and r_jk^2 from `total` on, a multiple of BLOCK.
     Returns the new total. `far` is a working strip.
     """
-    cutoff, end = part.cutoff, near.segment[part.element2 + 1]
+    x, y, z, r, segment = near.x, near.y, near.z, near.r, near.segment
+    tri_j, tri_k, tri_d = triplets.j, triplets.k, triplets.d
+    cutoff, b1, b2, end = part.cutoff, part.element1, part.element2, segment[part.element2 + 1]
     limit = cutoff * cutoff if part.narrow else 1e299
     for t in range(n):
-        far[t] = 0.0 if near.r[t] < cutoff else 1e300
-    for j in range(near.segment[part.element1], near.segment[part.element1 + 1]):
+        far[t] = 0.0 if r[t] < cutoff else 1e300
+    for j in range(segment[b1], segment[b1 + 1]):
         if far[j] > 0.0:
             continue
-        start = j + 1 if part.element1 == part.element2 else near.segment[part.element2]
+        start = j + 1 if b1 == b2 else segment[b2]
         while start < end:
-            total += keep_near(
-                near.x, near.y, near.z, far, start, end, near.x[j], near.y[j], near.z[j], limit, j,
-                triplets.d, triplets.j, triplets.k, total,
-            )  # fmt: skip
+            total += keep_near(x, y, z, far, start, end, x[j], y[j], z[j], limit, j, tri_d, tri_j, tri_k, total)
             start = (start // LANES + 1) * LANES
     full = (total + BLOCK - 1) // BLOCK * BLOCK
     while total < full:
-        triplets.j[total], triplets.k[total], triplets.d[total] = n, n, 1.0
+        tri_j[total], tri_k[total], tri_d[total] = n, n, 1.0
         total += 1
     return total
 
@@ -381,7 +376,9 @@ def block_values(part, start, envelopes, channels, tables, near, triplets, line,
         window = tables.window[v]
         if part.narrow:
             envelope, slope_jk = envelopes[window.envelope], kept[2 + v - part.window_first]
-            evaluate_envelope(envelope.kind, envelope.low, envelope.high, r_jk, BLOCK, f_jk, slope_jk, line[0], line[1])
+            evaluate_envelope(
+                envelope.kind, envelope.low, envelope.high, r_jk, r_jk.size, f_jk, slope_jk, line[0], line[1]
+            )
         strips.envelope_product(part.narrow, j, k, near.envelope[window.envelope], f_jk, f)
         for u in range(window.channel_first, window.channel_end):
             h, own = kept[channel_row + u - part.channel_first], tables.channel[u]
@@ -402,7 +399,7 @@ def block_gradient(part, start, channels, tables, near, triplets, line, gradient
     bend, along_j, along_k, along_jk = bottom[0], bottom[1], bottom[2], bottom[3]
     s1, s2, s3, angular, turn = bottom[4], bottom[5], bottom[6], bottom[7], bottom[8]
     if not part.narrow:
-        strips.clear(BLOCK, along_jk)
+        strips.clear(along_jk.size, along_jk)
     channel_row = 2 + part.window_end - part.window_first
     for v in range(part.window_first, part.window_end):
         window = tables.window[v]
@@ -452,12 +449,14 @@ def center_gradient(e, n, tables, work, gradient):
     near, triplets, moments, line, out = work.near, work.triplets, work.moments, work.line, work.gradients
     center, radial, angular, wide = tables.center[e], tables.radial, tables.triplets, tables.wide
     channels = tables.channel[center.channel_first : center.channel_end]
-    position, edge = out.position, out.edge
+    x, y, z, dx, dy, dz, alpha, position, edge = (
+        near.x, near.y, near.z, out.x, out.y, out.z, out.alpha, out.position, out.edge,
+    )  # fmt: skip
     for t in range(n + 1):
-        out.alpha[t] = out.x[t] = out.y[t] = out.z[t] = 0.0
-        position[t, 0], position[t, 1], position[t, 2], position[t, 3] = near.x[t], near.y[t], near.z[t], 0.0
+        alpha[t] = dx[t] = dy[t] = dz[t] = 0.0
+        position[t, 0], position[t, 1], position[t, 2], position[t, 3] = x[t], y[t], z[t], 0.0
         edge[t, 0] = edge[t, 1] = edge[t, 2] = edge[t, 3] = 0.0
-    radial_gradient(channels, radial.pair[e], radial.term, near, out.alpha, gradient)
+    radial_gradient(channels, radial.pair[e], radial.term, near, alpha, gradient)
     if center.wide_end > center.wide_first:
         wide_gradient(center, channels, wide, near, moments, line, out, gradient)
     for p in range(center.part_first, center.part_end):
@@ -465,7 +464,7 @@ def center_gradient(e, n, tables, work, gradient):
         for start in range(triplets.part_start[own], triplets.part_start[own + 1], BLOCK):
             block_gradient(angular.part[p], start, channels, angular, near, triplets, line, out, gradient)
     for t in range(n):
-        alpha = out.alpha[t] + edge[t, 3]
-        out.x[t] += edge[t, 0] + alpha * near.x[t]
-        out.y[t] += edge[t, 1] + alpha * near.y[t]
-        out.z[t] += edge[t, 2] + alpha * near.z[t]
+        along = alpha[t] + edge[t, 3]
+        dx[t] += edge[t, 0] + along * x[t]
+        dy[t] += edge[t, 1] + along * y[t]
+        dz[t] += edge[t, 2] + along * z[t]
