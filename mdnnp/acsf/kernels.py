@@ -375,17 +375,16 @@ def block_values(part, start, envelopes, channels, tables, near, triplets, line,
     for v in range(part.window_first, part.window_end):
         window = tables.window[v]
         if part.narrow:
-            envelope, slope_jk = envelopes[window.envelope], kept[2 + v - part.window_first]
-            evaluate_envelope(
-                envelope.kind, envelope.low, envelope.high, r_jk, r_jk.size, f_jk, slope_jk, line[0], line[1]
-            )
+            row, slope_jk = envelopes[window.envelope], kept[2 + v - part.window_first]
+            # The size rather than BLOCK: a constant would compile the function a second time.
+            evaluate_envelope(row.kind, row.low, row.high, r_jk, r_jk.size, f_jk, slope_jk, line[0], line[1])
         strips.envelope_product(part.narrow, j, k, near.envelope[window.envelope], f_jk, f)
         for u in range(window.channel_first, window.channel_end):
             h, own = kept[channel_row + u - part.channel_first], tables.channel[u]
             channel = channels[own.channel]
             strips.channel(part.narrow, r_ij, r_ik, r_jk, squares, f, channel.eta, channel.rs, h)
-            for row in range(own.term_first, own.term_end):
-                term = tables.term[row]
+            for m in range(own.term_first, own.term_end):
+                term = tables.term[m]
                 values[term.function] += term.weight * strips.dot(h, angle[2 * term.angle])
 
 
