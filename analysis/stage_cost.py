@@ -13,8 +13,8 @@ import numpy as np
 
 from mdnnp.acsf import kernels
 from mdnnp.edges import gather_edges, scatter_edges
-from mdnnp.jit import njit, vectorize_freely
-from mdnnp.mlp import make_network_scratch, network_gradient
+from mdnnp.jit import njit_kernel, vectorize_freely
+from mdnnp.mlp import network_gradient
 from mdnnp.neighbors import VerletList, coordinates, image_vectors
 from mdnnp.potential import load_potential
 from mdnnp.structures import read_structures
@@ -35,67 +35,65 @@ STAGES = (
 BLOCK = kernels.BLOCK
 
 
-@njit
-def run_stage(stage, repeats, n_centers, positions, images, first, neighbor, image, species, tables, layers, forces):
+@njit_kernel
+def run_stage(
+    stage, repeats, n_centers, positions, images, first, neighbor, image, species, tables, layers, work, network, rows,
+    forces, strain, virials,
+):  # fmt: skip
     """Evaluate centres 0 .. n_centers - 1, a stage of each `repeats` times more; returns the number of triplets."""
     vectorize_freely()
-    most = np.int64(1)
-    for i in range(n_centers):
-        most = max(most, first[i + 1] - first[i])
-    w, network = kernels.make_scratch(most, tables), make_network_scratch(layers)
-    raw, gradient, other = np.zeros(layers.widest), np.ones(layers.widest), np.zeros(layers.widest)
-    strain, virials, triplets = np.zeros((3, 3)), np.empty((0, 3, 3)), np.int64(0)
+    near, triplets, moments, out, line = work.near, work.triplets, work.moments, work.gradients, work.line
+    radial, angular, wide = tables.radial, tables.triplets, tables.wide
+    raw, gradient, other = rows[0], rows[1], rows[2]
+    x, y, z, r, who = near.x, near.y, near.z, near.r, near.who
+    found = np.int64(0)
     for i in range(n_centers):
         e = species[i]
-        n = gather_edges(i, tables.cutoff[e], positions, images, first, neighbor, image, w.x, w.y, w.z, w.r, w.who)
-        n = kernels.arrange(i, n, species, tables, w)
-        kernels.center_values(e, n, tables, w, raw)
-        kernels.center_gradient(e, n, tables, w, gradient)
-        triplets += w.part_start[tables.part_first[e + 1] - tables.part_first[e]]
-        wide = tables.wide_first[e + 1] > tables.wide_first[e]
+        center, pairs = tables.center[e], radial.pair[e]
+        envelopes = tables.envelope[center.envelope_first : center.envelope_end]
+        channels = tables.channel[center.channel_first : center.channel_end]
+        sets, parts = wide.set[center.set_first : center.set_end], angular.part[center.part_first : center.part_end]
+        n = gather_edges(i, center.cutoff, positions, images, first, neighbor, image, x, y, z, r, who)
+        n = kernels.arrange(i, n, center.cutoff, species, near)
+        kernels.center_values(e, n, tables, work, raw)
+        kernels.center_gradient(e, n, tables, work, gradient)
+        found += triplets.part_start[parts.size]
         for _ in range(repeats):
             if stage == 0:
-                m = gather_edges(
-                    i, tables.cutoff[e], positions, images, first, neighbor, image, w.x, w.y, w.z, w.r, w.who
-                )
-                kernels.arrange(i, m, species, tables, w)
+                m = gather_edges(i, center.cutoff, positions, images, first, neighbor, image, x, y, z, r, who)
+                kernels.arrange(i, m, center.cutoff, species, near)
             elif stage == 1:
-                kernels.evaluate_channels(e, n, tables, w)
+                kernels.evaluate_channels(n, envelopes, channels, pairs, radial.used, near, line)
             elif stage == 2:
-                kernels.radial_values(e, tables, w, raw)
-            elif stage == 3 and wide:
-                kernels.evaluate_moments(e, n, tables, w)
-                kernels.wide_values(e, tables, w, raw)
+                kernels.radial_values(pairs, radial.term, near, raw)
+            elif stage == 3 and sets.size > 0:
+                kernels.evaluate_moments(n, sets, wide.count, near, moments)
+                kernels.wide_values(center, wide, moments, raw)
+            elif stage == 4:
+                total = np.int64(0)
+                for p in range(parts.size):
+                    total = kernels.find_triplets(parts[p], n, total, near, triplets, line[0])
+            elif stage == 5:
+                for p in range(parts.size):
+                    for start in range(triplets.part_start[p], triplets.part_start[p + 1], BLOCK):
+                        kernels.block_values(
+                            parts[p], start, envelopes, channels, angular, near, triplets, line, raw
+                        )  # fmt: skip
             elif stage == 6:
                 network_gradient(e, layers, gradient, network, other)
             elif stage == 7:
-                kernels.radial_gradient(e, tables, w, gradient)
-            elif stage == 8 and wide:
-                kernels.wide_gradient(e, tables, w, gradient)
+                kernels.radial_gradient(channels, pairs, radial.term, near, out.alpha, gradient)
+            elif stage == 8 and sets.size > 0:
+                kernels.wide_gradient(center, channels, wide, near, moments, line, out, gradient)
+            elif stage == 9:
+                for p in range(parts.size):
+                    for start in range(triplets.part_start[p], triplets.part_start[p + 1], BLOCK):
+                        kernels.block_gradient(
+                            parts[p], start, channels, angular, near, triplets, line, out, gradient
+                        )  # fmt: skip
             elif stage == 10:
-                scatter_edges(i, n, w.who, w.x, w.y, w.z, w.dx, w.dy, w.dz, forces, strain, virials)
-            elif stage in (4, 5, 9):
-                repeat_triplets(stage, e, n, tables, w, raw, gradient)
-    return triplets
-
-
-@njit
-def repeat_triplets(stage, e, n, tables, w, raw, gradient):
-    """One of the stages on triplets, for all parts of a centre."""
-    vectorize_freely()
-    total = block = np.int64(0)
-    for p in range(tables.part_first[e], tables.part_first[e + 1]):
-        own = p - tables.part_first[e]
-        if stage == 4:
-            total = kernels.find_triplets(p, n, total, tables, w)
-            continue
-        for start in range(w.part_start[own], w.part_start[own + 1], BLOCK):
-            j, k, d = w.tri_j[start : start + BLOCK], w.tri_k[start : start + BLOCK], w.tri_d[start : start + BLOCK]
-            if stage == 5:
-                kernels.block_values(e, p, j, k, d, tables, w, w.kept[block], raw)
-            else:
-                kernels.block_gradient(e, p, j, k, tables, w, w.kept[block], gradient)
-            block += 1
+                scatter_edges(i, n, who, x, y, z, out.x, out.y, out.z, forces, strain, virials)
+    return found
 
 
 def main() -> None:
@@ -113,10 +111,12 @@ def main() -> None:
     neighbors = VerletList(potential.cutoff, 1.0).update(system)
     species = np.searchsorted(potential.numbers, system.numbers[neighbors.order])
     n = min(options.centers, len(system))
+    work, network, rows = potential._make_workspace(int(np.diff(neighbors.first).max()))
+    rows[:] = 1.0
     arguments = (
         n, coordinates(system.positions, system.cell, neighbors), image_vectors(neighbors, system.cell),
         neighbors.first, neighbors.j, neighbors.image, species, potential._tables, potential._layers,
-        np.zeros((len(system), 3)),
+        work, network, rows, np.zeros((len(system), 3)), np.zeros((3, 3)), np.empty((0, 3, 3)),
     )  # fmt: skip
     triplets = run_stage(-1, 0, *arguments)
     print(f"{n} centres of {len(system)} atoms, {triplets / n:.0f} triplets a centre")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mdnnp.acsf.kernels import center_gradient, make_scratch
+from mdnnp.acsf.kernels import center_gradient
 from mdnnp.edges import scatter_edges
 from mdnnp.errors import InputError
 from mdnnp.jit import njit, njit_fast, run_chunks, vectorize_freely
-from mdnnp.mlp import build_layers, make_network_scratch, network_gradient
+from mdnnp.mlp import build_layers, network_gradient
 from mdnnp.n2p2 import read_potential
 from mdnnp.neighbors import NeighborList, coordinates, image_vectors
 from mdnnp.potential import (
@@ -23,7 +23,7 @@ from mdnnp.potential import (
     Disagreement,
     Results,
     _Accumulators,
-    _evaluate_center,
+    _evaluate,
     _neighbors_for,
     _refuse_overlap,
 )
@@ -112,13 +112,14 @@ class Committee:
         species = first._element_of[system.numbers[neighbors.order]]
         values = np.zeros((n, int(np.diff(first._tables.function_first).max())))
         counts, events = np.zeros((chunks, 3), np.int64), np.zeros((chunks, MAX_EVENTS, 3))
+        most = int(np.diff(neighbors.first).max(initial=1))
 
         def work(c):
             _evaluate_members(
                 totals[0].bounds[c], totals[0].bounds[c + 1], positions, images,
                 neighbors.first, neighbors.j, neighbors.image, species, first._tables, self._layers,
                 self._factor, self._shift, first._lower, first._upper, self._scale, values,
-                energies, forces[c], strain[c], virials[c], counts[c], events[c],
+                energies, forces[c], strain[c], virials[c], counts[c], events[c], *first._workspace.get(most),
             )  # fmt: skip
 
         run_chunks(work, chunks)
@@ -150,21 +151,17 @@ def _functions(member: HDNNP) -> tuple:
 def _evaluate_members(
     begin, end, positions, images, first, neighbor, image, species, tables, layers,
     factor, shift, lower, upper, scale, values, energies, forces, strain, atomic_virials, counts, events,
+    work, network, rows,
 ):  # fmt: skip
     """Centres begin .. end - 1 (sorted order) of all members, whose networks stand one behind the other in `layers`.
 
     factor, shift (members, functions), scale (members,); values (N, functions) is filled with raw functions;
     energies (members, N), forces (members, N, 3), strain (members, 3, 3) and virials likewise.
     """
-    most = np.int64(1)
-    for i in range(begin, end):
-        most = max(most, first[i + 1] - first[i])
-    widest = np.int64(values.shape[1])
-    work, network, rows = make_scratch(most, tables), make_network_scratch(layers), np.empty((3, widest))
     scaled, gradient = rows[1], rows[2]
     for i in range(begin, end):
-        _evaluate_center(
-            _DESCRIPTORS, i, positions, images, first, neighbor, image, species, tables, layers,
+        _evaluate(
+            _DESCRIPTORS, i, i + 1, positions, images, first, neighbor, image, species, tables, layers,
             factor[0], shift[0], lower, upper, scale[0], values, values,
             energies[0], forces[0], strain[0], atomic_virials[0], counts, events, work, network, rows,
         )  # fmt: skip
@@ -184,15 +181,16 @@ def _evaluate_member(
 ):  # fmt: skip
     """Energy and edges of centre `i` in member `m`, after its functions were evaluated; returns the energy."""
     vectorize_freely()
-    n, row = work.segment[tables.n_elements], tables.function_first[e]
-    n_functions = tables.function_first[e + 1] - row
+    near, out, n_elements = work.near, work.gradients, tables.center.size
+    n, row = near.segment[n_elements], tables.center[e].function_first
+    n_functions = tables.center[e].function_end - row
     for s in range(n_functions):
         scaled[s] = values[s] * factor[row + s] + shift[row + s]
-    energy = network_gradient(m * tables.n_elements + e, layers, scaled, network, gradient) * scale
+    energy = network_gradient(m * n_elements + e, layers, scaled, network, gradient) * scale
     for s in range(n_functions):
         gradient[s] *= factor[row + s] * scale
     center_gradient(e, n, tables, work, gradient)
     scatter_edges(
-        i, n, work.who, work.x, work.y, work.z, work.dx, work.dy, work.dz, forces, strain, atomic_virials
+        i, n, near.who, near.x, near.y, near.z, out.x, out.y, out.z, forces, strain, atomic_virials
     )  # fmt: skip
     return energy

@@ -90,13 +90,7 @@ def scatter_edges(i, n, who, x, y, z, dx, dy, dz, forces, strain, atomic_virials
     if atomic_virials.shape[0] > 0:
         # D_ij acts on neighbour j, for which the edge is r_ji = -r_ij.
         for t in range(n):
-            j = who[t]
-            atomic_virials[j, 0, 0] -= x[t] * dx[t]
-            atomic_virials[j, 0, 1] -= x[t] * dy[t]
-            atomic_virials[j, 0, 2] -= x[t] * dz[t]
-            atomic_virials[j, 1, 0] -= y[t] * dx[t]
-            atomic_virials[j, 1, 1] -= y[t] * dy[t]
-            atomic_virials[j, 1, 2] -= y[t] * dz[t]
-            atomic_virials[j, 2, 0] -= z[t] * dx[t]
-            atomic_virials[j, 2, 1] -= z[t] * dy[t]
-            atomic_virials[j, 2, 2] -= z[t] * dz[t]
+            r, d, own = (x[t], y[t], z[t]), (dx[t], dy[t], dz[t]), atomic_virials[who[t]]
+            for a in range(3):
+                for b in range(3):
+                    own[a, b] -= r[a] * d[b]

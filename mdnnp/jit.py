@@ -6,7 +6,10 @@ input gives the same bits whatever the number of threads.
 """
 
 import os
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numba
 from llvmlite import ir
@@ -28,7 +31,15 @@ def njit_fast(function):
     It may not allocate: arrays are not reference-counted (counting took half of the time), and there is no entry from
     Python (whose wrappers took a third of the compilation).
     """
-    return _inner(function, forceinline=False)
+    return _inner(function)
+
+
+def njit_kernel(function):
+    """As `njit_fast`, with an entry from Python: for the outermost loop, which finds its memory in its arguments.
+
+    A function of its own around the kernel would be as cheap to run, but the kernel would be optimised twice.
+    """
+    return _inner(function, no_cpython_wrapper=False)
 
 
 def njit_strip(function):
@@ -39,7 +50,7 @@ def njit_strip(function):
     return _inner(function, forceinline=True)
 
 
-def _inner(function, forceinline):
+def _inner(function, forceinline=False, no_cpython_wrapper=True):
     return numba.njit(
         cache=True,
         nogil=True,
@@ -47,7 +58,7 @@ def _inner(function, forceinline):
         fastmath=_FAST,
         forceinline=forceinline,
         _nrt=False,
-        no_cpython_wrapper=True,
+        no_cpython_wrapper=no_cpython_wrapper,
         no_cfunc_wrapper=True,
     )(function)
 
@@ -104,6 +115,21 @@ def set_threads(n: int) -> None:
 def get_threads() -> int:
     """Number of threads in use."""
     return _Threads.count
+
+
+class PerThread:
+    """Working memory of each thread: ``make(size)``, kept and made anew only when a larger size is asked for."""
+
+    def __init__(self, make: Callable[[int], Any]):
+        self._make = make
+        self._kept: dict[int, tuple[int, Any]] = {}
+
+    def get(self, size: int) -> Any:
+        """The calling thread's memory, for at least `size`."""
+        thread = threading.get_ident()
+        if thread not in self._kept or self._kept[thread][0] < size:
+            self._kept[thread] = size, self._make(size)
+        return self._kept[thread][1]
 
 
 def available_cores() -> int:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mdnnp.fastmath import exp
-from mdnnp.jit import njit, njit_fast, vectorize_freely
+from mdnnp.jit import njit_fast, vectorize_freely
 
 ACTIVATIONS = "ltsprgcSeh"
 ACTIVATION_NAMES = {
@@ -128,13 +128,9 @@ def build_layers(networks: Sequence[Network]) -> Layers:
     return Layers(*ints, np.concatenate(weights), np.concatenate(biases), max(n_in + n_out))
 
 
-@njit
-def make_network_scratch(layers):
+def make_network_scratch(layers: Layers) -> np.ndarray:
     """Working memory of `network_gradient`: value and slope of every node of a network, and two strips."""
-    depth = 0
-    for e in range(layers.first.size - 1):
-        depth = max(depth, layers.first[e + 1] - layers.first[e])
-    return np.empty((2 * depth + 2, layers.widest))
+    return np.empty((2 * int(np.diff(layers.first).max()) + 2, layers.widest))
 
 
 @njit_fast

@@ -12,12 +12,12 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from mdnnp import units
-from mdnnp.acsf.kernels import arrange, center_gradient, center_values, make_scratch
+from mdnnp.acsf.kernels import Scratch, arrange, center_gradient, center_values, make_scratch
 from mdnnp.acsf.shapes import evaluate_envelope
 from mdnnp.acsf.tables import build_tables
 from mdnnp.edges import gather_edges, scatter_edges
 from mdnnp.errors import FileError, InputError
-from mdnnp.jit import njit, njit_fast, run_chunks, vectorize_freely
+from mdnnp.jit import PerThread, njit, njit_kernel, run_chunks, vectorize_freely
 from mdnnp.mlp import build_layers, make_network_scratch, network_gradient
 from mdnnp.model import HDNNPModel, scaling_coefficients
 from mdnnp.n2p2 import read_potential
@@ -214,7 +214,8 @@ class HDNNP:
         self._offsets = np.array([(part.atom_energy + model.mean_energy) * energy for part in parts])
         self._element_of = np.full(max(self.numbers) + 1, -1, dtype=np.int64)
         self._element_of[list(self.numbers)] = np.arange(len(self.numbers))
-        self.cutoff = float(self._tables.cutoff.max())
+        self.cutoff = float(self._tables.center["cutoff"].max())
+        self._workspace = PerThread(self._make_workspace)
 
     def offset_energy(self, numbers: np.ndarray) -> float:
         """Sum of atomic offsets and mean energies of atoms with these atomic numbers, eV."""
@@ -285,6 +286,11 @@ class HDNNP:
         extrapolation = self._extrapolation(neighbors, counts, events)
         return total.results(neighbors.order, self._offsets[self._element_of[system.numbers]], extrapolation)
 
+    def _make_workspace(self, n: int) -> tuple[Scratch, np.ndarray, np.ndarray]:
+        """Working memory of the kernel for centres with at most `n` neighbours."""
+        rows = np.empty((3, int(np.diff(self._tables.function_first).max())))  # raw, scaled functions, dE/dG
+        return make_scratch(n, self._tables), make_network_scratch(self._layers), rows
+
     def _run(self, mode, system, neighbors, total: _Accumulators, values, gradients):
         """Run the kernel over all chunks; returns the chunks' extrapolation counts and events."""
         positions = coordinates(system.positions, system.cell, neighbors)
@@ -292,6 +298,7 @@ class HDNNP:
         species = self._element_of[system.numbers[neighbors.order]]
         counts = np.zeros((total.n_chunks, 3), np.int64)  # all events, listed events, centres with an overlap
         events = np.zeros((total.n_chunks, MAX_EVENTS, 3))
+        most = int(np.diff(neighbors.first).max(initial=1))
 
         def work(c):
             _evaluate(
@@ -299,6 +306,7 @@ class HDNNP:
                 neighbors.first, neighbors.j, neighbors.image, species, self._tables, self._layers,
                 self._factor, self._shift, self._lower, self._upper, self._energy_scale, values, gradients,
                 total.energies, total.forces[c], total.strain[c], total.atomic_virials[c], counts[c], events[c],
+                *self._workspace.get(most),
             )  # fmt: skip
 
         run_chunks(work, total.n_chunks)
@@ -323,72 +331,53 @@ _NO_ARRAY = np.empty((0, 0))
 _EXTRAPOLATION_EPS = 1000 * 2.22e-16  # n2p2's tolerance
 
 
-@njit
+@njit_kernel
 def _evaluate(
     mode, begin, end, positions, images, first, neighbor, image, species, tables, layers,
     factor, shift, lower, upper, energy_scale, values, gradients,
-    energies, forces, strain, atomic_virials, counts, events,
+    energies, forces, strain, atomic_virials, counts, events, work, network, rows,
 ):  # fmt: skip
     """Evaluate centres begin .. end - 1 (sorted order).
 
     mode fused: energies, and their gradient into forces, strain and atomic_virials; descriptors: raw functions into
     `values`; pull back: the gradient for given `gradients` = dE/dG. Functions out of range are counted and listed.
     """
-    most = np.int64(1)
-    for i in range(begin, end):
-        most = max(most, first[i + 1] - first[i])
-    widest = np.int64(0)
-    for e in range(tables.n_elements):
-        widest = max(widest, tables.function_first[e + 1] - tables.function_first[e])
-    work, network, rows = make_scratch(most, tables), make_network_scratch(layers), np.empty((3, widest))
-    for i in range(begin, end):
-        _evaluate_center(
-            mode, i, positions, images, first, neighbor, image, species, tables, layers,
-            factor, shift, lower, upper, energy_scale, values, gradients,
-            energies, forces, strain, atomic_virials, counts, events, work, network, rows,
-        )  # fmt: skip
-
-
-@njit_fast
-def _evaluate_center(
-    mode, i, positions, images, first, neighbor, image, species, tables, layers,
-    factor, shift, lower, upper, energy_scale, values, gradients,
-    energies, forces, strain, atomic_virials, counts, events, w, network, rows,
-):  # fmt: skip
-    """One centre of `_evaluate`."""
     vectorize_freely()
-    e = species[i]
-    n = gather_edges(i, tables.cutoff[e], positions, images, first, neighbor, image, w.x, w.y, w.z, w.r, w.who)
-    if n < 0:
-        counts[2] += 1
-        return
-    n = arrange(i, n, species, tables, w)
-    raw, scaled, gradient = rows[0], rows[1], rows[2]
-    row, n_functions = tables.function_first[e], tables.function_first[e + 1] - tables.function_first[e]
-    for s in range(n_functions):
-        raw[s] = 0.0
-    center_values(e, n, tables, w, raw)
-    for s in range(n_functions):
-        if raw[s] + _EXTRAPOLATION_EPS < lower[row + s] or raw[s] - _EXTRAPOLATION_EPS > upper[row + s]:
-            if counts[1] < MAX_EVENTS:
-                events[counts[1], 0], events[counts[1], 1], events[counts[1], 2] = i, row + s, raw[s]
-                counts[1] += 1
-            counts[0] += 1
-    if mode == _DESCRIPTORS:
+    near, out = work.near, work.gradients
+    x, y, z, raw, scaled, gradient = near.x, near.y, near.z, rows[0], rows[1], rows[2]
+    for i in range(begin, end):
+        e = species[i]
+        center = tables.center[e]
+        n = gather_edges(i, center.cutoff, positions, images, first, neighbor, image, x, y, z, near.r, near.who)
+        if n < 0:
+            counts[2] += 1
+            continue
+        n = arrange(i, n, center.cutoff, species, near)
+        row, n_functions = center.function_first, center.function_end - center.function_first
         for s in range(n_functions):
-            values[i, s] = raw[s]
-        return
-    if mode == _FUSED:
+            raw[s] = 0.0
+        center_values(e, n, tables, work, raw)
         for s in range(n_functions):
-            scaled[s] = raw[s] * factor[row + s] + shift[row + s]
-        energies[i] = network_gradient(e, layers, scaled, network, gradient) * energy_scale
-        for s in range(n_functions):
-            gradient[s] *= factor[row + s] * energy_scale
-    else:
-        for s in range(n_functions):
-            gradient[s] = gradients[i, s]
-    center_gradient(e, n, tables, w, gradient)
-    scatter_edges(i, n, w.who, w.x, w.y, w.z, w.dx, w.dy, w.dz, forces, strain, atomic_virials)
+            if raw[s] + _EXTRAPOLATION_EPS < lower[row + s] or raw[s] - _EXTRAPOLATION_EPS > upper[row + s]:
+                if counts[1] < MAX_EVENTS:
+                    events[counts[1], 0], events[counts[1], 1], events[counts[1], 2] = i, row + s, raw[s]
+                    counts[1] += 1
+                counts[0] += 1
+        if mode == _DESCRIPTORS:
+            for s in range(n_functions):
+                values[i, s] = raw[s]
+            continue
+        if mode == _FUSED:
+            for s in range(n_functions):
+                scaled[s] = raw[s] * factor[row + s] + shift[row + s]
+            energies[i] = network_gradient(e, layers, scaled, network, gradient) * energy_scale
+            for s in range(n_functions):
+                gradient[s] *= factor[row + s] * energy_scale
+        else:
+            for s in range(n_functions):
+                gradient[s] = gradients[i, s]
+        center_gradient(e, n, tables, work, gradient)
+        scatter_edges(i, n, near.who, x, y, z, out.x, out.y, out.z, forces, strain, atomic_virials)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -68,11 +68,11 @@ def test_cost_counts_what_the_kernels_walk_through(kind, elements):
         tables = build_tables(list(sets.values()), elements, 6, 0.0)
         costs = [cost(own) for own in sets.values()]
         assert sum(c.functions for c in costs) == tables.function_first[-1]
-        assert sum(c.radial for c in costs) == tables.radial_function.size
-        assert sum(c.moment_sets for c in costs) == tables.moment_degree.size
-        assert sum(c.moments for c in costs) == sum(math.comb(p + 3, 3) for p in tables.moment_degree)
-        assert sum(c.windows for c in costs) == tables.part_channel.size
-        assert sum(c.pair_functions for c in costs) == tables.term_function.size
+        assert sum(c.radial for c in costs) == tables.radial.term.size
+        assert sum(c.moment_sets for c in costs) == tables.wide.set.size
+        assert sum(c.moments for c in costs) == sum(math.comb(p + 3, 3) for p in tables.wide.set["degree"])
+        assert sum(c.windows for c in costs) == tables.triplets.channel.size
+        assert sum(c.pair_functions for c in costs) == tables.triplets.term.size
 
 
 def test_cost_grows_with_channels_and_not_with_angles():

@@ -24,7 +24,7 @@ def pair_by_pair(potential: HDNNP) -> HDNNP:
     other._tables = build_tables(
         functions, potential.elements, model.cutoff_type, model.cutoff_alpha, length, moments=False
     )
-    assert len(other._tables.wide_function) == 0 < len(potential._tables.wide_function)
+    assert len(other._tables.wide.function) == 0 < len(potential._tables.wide.function)
     return other
 
 

@@ -140,6 +140,18 @@ def test_same_bits_for_any_number_of_threads(shared):
             assert np.array_equal(a, b)
 
 
+@pytest.mark.parametrize("name", DIRECTORIES)
+def test_working_memory_leaves_no_trace(name):
+    """What a denser system leaves in the memory that is kept from call to call changes no bit."""
+    potential, system = open_case(GOLDEN / name)
+    expected = potential.compute(system)
+    used, _ = open_case(GOLDEN / name)
+    used.compute(make_system(0.9 * system.positions, system.numbers, 0.9 * system.cell, system.pbc))
+    results = used.compute(system)
+    for field in ("atomic_energies", "forces", "virial"):
+        assert np.array_equal(getattr(results, field), getattr(expected, field))
+
+
 def test_skin_changes_only_rounding(shared):
     potential, system = case("Cu2S_PBE", shared)
     tight, loose = (potential.compute(system, VerletList(potential.cutoff, skin).update(system)) for skin in (0.0, 1.5))

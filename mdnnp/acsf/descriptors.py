@@ -7,6 +7,7 @@ For fitting and choosing functions: unlike a potential, which never forms dG/dr,
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from mdnnp.acsf.functions import WEIGHTED, SymmetryFunction
 from mdnnp.acsf.kernels import arrange, center_gradient, center_values, make_scratch
 from mdnnp.acsf.tables import Tables, build_tables
 from mdnnp.errors import InputError
-from mdnnp.jit import njit, njit_fast
+from mdnnp.jit import PerThread, njit, njit_fast, vectorize_freely
 from mdnnp.neighbors import neighbor_list
 from mdnnp.system import System
 
@@ -49,6 +50,18 @@ class Jacobian(NamedTuple):
     gradients: np.ndarray
 
 
+class _Kernel:
+    """Tables of some functions, with working memory."""
+
+    def __init__(self, tables: Tables):
+        self.tables, self._scratch = tables, PerThread(partial(make_scratch, tables=tables))
+
+    def evaluate(self, differentiate, centers, edges, species, values, gradients):
+        """Fill in values (centres, functions) and, if asked for, gradients (edges of the centres, 3, functions)."""
+        work = self._scratch.get(int(np.diff(edges.first).max(initial=1)))
+        _evaluate(differentiate, centers, edges.first, edges.j, edges.r, species, self.tables, work, values, gradients)
+
+
 class Descriptors:
     """The symmetry functions `functions` (by centre; lengths in Å), ready to be evaluated.
 
@@ -73,11 +86,12 @@ class Descriptors:
         if not self.cutoff > 0:
             raise InputError("no symmetry functions given")
         self._cutoff_settings = cutoff_type, cutoff_alpha
-        self._tables = self._build(self.functions)
-        self._groups: dict[str, list[tuple[np.ndarray, Tables]]] = {}
+        self._kernel = self._build(self.functions)
+        self._groups: dict[str, list[tuple[np.ndarray, _Kernel]]] = {}
 
-    def _build(self, functions: Mapping[str, Sequence[SymmetryFunction]]) -> Tables:
-        return build_tables([functions.get(s, ()) for s in self.elements], self.elements, *self._cutoff_settings)
+    def _build(self, functions: Mapping[str, Sequence[SymmetryFunction]]) -> _Kernel:
+        own = [functions.get(s, ()) for s in self.elements]
+        return _Kernel(build_tables(own, self.elements, *self._cutoff_settings))
 
     def signature(self) -> str:
         """Text that determines the functions and their cutoff function."""
@@ -99,8 +113,7 @@ class Descriptors:
         for e, symbol in enumerate(self.elements):
             centers = np.flatnonzero(species == e)
             out[symbol] = np.zeros((len(centers), len(self.functions[symbol])))
-            none = np.empty((0, 3, 0))
-            _evaluate(False, centers, edges.first, edges.j, edges.r, species, self._tables, out[symbol], none)
+            self._kernel.evaluate(False, centers, edges, species, out[symbol], np.empty((0, 3, 0)))
         return out
 
     def jacobian(self, system: System, symbol: str, edges: Edges | None = None) -> Jacobian:
@@ -139,15 +152,15 @@ class Descriptors:
     def _by_channel(self, system, symbol, edges, centers, n_edges):
         """Columns, values and edge gradients, channel by channel."""
         species = self._species(system)
-        for columns, tables in self._channel_groups(symbol):
+        for columns, kernel in self._channel_groups(symbol):
             g, d = np.zeros((len(centers), len(columns))), np.empty((n_edges, 3, len(columns)))
-            _evaluate(True, centers, edges.first, edges.j, edges.r, species, tables, g, d)
+            kernel.evaluate(True, centers, edges, species, g, d)
             yield columns, g, d
 
     def _species(self, system: System) -> np.ndarray:
         return np.searchsorted(self.numbers, system.numbers)
 
-    def _channel_groups(self, symbol: str) -> list[tuple[np.ndarray, Tables]]:
+    def _channel_groups(self, symbol: str) -> list[tuple[np.ndarray, _Kernel]]:
         """Functions of a centre by channel, each group with tables of its own.
 
         A kernel's gradient costs as much as all channels of its tables, and here it is taken function by function.
@@ -165,10 +178,9 @@ class Descriptors:
 
 
 @njit
-def _evaluate(differentiate, centers, first, j, r, species, tables, values, gradients):
-    """Values (centres, functions) and, if asked for, gradients (edges of the centres, 3, functions)."""
-    work, unit = make_scratch(_most_neighbors(centers, first), tables), np.zeros(values.shape[1])
-    row = np.int64(0)
+def _evaluate(differentiate, centers, first, j, r, species, tables, work, values, gradients):
+    """As `_Kernel.evaluate`."""
+    unit, row = np.zeros(values.shape[1]), np.int64(0)
     for c in range(centers.size):
         i = centers[c]
         end = row + first[i + 1] - first[i]
@@ -179,20 +191,22 @@ def _evaluate(differentiate, centers, first, j, r, species, tables, values, grad
 
 
 @njit_fast
-def _evaluate_center(differentiate, i, first, j, r, species, tables, w, unit, values, gradients):
+def _evaluate_center(differentiate, i, first, j, r, species, tables, work, unit, values, gradients):
     """One centre of `_evaluate`: the gradients by a unit vector for dE/dG of each function."""
-    n = _load(i, first[i], first[i + 1], j, r, species, tables, w)
-    center_values(species[i], n, tables, w, values)
+    vectorize_freely()
+    near, out = work.near, work.gradients
+    n = _load(i, first[i], first[i + 1], j, r, tables.center[species[i]].cutoff, species, near)
+    center_values(species[i], n, tables, work, values)
     if not differentiate:
         return
     for s in range(unit.size):
         unit[s] = 1.0
-        center_gradient(species[i], n, tables, w, unit)
+        center_gradient(species[i], n, tables, work, unit)
         unit[s] = 0.0
         edge = 0
-        for b in range(tables.n_elements):
-            for t in range(w.segment[b], w.segment[b] + w.count[b]):
-                gradients[edge, 0, s], gradients[edge, 1, s], gradients[edge, 2, s] = w.dx[t], w.dy[t], w.dz[t]
+        for b in range(near.count.size):
+            for t in range(near.segment[b], near.segment[b] + near.count[b]):
+                gradients[edge, 0, s], gradients[edge, 1, s], gradients[edge, 2, s] = out.x[t], out.y[t], out.z[t]
                 edge += 1
 
 
@@ -207,19 +221,11 @@ def _scatter(i, j, weights, gradients, out):
                 out[i[e], axis, s] -= moved
 
 
-@njit
-def _most_neighbors(centers, first):
-    most = np.int64(1)
-    for c in range(centers.size):
-        most = max(most, first[centers[c] + 1] - first[centers[c]])
-    return most
-
-
 @njit_fast
-def _load(i, begin, end, j, r, species, tables, w):
+def _load(i, begin, end, j, r, cutoff, species, near):
     """Put the edges begin .. end - 1 of centre `i`, which are in order of element, into the scratch; the places."""
     for t in range(end - begin):
         x, y, z = r[begin + t, 0], r[begin + t, 1], r[begin + t, 2]
-        w.x[t], w.y[t], w.z[t], w.who[t] = x, y, z, j[begin + t]
-        w.r[t] = np.sqrt(x * x + y * y + z * z)
-    return arrange(i, end - begin, species, tables, w)
+        near.x[t], near.y[t], near.z[t], near.who[t] = x, y, z, j[begin + t]
+        near.r[t] = np.sqrt(x * x + y * y + z * z)
+    return arrange(i, end - begin, cutoff, species, near)

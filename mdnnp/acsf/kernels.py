@@ -18,6 +18,7 @@ c = (r_ij^2 + r_ik^2 - r_jk^2)/(2 r_ij r_ik), everything is a derivative by the 
 Loops run over strips of neighbours or triplets in contiguous arrays, with the tables outside: they vectorise.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -25,16 +26,16 @@ import numpy as np
 from mdnnp.acsf import strips
 from mdnnp.acsf.shapes import evaluate_angle, evaluate_envelope
 from mdnnp.acsf.strips import BLOCK
-from mdnnp.jit import njit, njit_fast, njit_inline, vectorize_freely
+from mdnnp.acsf.tables import Tables
+from mdnnp.jit import njit_fast, njit_inline
 from mdnnp.simd import LANES, keep_near
 
 
-class Scratch(NamedTuple):
-    """Working memory of one chunk of centres; blocks of BLOCK triplets.
+class Near(NamedTuple):
+    """Strips of the n neighbours of a centre, in order of element.
 
-    Strips of n neighbours are in order of element. Those of an element begin at a whole vector, and are filled up with
-    dummies beyond the cutoff, so that no loop has a remainder. One more dummy stands behind them all: triplets of it
-    fill up blocks.
+    Those of an element begin at a whole vector, and are filled up with dummies beyond the cutoff, so that no loop has a
+    remainder. One more dummy stands behind them all: triplets of it fill up blocks.
     """
 
     x: np.ndarray  # (n,) r_ij, Å
@@ -48,286 +49,271 @@ class Scratch(NamedTuple):
     envelope: np.ndarray  # (envelopes, n) f
     slope: np.ndarray  # (envelopes, n) f'/f
     channel: np.ndarray  # (channels, n) g
-    line1: np.ndarray  # (max(n, BLOCK),) each: short-lived strips
-    line2: np.ndarray
-    line3: np.ndarray
-    line4: np.ndarray
+
+
+class Gradients(NamedTuple):
+    """D_ij = dE/dr_ij at the neighbours; in the making, also what triplets add to it and the coefficient of r_ij."""
+
+    x: np.ndarray  # (n,) D_ij
+    y: np.ndarray
+    z: np.ndarray
+    alpha: np.ndarray  # (n,) coefficient of r_ij in D_ij
     position: np.ndarray  # (n, 4) r_ij and 0
     edge: np.ndarray  # (n, 4) D_ij = edge[:3] + edge[3] r_ij of the triplets
     own: np.ndarray  # (1, 4) a row of `edge` in the making
-    sum_alpha: np.ndarray  # (n,) coefficient of r_ij in D_ij
-    dx: np.ndarray  # (n,) D_ij
-    dy: np.ndarray
-    dz: np.ndarray
+
+
+class Triplets(NamedTuple):
+    """Triplets of a centre in blocks of BLOCK, part by part."""
+
     part_start: np.ndarray  # (parts + 1,) triplets of a part are part_start[p] .. part_start[p + 1] - 1
-    tri_j: np.ndarray  # places of j and k of a triplet in the strip of neighbours, and r_jk^2
-    tri_k: np.ndarray
-    tri_d: np.ndarray
+    j: np.ndarray  # places of j and k of a triplet in the strip of neighbours, and r_jk^2
+    k: np.ndarray
+    d: np.ndarray
     kept: np.ndarray  # (blocks, rows, BLOCK) what the forward pass keeps for the backward pass
     angle: np.ndarray  # (2 angles, BLOCK) P and dP/dc, computed again in the backward pass: cheaper than keeping them
     bottom: np.ndarray  # (10, BLOCK) accumulators of the backward pass
+
+
+class Moments(NamedTuple):
+    """Moments of a centre."""
+
     monomial: np.ndarray  # (monomials, n) u^a, u = r_ij/r_ij
-    moment: np.ndarray  # (sets, monomials) M_a
+    value: np.ndarray  # (sets, monomials) M_a
     square: np.ndarray  # (sets,) sum_j g^2
-    moment_gradient: np.ndarray  # (sets, monomials) dE/dM_a
+    gradient: np.ndarray  # (sets, monomials) dE/dM_a
     square_gradient: np.ndarray
     polynomial: np.ndarray  # (3, monomials) the gradient by u of sum_a dE/dM_a u^a, in monomials
 
 
-@njit_inline
-def rows_per_block(tables):
-    """Strips that a block of triplets keeps for the backward pass: c, 1/r_jk, then L and h."""
-    rows = np.int64(0)
-    for p in range(tables.part_element1.size):
-        first, end = tables.part_envelope_first[p], tables.part_envelope_first[p + 1]
-        rows = max(rows, end - first + tables.part_channel_first[end] - tables.part_channel_first[first])
-    return 2 + rows
+class Scratch(NamedTuple):
+    """Working memory for one centre after the other."""
+
+    near: Near
+    gradients: Gradients
+    triplets: Triplets
+    moments: Moments
+    line: np.ndarray  # (4, max(n, BLOCK)) short-lived strips
 
 
-@njit
-def make_scratch(n, tables):
+def make_scratch(n: int, tables: Tables) -> Scratch:
     """Scratch for centres with at most `n` neighbours."""
-    n_envelopes = n_channels = n_parts = n_angles = n_sets = np.int64(1)
-    for e in range(tables.n_elements):
-        n_envelopes = max(n_envelopes, tables.envelope_first[e + 1] - tables.envelope_first[e])
-        n_channels = max(n_channels, tables.channel_first[e + 1] - tables.channel_first[e])
-        n_parts = max(n_parts, tables.part_first[e + 1] - tables.part_first[e])
-        n_sets = max(n_sets, tables.moment_first[e + 1] - tables.moment_first[e])
-    for p in range(tables.part_element1.size):
-        n_angles = max(n_angles, tables.angle_first[p + 1] - tables.angle_first[p])
-    n_monomials = tables.monomial_raised.shape[1]
+    center, part = tables.center, tables.triplets.part
+    n_elements = len(center)
+    n_envelopes, n_channels, n_parts, n_sets = (
+        _most(center, name) for name in ("envelope", "channel", "part", "set")
+    )  # fmt: skip
+    n_monomials = tables.wide.raised.shape[1]
     # Every pair of neighbours may count twice, narrow and wide; memory that is never touched costs nothing.
     triplets = n * n + n_parts * BLOCK
-    blocks, rows = triplets // BLOCK + n_parts, rows_per_block(tables)
-    n += (tables.n_elements + 1) * LANES
-    m = max(n, BLOCK)
+    # What a block keeps: c, 1/r_jk, then L of its envelopes and h of its channels.
+    rows = 2 + _most(part, "window") + _most(part, "channel")
+    n += (n_elements + 1) * LANES
     return Scratch(
-        aligned(n),
-        aligned(n),
-        aligned(n),
-        aligned(n),
-        aligned(n),
-        np.empty(n, np.uint32),
-        np.empty(tables.n_elements + 1, np.int64),
-        np.empty(tables.n_elements, np.int64),
-        aligned_rows(n_envelopes, n),
-        aligned_rows(n_envelopes, n),
-        aligned_rows(n_channels, n),
-        aligned(m),
-        aligned(m),
-        aligned(m),
-        aligned(m),
-        aligned(4 * n).reshape(n, 4),
-        aligned(4 * n).reshape(n, 4),
-        aligned(4).reshape(1, 4),
-        aligned(n),
-        aligned(n),
-        aligned(n),
-        aligned(n),
-        np.zeros(n_parts + 1, np.int64),
-        np.empty(triplets + LANES, np.uint32),
-        np.empty(triplets + LANES, np.uint32),
-        aligned(triplets + LANES),
-        aligned(blocks * rows * BLOCK).reshape(blocks, rows, BLOCK),
-        aligned_rows(2 * n_angles, BLOCK),
-        aligned_rows(10, BLOCK),
-        aligned_rows(n_monomials, n),
-        aligned_rows(n_sets, n_monomials),
-        aligned(n_sets),
-        aligned_rows(n_sets, n_monomials),
-        aligned(n_sets),
-        aligned_rows(3, n_monomials),
+        Near(
+            *(_aligned(n) for _ in range(5)),
+            np.zeros(n, np.uint32),
+            np.zeros(n_elements + 1, np.int64),
+            np.zeros(n_elements, np.int64),
+            _aligned(n_envelopes, n),
+            _aligned(n_envelopes, n),
+            _aligned(n_channels, n),
+        ),
+        Gradients(*(_aligned(n) for _ in range(4)), _aligned(n, 4), _aligned(n, 4), _aligned(1, 4)),
+        Triplets(
+            np.zeros(n_parts + 1, np.int64),
+            np.zeros(triplets + LANES, np.uint32),
+            np.zeros(triplets + LANES, np.uint32),
+            _aligned(triplets + LANES),
+            _aligned(triplets // BLOCK + n_parts, rows, BLOCK),
+            _aligned(2 * _most(part, "angle"), BLOCK),
+            _aligned(10, BLOCK),
+        ),
+        Moments(
+            _aligned(n_monomials, n),
+            _aligned(n_sets, n_monomials),
+            _aligned(n_sets),
+            _aligned(n_sets, n_monomials),
+            _aligned(n_sets),
+            _aligned(3, n_monomials),
+        ),
+        _aligned(4, max(n, BLOCK)),
     )
 
 
-@njit
-def aligned(n):
-    """(n,) array that begins at a cache line: vectors that straddle lines take twice the time."""
-    base = np.empty(n + 8)
-    skip = -(base.ctypes.data // 8) % 8
-    return base[skip : skip + n]
+def _most(owners: np.ndarray, name: str) -> int:
+    """The largest number of rows called `name` that belong to one of the owners, at least 1."""
+    return int(max((owners[f"{name}_end"] - owners[f"{name}_first"]).max(initial=1), 1))
 
 
-@njit
-def aligned_rows(rows, n):
-    """(rows, n or a little more) zeros, in which each row begins at a cache line.
+def _aligned(*shape: int) -> np.ndarray:
+    """Zeros that begin at a cache line, as does each row of more than four columns, made longer for it if need be.
 
-    Zeros, as loops go over whole vectors: what fills up a row must be finite.
+    Vectors that straddle lines take twice the time. Zeros, as loops go over whole vectors: what fills up a row must be
+    finite.
     """
-    n = (n + 7) // 8 * 8
-    array = aligned(rows * n).reshape(rows, n)
-    array[:] = 0.0
-    return array
+    *rows, columns = shape
+    columns = columns if rows and columns <= 4 else -(-columns // 8) * 8
+    size = math.prod(rows) * columns
+    memory = np.zeros(size + 8)
+    skip = -(memory.ctypes.data // 8) % 8
+    return memory[skip : skip + size].reshape(*rows, columns)
 
 
 @njit_inline
-def arrange(i, n, species, tables, w):
-    """Lay out the `n` neighbours of centre `i`, in order of element already, as `Scratch` says; returns the places."""
+def arrange(i, n, cutoff, species, near):
+    """Lay out the `n` neighbours of centre `i`, in order of element already, as `Near` says; returns the places."""
+    x, y, z, r, who, segment, count = near.x, near.y, near.z, near.r, near.who, near.segment, near.count
     total = place = np.int64(0)
-    for b in range(tables.n_elements):
+    for b in range(count.size):
         begin = total
-        while total < n and species[w.who[total]] == b:
+        while total < n and species[who[total]] == b:
             total += 1
-        w.count[b], w.segment[b] = total - begin, place
+        count[b], segment[b] = total - begin, place
         place += (total - begin + LANES - 1) // LANES * LANES
-    w.segment[tables.n_elements] = place
-    beyond = 2.0 * tables.cutoff[species[i]]
-    fill_up(place, place + LANES, i, beyond, w)
-    for b in range(tables.n_elements - 1, -1, -1):  # from the last, as they move up
-        begin, total = w.segment[b], total - w.count[b]
-        for t in range(w.count[b] - 1, -1, -1):
-            w.x[begin + t], w.y[begin + t], w.z[begin + t] = w.x[total + t], w.y[total + t], w.z[total + t]
-            w.r[begin + t], w.who[begin + t] = w.r[total + t], w.who[total + t]
-        fill_up(begin + w.count[b], w.segment[b + 1], i, beyond, w)
+    segment[count.size] = place
+    end = place + LANES
+    for b in range(count.size, -1, -1):  # from the last, as they move up; behind the last there are dummies only
+        begin = segment[b]
+        own = count[b] if b < count.size else np.int64(0)
+        total -= own
+        for t in range(own - 1, -1, -1):
+            to, of = begin + t, total + t
+            x[to], y[to], z[to], r[to], who[to] = x[of], y[of], z[of], r[of], who[of]
+        for t in range(begin + own, end):
+            x[t], y[t], z[t], r[t], who[t] = 0.0, 0.0, 0.0, 2.0 * cutoff, i
+        end = begin
     return place
 
 
 @njit_inline
-def fill_up(begin, end, i, beyond, w):
-    """Put dummies at places begin .. end - 1."""
-    for t in range(begin, end):
-        w.x[t] = w.y[t] = w.z[t] = 0.0
-        w.r[t], w.who[t] = beyond, i
-
-
-@njit_inline
-def evaluate_channels(e, n, tables, w):
-    """Envelopes and channels of a centre of element `e` at its `n` places, into the scratch `w`."""
-    vectorize_freely()
+def evaluate_channels(n, envelopes, channels, pairs, used, near, line):
+    """Envelopes and channels of a centre at its `n` places."""
+    r, inverse, segment, envelope, slope, g = (
+        near.r, near.inverse, near.segment, near.envelope, near.slope, near.channel,
+    )  # fmt: skip
     for t in range(n + LANES):
-        w.inverse[t] = 1.0 / w.r[t]
-    first = tables.envelope_first[e]
-    for v in range(first, tables.envelope_first[e + 1]):
-        evaluate_envelope(
-            tables.envelope_kind[v], tables.envelope_low[v], tables.envelope_high[v],
-            w.r, n + LANES, w.envelope[v - first], w.slope[v - first], w.line1, w.line2,
-        )  # fmt: skip
-    for b in range(tables.n_elements):
-        owner = e * tables.n_elements + b
-        for row in range(tables.used_first[owner], tables.used_first[owner + 1]):
-            q = tables.used_channel[row]
-            eta, rs = tables.channel_eta[tables.channel_first[e] + q], tables.channel_rs[tables.channel_first[e] + q]
-            f = w.envelope[tables.channel_envelope[tables.channel_first[e] + q]]
-            own = slice(w.segment[b], w.segment[b + 1])
-            strips.neighbor_channel(w.r[own], f[own], eta, rs, w.channel[q][own])
+        inverse[t] = 1.0 / r[t]
+    for v in range(envelopes.size):
+        row = envelopes[v]
+        evaluate_envelope(row.kind, row.low, row.high, r, n + LANES, envelope[v], slope[v], line[0], line[1])
+    for b in range(pairs.size):
+        own = slice(segment[b], segment[b + 1])
+        for k in range(pairs[b].used_first, pairs[b].used_end):
+            channel = channels[used[k]]
+            strips.neighbor_channel(r[own], envelope[channel.envelope][own], channel.eta, channel.rs, g[used[k]][own])
 
 
 @njit_inline
-def radial_values(e, tables, w, values):
-    """Add the radial functions of a centre of element `e` to `values`."""
-    for b in range(tables.n_elements):
-        owner = e * tables.n_elements + b
-        for row in range(tables.radial_first[owner], tables.radial_first[owner + 1]):
-            g = w.channel[tables.radial_channel[row]]
-            total = strips.total(g[w.segment[b] : w.segment[b + 1]])
-            values[tables.radial_function[row]] += tables.radial_weight[row] * total
+def radial_values(pairs, terms, near, values):
+    """Add the radial functions of a centre to `values`."""
+    for b in range(pairs.size):
+        for row in range(pairs[b].term_first, pairs[b].term_end):
+            term = terms[row]
+            g = near.channel[term.channel]
+            values[term.function] += term.weight * strips.total(g[near.segment[b] : near.segment[b + 1]])
 
 
 @njit_inline
-def radial_gradient(e, tables, w, gradient):
+def radial_gradient(channels, pairs, terms, near, alpha, gradient):
     """Add dE/dr_ij / r_ij of the radial functions, given gradient = dE/dG, to the coefficients of r_ij."""
-    first = tables.channel_first[e]
-    for b in range(tables.n_elements):
-        owner, own = e * tables.n_elements + b, slice(w.segment[b], w.segment[b + 1])
-        for row in range(tables.radial_first[owner], tables.radial_first[owner + 1]):
-            q = tables.radial_channel[row]
-            weight = gradient[tables.radial_function[row]] * tables.radial_weight[row]
-            slope = w.slope[tables.channel_envelope[first + q]]
+    for b in range(pairs.size):
+        own = slice(near.segment[b], near.segment[b + 1])
+        for row in range(pairs[b].term_first, pairs[b].term_end):
+            term, channel = terms[row], channels[terms[row].channel]
+            g, slope = near.channel[term.channel], near.slope[channel.envelope]
             strips.add_radial(
-                weight, w.r[own], w.inverse[own], w.channel[q][own], slope[own],
-                tables.channel_eta[first + q], tables.channel_rs[first + q], w.sum_alpha[own],
+                gradient[term.function] * term.weight, near.r[own], near.inverse[own], g[own], slope[own],
+                channel.eta, channel.rs, alpha[own],
             )  # fmt: skip
 
 
 @njit_inline
-def evaluate_monomials(n, tables, w):
-    """All monomials u^a at the `n` places."""
-    x, y, z, inverse, m = w.x[:n], w.y[:n], w.z[:n], w.inverse[:n], w.monomial
-    one = w.monomial[0]
+def evaluate_monomials(n, count, near, m):
+    """All monomials u^a at the `n` places, into the rows of `m`."""
+    x, y, z, inverse = near.x[:n], near.y[:n], near.z[:n], near.inverse[:n]
+    one = m[0]
     for t in range(n):
         one[t] = 1.0
     begin = 0
-    for p in range(1, tables.monomial_count.size):
+    for p in range(1, count.size):
         # Those of degree p are x times all of degree p - 1, then y and z times those of them without x.
-        end = tables.monomial_count[p - 1]
-        count = end - begin
-        for k in range(count):
+        end = count[p - 1]
+        size = end - begin
+        for k in range(size):
             strips.direction_product(x, inverse, m[begin + k], m[end + k])
         for k in range(p):
-            strips.direction_product(y, inverse, m[end - p + k], m[end + count + k])
-        strips.direction_product(z, inverse, m[end - 1], m[end + count + p])
+            strips.direction_product(y, inverse, m[end - p + k], m[end + size + k])
+        strips.direction_product(z, inverse, m[end - 1], m[end + size + p])
         begin = end
 
 
 @njit_inline
-def evaluate_moments(e, n, tables, w):
-    """Moments of all sets of a centre of element `e` with `n` places."""
-    evaluate_monomials(n, tables, w)
-    first, m = tables.moment_first[e], w.monomial
-    for v in range(first, tables.moment_first[e + 1]):
-        b, moment = tables.moment_element[v], w.moment[v - first]
-        own = slice(w.segment[b], w.segment[b + 1])
-        g = w.channel[tables.moment_channel[v]][own]
-        for a in range(0, tables.monomial_count[tables.moment_degree[v]], 4):
-            strips.four_moments(g, m[a][own], m[a + 1][own], m[a + 2][own], m[a + 3][own], moment, a)
-        w.square[v - first] = strips.triple_product(g.size, g, g, m[0][own])
+def evaluate_moments(n, sets, count, near, moments):
+    """Moments of all sets of a centre with `n` places."""
+    m = moments.monomial
+    evaluate_monomials(n, count, near, m)
+    for v in range(sets.size):
+        own = slice(near.segment[sets[v].element], near.segment[sets[v].element + 1])
+        g, value = near.channel[sets[v].channel][own], moments.value[v]
+        for a in range(0, count[sets[v].degree], 4):
+            strips.four_moments(g, m[a][own], m[a + 1][own], m[a + 2][own], m[a + 3][own], value, a)
+        moments.square[v] = strips.triple_product(g.size, g, g, m[0][own])
 
 
 @njit_inline
-def wide_values(e, tables, w, values):
+def wide_values(center, wide, moments, values):
     """Add the wide functions that are products of moments to `values`."""
-    for row in range(tables.wide_first[e], tables.wide_first[e + 1]):
-        m, k = tables.wide_set1[row], tables.wide_set2[row]
-        count = tables.monomial_count[tables.wide_zeta[row]]
-        total = strips.triple_product(count, tables.wide_coefficient[row], w.moment[m], w.moment[k])
-        if m == k:  # every pair came twice, and each neighbour with itself
-            total = 0.5 * (total - tables.wide_same[row] * w.square[m])
-        values[tables.wide_function[row]] += tables.wide_weight[row] * total
+    for row in range(center.wide_first, center.wide_end):
+        own = wide.function[row]
+        first, second = moments.value[own.set1], moments.value[own.set2]
+        total = strips.triple_product(wide.count[own.zeta], wide.coefficient[row], first, second)
+        if own.set1 == own.set2:  # every pair came twice, and each neighbour with itself
+            total = 0.5 * (total - own.same * moments.square[own.set1])
+        values[own.function] += own.weight * total
 
 
 @njit_inline
-def moment_gradients(e, tables, w, gradient):
+def moment_gradients(center, wide, moments, gradient):
     """dE/dM_a of all sets, given gradient = dE/dG."""
-    for v in range(tables.moment_first[e + 1] - tables.moment_first[e]):
-        w.square_gradient[v] = 0.0
-        strips.clear(w.moment_gradient.shape[1], w.moment_gradient[v])
-    for row in range(tables.wide_first[e], tables.wide_first[e + 1]):
-        weight = gradient[tables.wide_function[row]] * tables.wide_weight[row]
-        m, k, c = tables.wide_set1[row], tables.wide_set2[row], tables.wide_coefficient[row]
-        count = tables.monomial_count[tables.wide_zeta[row]]
-        strips.add_scaled_product(count, weight, c, w.moment[k], w.moment_gradient[m])
-        if m == k:
-            w.square_gradient[m] -= 0.5 * weight * tables.wide_same[row]
+    for v in range(center.set_end - center.set_first):
+        moments.square_gradient[v] = 0.0
+        strips.clear(moments.gradient.shape[1], moments.gradient[v])
+    for row in range(center.wide_first, center.wide_end):
+        own, c = wide.function[row], wide.coefficient[row]
+        weight, count = gradient[own.function] * own.weight, wide.count[own.zeta]
+        strips.add_scaled_product(count, weight, c, moments.value[own.set2], moments.gradient[own.set1])
+        if own.set1 == own.set2:
+            moments.square_gradient[own.set1] -= 0.5 * weight * own.same
         else:
-            strips.add_scaled_product(count, weight, c, w.moment[m], w.moment_gradient[k])
+            strips.add_scaled_product(count, weight, c, moments.value[own.set1], moments.gradient[own.set2])
 
 
 @njit_inline
-def wide_gradient(e, tables, w, gradient):
+def wide_gradient(center, channels, wide, near, moments, line, gradients, gradient):
     """Add the edge gradients of the wide functions, given gradient = dE/dG."""
-    moment_gradients(e, tables, w, gradient)
-    first = tables.moment_first[e]
-    for v in range(first, tables.moment_first[e + 1]):
-        degree, b = tables.moment_degree[v], tables.moment_element[v]
-        own, by_u = slice(w.segment[b], w.segment[b + 1]), w.moment_gradient[v - first]
-        lower = tables.monomial_count[degree - 1]
+    moment_gradients(center, wide, moments, gradient)
+    for v in range(center.set_end - center.set_first):
+        row = wide.set[center.set_first + v]
+        own, by_u = slice(near.segment[row.element], near.segment[row.element + 1]), moments.gradient[v]
+        lower = wide.count[row.degree - 1]
         for axis in range(3):  # the gradient of the polynomial, in monomials of one degree less
-            raised, factor, coefficient = tables.monomial_raised[axis], tables.monomial_factor[axis], w.polynomial[axis]
+            raised, factor, coefficient = wide.raised[axis], wide.factor[axis], moments.polynomial[axis]
             for a in range(lower):
                 coefficient[a] = factor[a] * by_u[raised[a]]
             for a in range(lower, (lower + 3) // 4 * 4):
                 coefficient[a] = 0.0
-        p, px, py, pz = w.line1[own], w.line2[own], w.line3[own], w.line4[own]
-        evaluate_polynomial(tables.monomial_count[degree], by_u, w.monomial, own, p)
-        evaluate_polynomial(lower, w.polynomial[0], w.monomial, own, px)
-        evaluate_polynomial(lower, w.polynomial[1], w.monomial, own, py)
-        evaluate_polynomial(lower, w.polynomial[2], w.monomial, own, pz)
-        q = tables.channel_first[e] + tables.moment_channel[v]
-        g, slope = w.channel[tables.moment_channel[v]], w.slope[tables.channel_envelope[q]]
+        p, px, py, pz = line[0][own], line[1][own], line[2][own], line[3][own]
+        evaluate_polynomial(wide.count[row.degree], by_u, moments.monomial, own, p)
+        evaluate_polynomial(lower, moments.polynomial[0], moments.monomial, own, px)
+        evaluate_polynomial(lower, moments.polynomial[1], moments.monomial, own, py)
+        evaluate_polynomial(lower, moments.polynomial[2], moments.monomial, own, pz)
+        channel = channels[row.channel]
+        g, slope = near.channel[row.channel], near.slope[channel.envelope]
         strips.add_moment_edges(
-            w.x[own], w.y[own], w.z[own], w.r[own], w.inverse[own], g[own], slope[own],
-            tables.channel_eta[q], tables.channel_rs[q], 2.0 * w.square_gradient[v - first],
-            p, px, py, pz, w.sum_alpha[own], w.dx[own], w.dy[own], w.dz[own],
+            near.x[own], near.y[own], near.z[own], near.r[own], near.inverse[own], g[own], slope[own],
+            channel.eta, channel.rs, 2.0 * moments.square_gradient[v],
+            p, px, py, pz, gradients.alpha[own], gradients.x[own], gradients.y[own], gradients.z[own],
         )  # fmt: skip
 
 
@@ -340,149 +326,144 @@ def evaluate_polynomial(count, c, monomial, own, value):
 
 
 @njit_inline
-def find_triplets(p, n, total, tables, w):
-    """Append the triplets of part `p`: neighbours j < k within the part's cutoff and, if narrow, of each other.
+def find_triplets(part, n, total, near, triplets, far):
+    """Append the triplets of a part: neighbours j < k within the part's cutoff and, if narrow, of each other.
 
     Writes the places of j and k in the strip of `n` neighbours and r_jk^2 from `total` on, a multiple of BLOCK.
-    Returns the new total.
+    Returns the new total. `far` is a working strip.
     """
-    b1, b2, narrow, cutoff = (
-        tables.part_element1[p],
-        tables.part_element2[p],
-        tables.part_narrow[p],
-        tables.part_cutoff[p],
-    )
-    limit = cutoff * cutoff if narrow else 1e299
-    far = w.line1
+    x, y, z, r, segment = near.x, near.y, near.z, near.r, near.segment
+    tri_j, tri_k, tri_d = triplets.j, triplets.k, triplets.d
+    cutoff, b1, b2, end = part.cutoff, part.element1, part.element2, segment[part.element2 + 1]
+    limit = cutoff * cutoff if part.narrow else 1e299
     for t in range(n):
-        far[t] = 0.0 if w.r[t] < cutoff else 1e300
-    end = w.segment[b2 + 1]
-    for j in range(w.segment[b1], w.segment[b1 + 1]):
+        far[t] = 0.0 if r[t] < cutoff else 1e300
+    for j in range(segment[b1], segment[b1 + 1]):
         if far[j] > 0.0:
             continue
-        start = j + 1 if b1 == b2 else w.segment[b2]
+        start = j + 1 if b1 == b2 else segment[b2]
         while start < end:
-            total += keep_near(
-                w.x, w.y, w.z, far, start, end, w.x[j], w.y[j], w.z[j], limit, j, w.tri_d, w.tri_j, w.tri_k, total
-            )  # fmt: skip
+            total += keep_near(x, y, z, far, start, end, x[j], y[j], z[j], limit, j, tri_d, tri_j, tri_k, total)
             start = (start // LANES + 1) * LANES
     full = (total + BLOCK - 1) // BLOCK * BLOCK
     while total < full:
-        w.tri_j[total], w.tri_k[total], w.tri_d[total] = n, n, 1.0
+        tri_j[total], tri_k[total], tri_d[total] = n, n, 1.0
         total += 1
     return total
 
 
 @njit_inline
-def evaluate_angles(p, tables, c, w):
-    """All angles of part `p` at the cosines `c` of a block, into w.angle."""
-    first = tables.angle_first[p]
-    for row in range(first, tables.angle_first[p + 1]):
-        value, derivative = w.angle[2 * (row - first)], w.angle[2 * (row - first) + 1]
-        kind, a, b = tables.angle_kind[row], tables.angle_a[row], tables.angle_b[row]
-        evaluate_angle(kind, a, b, BLOCK, c, value, derivative, w.line1, w.line2, w.line3)
+def evaluate_angles(part, angles, c, values, line):
+    """All angles of a part and their derivatives, in turn, at the cosines `c` of a block."""
+    for row in range(part.angle_first, part.angle_end):
+        angle, own = angles[row], 2 * (row - part.angle_first)
+        evaluate_angle(
+            angle.kind, angle.a, angle.b, BLOCK, c, values[own], values[own + 1], line[0], line[1], line[2]
+        )  # fmt: skip
 
 
 @njit_inline
-def block_values(e, p, j, k, d, tables, w, kept, values):
-    """Forward pass over a block of triplets of part `p`; keeps in `kept` what the backward pass needs."""
-    narrow = tables.part_narrow[p]
+def block_values(part, start, envelopes, channels, tables, near, triplets, line, values):
+    """Forward pass over the block of triplets of a part that begins at `start`; keeps what the backward pass needs."""
+    kept, angle, bottom = triplets.kept[start // BLOCK], triplets.angle, triplets.bottom
+    j, k, d = triplets.j[start : start + BLOCK], triplets.k[start : start + BLOCK], triplets.d[start : start + BLOCK]
     c, inverse_jk = kept[0], kept[1]
-    r_ij, r_ik, r_jk, squares, f = w.bottom[0], w.bottom[1], w.bottom[2], w.bottom[3], w.bottom[4]
-    strips.geometry(narrow, j, k, d, w.r, w.inverse, c, r_ij, r_ik, r_jk, inverse_jk, squares)
-    evaluate_angles(p, tables, c, w)
-    first_envelope, end_envelope = tables.part_envelope_first[p], tables.part_envelope_first[p + 1]
-    first_channel = tables.part_channel_first[first_envelope]
-    channel_row = 2 + end_envelope - first_envelope
-    for v in range(first_envelope, end_envelope):
-        if narrow:
-            own = tables.envelope_first[e] + tables.part_envelope[v]
-            evaluate_envelope(
-                tables.envelope_kind[own], tables.envelope_low[own], tables.envelope_high[own],
-                r_jk, BLOCK, w.line3, kept[2 + v - first_envelope], w.line1, w.line2,
-            )  # fmt: skip
-        strips.envelope_product(narrow, j, k, w.envelope[tables.part_envelope[v]], w.line3, f)
-        for u in range(tables.part_channel_first[v], tables.part_channel_first[v + 1]):
-            h, own = kept[channel_row + u - first_channel], tables.channel_first[e] + tables.part_channel[u]
-            eta, rs = tables.channel_eta[own], tables.channel_rs[own]
-            strips.channel(narrow, r_ij, r_ik, r_jk, squares, f, eta, rs, h)
-            for term in range(tables.term_first[u], tables.term_first[u + 1]):
-                total = strips.dot(h, w.angle[2 * tables.term_angle[term]])
-                values[tables.term_function[term]] += tables.term_weight[term] * total
+    r_ij, r_ik, r_jk, squares, f, f_jk = bottom[0], bottom[1], bottom[2], bottom[3], bottom[4], line[2]
+    strips.geometry(part.narrow, j, k, d, near.r, near.inverse, c, r_ij, r_ik, r_jk, inverse_jk, squares)
+    evaluate_angles(part, tables.angle, c, angle, line)
+    channel_row = 2 + part.window_end - part.window_first
+    for v in range(part.window_first, part.window_end):
+        window = tables.window[v]
+        if part.narrow:
+            row, slope_jk = envelopes[window.envelope], kept[2 + v - part.window_first]
+            # The size rather than BLOCK: a constant would compile the function a second time.
+            evaluate_envelope(row.kind, row.low, row.high, r_jk, r_jk.size, f_jk, slope_jk, line[0], line[1])
+        strips.envelope_product(part.narrow, j, k, near.envelope[window.envelope], f_jk, f)
+        for u in range(window.channel_first, window.channel_end):
+            h, own = kept[channel_row + u - part.channel_first], tables.channel[u]
+            channel = channels[own.channel]
+            strips.channel(part.narrow, r_ij, r_ik, r_jk, squares, f, channel.eta, channel.rs, h)
+            for m in range(own.term_first, own.term_end):
+                term = tables.term[m]
+                values[term.function] += term.weight * strips.dot(h, angle[2 * term.angle])
 
 
 @njit_inline
-def block_gradient(e, p, j, k, tables, w, kept, gradient):
-    """Backward pass over a block of triplets, given gradient = dE/dG: adds to the edge gradients in `w`."""
-    narrow = tables.part_narrow[p]
+def block_gradient(part, start, channels, tables, near, triplets, line, gradients, gradient):
+    """Backward pass over a block of triplets, given gradient = dE/dG: adds to the edge gradients."""
+    kept, angle, bottom = triplets.kept[start // BLOCK], triplets.angle, triplets.bottom
+    j, k = triplets.j[start : start + BLOCK], triplets.k[start : start + BLOCK]
     c, inverse_jk = kept[0], kept[1]
-    evaluate_angles(p, tables, c, w)
-    bend, along_j, along_k, along_jk = w.bottom[0], w.bottom[1], w.bottom[2], w.bottom[3]
-    s1, s2, s3, angular, turn = w.bottom[4], w.bottom[5], w.bottom[6], w.bottom[7], w.bottom[8]
-    if not narrow:
-        strips.clear(BLOCK, along_jk)
-    first_envelope, end_envelope = tables.part_envelope_first[p], tables.part_envelope_first[p + 1]
-    first_channel = tables.part_channel_first[first_envelope]
-    channel_row = 2 + end_envelope - first_envelope
-    for v in range(first_envelope, end_envelope):
-        for u in range(tables.part_channel_first[v], tables.part_channel_first[v + 1]):
-            h, own = kept[channel_row + u - first_channel], tables.channel_first[e] + tables.part_channel[u]
-            eta, eta_rs = tables.channel_eta[own], tables.channel_eta[own] * tables.channel_rs[own]
-            for term in range(tables.term_first[u], tables.term_first[u + 1]):
-                weight, row = gradient[tables.term_function[term]] * tables.term_weight[term], tables.term_angle[term]
-                first = term == tables.term_first[u]
-                strips.add_term(first, weight, w.angle[2 * row], w.angle[2 * row + 1], angular, turn)
-            strips.add_channel(u == tables.part_channel_first[v], h, angular, turn, eta, eta_rs, s1, s2, s3)
-            strips.add_bend(u == first_channel, h, turn, bend)
-        first = v == first_envelope
-        strips.add_sides(first, j, k, w.r, w.slope[tables.part_envelope[v]], s1, s2, s3, along_j, along_k)
-        if narrow:
-            strips.add_far_side(first, kept[2 + v - first_envelope], inverse_jk, s1, s2, s3, along_jk)
-    strips.finish_sides(j, k, w.inverse, c, bend, along_j, along_k, along_jk)
-    strips.add_edges(j, k, along_j, along_k, along_jk, w.position, w.edge, w.own)
+    evaluate_angles(part, tables.angle, c, angle, line)
+    bend, along_j, along_k, along_jk = bottom[0], bottom[1], bottom[2], bottom[3]
+    s1, s2, s3, angular, turn = bottom[4], bottom[5], bottom[6], bottom[7], bottom[8]
+    if not part.narrow:
+        strips.clear(along_jk.size, along_jk)
+    channel_row = 2 + part.window_end - part.window_first
+    for v in range(part.window_first, part.window_end):
+        window = tables.window[v]
+        for u in range(window.channel_first, window.channel_end):
+            h, own = kept[channel_row + u - part.channel_first], tables.channel[u]
+            channel = channels[own.channel]
+            for row in range(own.term_first, own.term_end):
+                term = tables.term[row]
+                weight, value, derivative = gradient[term.function] * term.weight, 2 * term.angle, 2 * term.angle + 1
+                strips.add_term(row == own.term_first, weight, angle[value], angle[derivative], angular, turn)
+            first = u == window.channel_first
+            strips.add_channel(first, h, angular, turn, channel.eta, channel.eta * channel.rs, s1, s2, s3)
+            strips.add_bend(u == part.channel_first, h, turn, bend)
+        first = v == part.window_first
+        strips.add_sides(first, j, k, near.r, near.slope[window.envelope], s1, s2, s3, along_j, along_k)
+        if part.narrow:
+            strips.add_far_side(first, kept[2 + v - part.window_first], inverse_jk, s1, s2, s3, along_jk)
+    strips.finish_sides(j, k, near.inverse, c, bend, along_j, along_k, along_jk)
+    strips.add_edges(j, k, along_j, along_k, along_jk, gradients.position, gradients.edge, gradients.own)
 
 
 @njit_inline
-def center_values(e, n, tables, w, values):
-    """All functions of a centre of element `e` with the `n` neighbours in `w`, added to `values`."""
-    evaluate_channels(e, n, tables, w)
-    radial_values(e, tables, w, values)
-    if tables.wide_first[e + 1] > tables.wide_first[e]:
-        evaluate_moments(e, n, tables, w)
-        wide_values(e, tables, w, values)
-    total = block = np.int64(0)  # int64 from the start: a literal 0 would compile everything below twice
-    for p in range(tables.part_first[e], tables.part_first[e + 1]):
-        own, begin = p - tables.part_first[e], total
-        total = find_triplets(p, n, begin, tables, w)
-        w.part_start[own], w.part_start[own + 1] = begin, total
+def center_values(e, n, tables, work, values):
+    """All functions of a centre of element `e` with the `n` neighbours in `work`, added to `values`."""
+    near, triplets, moments, line = work.near, work.triplets, work.moments, work.line
+    center, radial, angular, wide = tables.center[e], tables.radial, tables.triplets, tables.wide
+    envelopes = tables.envelope[center.envelope_first : center.envelope_end]
+    channels = tables.channel[center.channel_first : center.channel_end]
+    pairs = radial.pair[e]
+    evaluate_channels(n, envelopes, channels, pairs, radial.used, near, line)
+    radial_values(pairs, radial.term, near, values)
+    if center.wide_end > center.wide_first:
+        evaluate_moments(n, wide.set[center.set_first : center.set_end], wide.count, near, moments)
+        wide_values(center, wide, moments, values)
+    total = np.int64(0)  # int64 from the start: a literal 0 would compile everything below twice
+    for p in range(center.part_first, center.part_end):
+        part, begin = angular.part[p], total
+        total = find_triplets(part, n, begin, near, triplets, line[0])
+        triplets.part_start[p - center.part_first], triplets.part_start[p - center.part_first + 1] = begin, total
         for start in range(begin, total, BLOCK):
-            end = start + BLOCK
-            block_values(
-                e, p, w.tri_j[start:end], w.tri_k[start:end], w.tri_d[start:end], tables, w, w.kept[block], values
-            )  # fmt: skip
-            block += 1
+            block_values(part, start, envelopes, channels, angular, near, triplets, line, values)
 
 
 @njit_inline
-def center_gradient(e, n, tables, w, gradient):
-    """D_ij = dE/dr_ij of the centre that `center_values` has just seen, given gradient = dE/dG, into w.dx, dy, dz."""
-    vectorize_freely()
+def center_gradient(e, n, tables, work, gradient):
+    """D_ij = dE/dr_ij of the centre that `center_values` has just seen, given gradient = dE/dG, into work.gradients."""
+    near, triplets, moments, line, out = work.near, work.triplets, work.moments, work.line, work.gradients
+    center, radial, angular, wide = tables.center[e], tables.radial, tables.triplets, tables.wide
+    channels = tables.channel[center.channel_first : center.channel_end]
+    x, y, z, dx, dy, dz, alpha, position, edge = (
+        near.x, near.y, near.z, out.x, out.y, out.z, out.alpha, out.position, out.edge,
+    )  # fmt: skip
     for t in range(n + 1):
-        w.sum_alpha[t] = w.dx[t] = w.dy[t] = w.dz[t] = 0.0
-        w.position[t, 0], w.position[t, 1], w.position[t, 2], w.position[t, 3] = w.x[t], w.y[t], w.z[t], 0.0
-        w.edge[t, 0] = w.edge[t, 1] = w.edge[t, 2] = w.edge[t, 3] = 0.0
-    radial_gradient(e, tables, w, gradient)
-    if tables.wide_first[e + 1] > tables.wide_first[e]:
-        wide_gradient(e, tables, w, gradient)
-    block = np.int64(0)
-    for p in range(tables.part_first[e], tables.part_first[e + 1]):
-        own = p - tables.part_first[e]
-        for start in range(w.part_start[own], w.part_start[own + 1], BLOCK):
-            end = start + BLOCK
-            block_gradient(e, p, w.tri_j[start:end], w.tri_k[start:end], tables, w, w.kept[block], gradient)
-            block += 1
+        alpha[t] = dx[t] = dy[t] = dz[t] = 0.0
+        position[t, 0], position[t, 1], position[t, 2], position[t, 3] = x[t], y[t], z[t], 0.0
+        edge[t, 0] = edge[t, 1] = edge[t, 2] = edge[t, 3] = 0.0
+    radial_gradient(channels, radial.pair[e], radial.term, near, alpha, gradient)
+    if center.wide_end > center.wide_first:
+        wide_gradient(center, channels, wide, near, moments, line, out, gradient)
+    for p in range(center.part_first, center.part_end):
+        own = p - center.part_first
+        for start in range(triplets.part_start[own], triplets.part_start[own + 1], BLOCK):
+            block_gradient(angular.part[p], start, channels, angular, near, triplets, line, out, gradient)
     for t in range(n):
-        alpha = w.sum_alpha[t] + w.edge[t, 3]
-        w.dx[t] += w.edge[t, 0] + alpha * w.x[t]
-        w.dy[t] += w.edge[t, 1] + alpha * w.y[t]
-        w.dz[t] += w.edge[t, 2] + alpha * w.z[t]
+        along = alpha[t] + edge[t, 3]
+        dx[t] += edge[t, 0] + along * x[t]
+        dy[t] += edge[t, 1] + along * y[t]
+        dz[t] += edge[t, 2] + along * z[t]

@@ -33,92 +33,88 @@ MAX_MOMENT_ZETA = 8  # above, the expansion loses digits for lambda = -1, and ha
 COMPACT_KINDS = {"p1": 9, "p2": 10, "p3": 11, "p4": 12, "e": 13, "p1a": 14, "p2a": 15, "p3a": 16, "p4a": 17}
 
 
-class Tables(NamedTuple):
-    """Everything that the kernels need to know about the symmetry functions; lengths in Å, angles in radians.
+def _row(**columns: type) -> np.dtype:
+    """Type of a row with these columns, as kernels read it."""
+    return np.dtype(list(columns.items()), align=True)
 
-    Rows that belong to an owner x are numbered ``first[x] .. first[x + 1] - 1`` (CSR). Envelopes and channels are
-    counted from 0 within each centre element; angles and part channels within each part.
+
+# What belongs to an owner x are the rows x.<name>_first .. x.<name>_end - 1. Lengths in Å, angles in radians. Channels
+# and envelopes are counted from 0 within each centre element, angles within each part.
+CENTER = _row(  # centre element
+    cutoff=float,  # the largest
+    function_first=int, function_end=int,
+    envelope_first=int, envelope_end=int,
+    channel_first=int, channel_end=int,
+    part_first=int, part_end=int,
+    set_first=int, set_end=int,
+    wide_first=int, wide_end=int,
+)  # fmt: skip
+ENVELOPE = _row(kind=int, low=float, high=float)  # low: lower end if compact, else the inner cutoff radius
+CHANNEL = _row(envelope=int, eta=float, rs=float)
+PAIR = _row(used_first=int, used_end=int, term_first=int, term_end=int)  # centre element and neighbour element
+RADIAL_TERM = _row(function=int, channel=int, weight=float)
+PART = _row(  # a pair of neighbour elements, with or without the factor of r_jk
+    element1=int, element2=int, narrow=bool, cutoff=float,
+    angle_first=int, angle_end=int,
+    window_first=int, window_end=int,
+    channel_first=int, channel_end=int,
+)  # fmt: skip
+ANGLE = _row(kind=int, a=float, b=float)  # kind -1: 2^(1-zeta) (1 + a cos)^b; compact: centre a, inverse half-width b
+WINDOW = _row(envelope=int, channel_first=int, channel_end=int)  # an envelope of a part
+PART_CHANNEL = _row(channel=int, term_first=int, term_end=int)
+TERM = _row(angle=int, function=int, weight=float)
+MOMENT_SET = _row(channel=int, element=int, degree=int)  # moments of a channel and a neighbour element
+WIDE = _row(  # a product of two sets of moments, which are counted within the centre
+    function=int, set1=int, set2=int, zeta=int, weight=float,
+    same=float,  # (1 + lambda)^zeta: what a neighbour paired with itself would give
+)  # fmt: skip
+
+
+class RadialTables(NamedTuple):
+    """Radial functions, and which channels are needed at which neighbours."""
+
+    pair: np.ndarray  # (n_elements, n_elements) PAIR
+    used: np.ndarray  # channels
+    term: np.ndarray  # RADIAL_TERM
+
+
+class TripletTables(NamedTuple):
+    """Angular functions that are summed over pairs of neighbours."""
+
+    part: np.ndarray  # PART
+    angle: np.ndarray  # ANGLE
+    window: np.ndarray  # WINDOW
+    channel: np.ndarray  # PART_CHANNEL
+    term: np.ndarray  # TERM
+
+
+class WideTables(NamedTuple):
+    """Wide functions that are products of moments.
+
+    Monomials u^a are in order of degree, those up to degree p are 0 .. count[p] - 1; columns are whole vectors.
     """
 
-    n_elements: int
-    cutoff: np.ndarray  # per centre element: largest cutoff
-    function_first: np.ndarray  # centre element -> its functions
-    # envelopes of a centre element
-    envelope_first: np.ndarray
-    envelope_kind: np.ndarray
-    envelope_low: np.ndarray  # compact: lower end; cutoff function: inner cutoff radius
-    envelope_high: np.ndarray
-    # channels of a centre element
-    channel_first: np.ndarray
-    channel_envelope: np.ndarray
-    channel_eta: np.ndarray
-    channel_rs: np.ndarray
-    # (centre element, neighbour element) -> channels to evaluate at those neighbours
-    used_first: np.ndarray
-    used_channel: np.ndarray
-    # (centre element, neighbour element) -> radial terms
-    radial_first: np.ndarray
-    radial_function: np.ndarray
-    radial_channel: np.ndarray
-    radial_weight: np.ndarray
-    # centre element -> parts: a pair of neighbour elements, with or without the factor of r_jk
-    part_first: np.ndarray
-    part_element1: np.ndarray
-    part_element2: np.ndarray
-    part_narrow: np.ndarray
-    part_cutoff: np.ndarray
-    # part -> its angles: 2^(1-zeta) (1 + a cos)^b, or a compact core centred at a with inverse half-width b
-    angle_first: np.ndarray
-    angle_kind: np.ndarray  # -1: polynomial; otherwise a compact kind (symmetric cores)
-    angle_a: np.ndarray
-    angle_b: np.ndarray
-    # part -> its envelopes; part envelope -> its channels; part channel -> its terms
-    part_envelope_first: np.ndarray
-    part_envelope: np.ndarray
-    part_channel_first: np.ndarray
-    part_channel: np.ndarray
-    term_first: np.ndarray
-    term_angle: np.ndarray
-    term_function: np.ndarray
-    term_weight: np.ndarray
-    # centre element -> its sets of moments, one for a channel and a neighbour element, up to a degree
-    moment_first: np.ndarray
-    moment_channel: np.ndarray
-    moment_element: np.ndarray
-    moment_degree: np.ndarray
-    # centre element -> wide functions: the two sets of moments (counted within the centre) that they multiply
-    wide_first: np.ndarray
-    wide_function: np.ndarray
-    wide_set1: np.ndarray
-    wide_set2: np.ndarray
-    wide_zeta: np.ndarray
-    wide_weight: np.ndarray
-    wide_same: np.ndarray  # (1 + lambda)^zeta: what a neighbour paired with itself would give
-    wide_coefficient: np.ndarray  # (functions, monomials) C(zeta, p) lambda^p p!/a!; 0 above its degree
-    # monomials u^a by degree, those of degree up to p are 0 .. monomial_count[p] - 1; columns are whole vectors
-    monomial_count: np.ndarray
-    monomial_raised: np.ndarray  # (3, monomials) the monomial with one power of x, y, z more; 0 if there is none
-    monomial_factor: np.ndarray  # (3, monomials) that power: d(u^raised)/du = factor u^a
+    set: np.ndarray  # MOMENT_SET
+    function: np.ndarray  # WIDE
+    coefficient: np.ndarray  # (functions, monomials) C(zeta, p) lambda^p p!/a!; 0 above its degree
+    count: np.ndarray
+    raised: np.ndarray  # (3, monomials) the monomial with one power of x, y, z more; 0 if there is none
+    factor: np.ndarray  # (3, monomials) that power: d(u^raised)/du = factor u^a
 
 
-class _Rows:
-    """Rows of several columns grouped by owner: collected owner by owner, then laid out as CSR arrays."""
+class Tables(NamedTuple):
+    """Everything that the kernels need to know about the symmetry functions.
 
-    def __init__(self, *types):
-        self.types = types
-        self.first = [0]
-        self.rows = []
+    Rows rather than columns, in groups: each array in a tuple costs time of compilation wherever the tuple is used.
+    """
 
-    def add_owner(self, rows):
-        self.rows.extend(rows)
-        self.first.append(len(self.rows))
-
-    def arrays(self):
-        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.types)
-        return (
-            np.array(self.first, dtype=np.int64),
-            *(np.array(c, dtype=t) for c, t in zip(columns, self.types, strict=True)),
-        )
+    function_first: np.ndarray  # centre element -> its functions: function_first[e] .. function_first[e + 1] - 1
+    center: np.ndarray  # CENTER
+    envelope: np.ndarray  # ENVELOPE
+    channel: np.ndarray  # CHANNEL
+    radial: RadialTables
+    triplets: TripletTables
+    wide: WideTables
 
 
 def build_tables(
@@ -149,37 +145,37 @@ class _Builder:
         self.index = {symbol: e for e, symbol in enumerate(elements)}
         self.z = [float(atomic_numbers[symbol]) for symbol in elements]
         self.cutoff_type, self.cutoff_alpha, self.length_A = cutoff_type, cutoff_alpha, length_A
-        self.cutoffs, self.function_first = [], [0]
-        self.envelopes, self.channels = _Rows(np.int64, np.float64, np.float64), _Rows(np.int64, np.float64, np.float64)
-        self.used, self.radial = _Rows(np.int64), _Rows(np.int64, np.int64, np.float64)
-        self.parts, self.angles = (
-            _Rows(np.int64, np.int64, np.bool_, np.float64),
-            _Rows(np.int64, np.float64, np.float64),
-        )
-        self.part_envelopes, self.part_channels = _Rows(np.int64), _Rows(np.int64)
-        self.terms = _Rows(np.int64, np.int64, np.float64)
-        self.moments = _Rows(np.int64, np.int64, np.int64)
-        self.wide = _Rows(np.int64, np.int64, np.int64, np.int64, np.float64, np.float64)
-        self.powers = []
+        self.n_functions = 0
+        self.centers, self.envelopes, self.channels = [], [], []
+        self.pairs, self.used, self.radial = [], [], []
+        self.parts, self.angles, self.windows, self.part_channels, self.terms = [], [], [], [], []
+        self.sets, self.wide, self.powers = [], [], []
 
     def add_center(self, own: Sequence[SymmetryFunction], moments: bool) -> None:
         """Add the functions of the next centre element."""
-        self.cutoffs.append(max((f.cutoff * self.length_A for f in own), default=0.0))
-        self.function_first.append(self.function_first[-1] + len(own))
-        channel_of, envelope_of = self._add_channels(own)
+        first = self.n_functions
+        self.n_functions += len(own)
+        channel_of, envelopes, channels = self._channels(own)
         members = list(zip(range(len(own)), own, channel_of, strict=True))
         radial = [m for m in members if m[1].type in RADIAL]
         wide = [m for m in members if moments and is_product_of_moments(m[1])]
         angular = [m for m in members if m not in radial and m not in wide]
-        used = [set() for _ in self.z]
-        self._add_radial(radial, used)
-        self._add_wide(wide, used)
-        self._add_angular(angular, envelope_of)
-        for channels in used:
-            self.used.add_owner((q,) for q in sorted(channels))
+        sets, products = self._wide(wide)
+        self._add_pairs(radial, sets)
+        self.centers.append(
+            (
+                max((f.cutoff * self.length_A for f in own), default=0.0),
+                *(first, self.n_functions),
+                *_append(self.envelopes, envelopes),
+                *_append(self.channels, channels),
+                *_append(self.parts, self._parts(angular, [envelope for envelope, _, _ in channels])),
+                *_append(self.sets, sets),
+                *_append(self.wide, products),
+            )
+        )
 
-    def _add_channels(self, own):
-        """Envelopes and channels; returns the channel of each function and the envelope of each channel."""
+    def _channels(self, own):
+        """The channel of each function, and the rows of the envelopes and channels."""
         envelopes: dict[tuple, int] = {}
         channels: dict[tuple, int] = {}
         channel_of = []
@@ -188,48 +184,44 @@ class _Builder:
             envelope = envelopes.setdefault(row, len(envelopes))
             key = (envelope, f.eta / self.length_A**2, f.rs * self.length_A)
             channel_of.append(channels.setdefault(key, len(channels)))
-        self.envelopes.add_owner(envelopes)
-        self.channels.add_owner(channels)
-        return channel_of, [key[0] for key in channels]
+        return channel_of, list(envelopes), list(channels)
 
-    def _add_radial(self, members, used):
+    def _add_pairs(self, radial, sets):
+        """Add the radial terms at neighbours of each element, and the channels that those and moments need there."""
         for b, z in enumerate(self.z):
-            rows = []
-            for s, f, q in members:
-                if f.type in WEIGHTED or self.index[f.neighbors[0]] == b:
-                    rows.append((s, q, z if f.type in WEIGHTED else 1.0))
-                    used[b].add(q)
-            self.radial.add_owner(rows)
+            terms = [
+                (s, q, z if f.type in WEIGHTED else 1.0)
+                for s, f, q in radial
+                if f.type in WEIGHTED or self.index[f.neighbors[0]] == b
+            ]
+            used = {q for _, q, _ in terms} | {q for q, element, _ in sets if element == b}
+            self.pairs.append((*_append(self.used, sorted(used)), *_append(self.radial, terms)))
 
-    def _add_wide(self, members, used):
+    def _wide(self, members):
+        """Rows of the sets of moments, and of the wide functions that are products of two of them."""
         degrees: dict[tuple, int] = {}  # set of moments (channel, element) -> largest zeta
-        pairs = []
         for _, f, q in members:
-            sets = [(q, self.index[symbol]) for symbol in f.neighbors]
-            for key in sets:
-                used[key[1]].add(q)
+            for symbol in f.neighbors:
+                key = q, self.index[symbol]
                 degrees[key] = max(int(f.zeta), degrees.get(key, 0))
-            pairs.append(sets)
-        self.moments.add_owner((q, b, degree) for (q, b), degree in degrees.items())
         place = {key: k for k, key in enumerate(degrees)}
         rows = []
-        for (s, f, _), sets in zip(members, pairs, strict=True):
+        for s, f, q in members:
             zeta = int(f.zeta)
-            rows.append((s, *(place[key] for key in sets), zeta, 2.0 ** (1 - zeta), (1.0 + f.lam) ** zeta))
+            pair = (place[q, self.index[symbol]] for symbol in f.neighbors)
+            rows.append((s, *pair, zeta, 2.0 ** (1 - zeta), (1.0 + f.lam) ** zeta))
             self.powers.append([math.comb(zeta, p) * f.lam**p for p in range(zeta + 1)])
-        self.wide.add_owner(rows)
+        return [(q, b, degree) for (q, b), degree in degrees.items()], rows
 
-    def _add_angular(self, members, envelope_of):
+    def _parts(self, members, envelope_of):
+        """Rows of the parts; what belongs to them is added."""
         parts: dict[tuple, list] = {}
         for s, f, q in members:
-            for b1, b2, weight in self._pairs(f):
+            for b1, b2, weight in self._element_pairs(f):
                 parts.setdefault((b1, b2, f.type in NARROW), []).append((s, f, q, weight))
-        ordered = sorted(parts.items(), key=lambda item: item[0])
-        self.parts.add_owner((*key, max(f.cutoff for _, f, _, _ in own) * self.length_A) for key, own in ordered)
-        for _, own in ordered:
-            self._add_part(own, envelope_of)
+        return [(*key, *self._part(own, envelope_of)) for key, own in sorted(parts.items(), key=lambda item: item[0])]
 
-    def _pairs(self, f):
+    def _element_pairs(self, f):
         """(element, element, weight) of the pairs of neighbours that an angular function sums over."""
         scale = 1.0 if f.type in COMPACT else 2.0 ** (1.0 - f.zeta)
         if f.type in WEIGHTED:
@@ -238,31 +230,55 @@ class _Builder:
         b1, b2 = sorted(self.index[symbol] for symbol in f.neighbors)
         return [(b1, b2, scale)]
 
-    def _add_part(self, members, envelope_of):
+    def _part(self, members, envelope_of):
+        """Add the angles, windows, channels and terms of a part; returns its cutoff and their places."""
         angles: dict[tuple, int] = {}
         for _, f, _, _ in members:
             angles.setdefault(_angle(f), len(angles))
-        self.angles.add_owner(angles)
         channels = sorted({q for _, _, q, _ in members})
-        envelopes = sorted({envelope_of[q] for q in channels})
-        self.part_envelopes.add_owner((envelope,) for envelope in envelopes)
-        for envelope in envelopes:
-            own = [q for q in channels if envelope_of[q] == envelope]
-            self.part_channels.add_owner((q,) for q in own)
-            for q in own:
-                self.terms.add_owner((angles[_angle(f)], s, weight) for s, f, p, weight in members if p == q)
+        windows, first_channel = [], len(self.part_channels)
+        for envelope in sorted({envelope_of[q] for q in channels}):
+            rows = [
+                (q, *_append(self.terms, [(angles[_angle(f)], s, weight) for s, f, p, weight in members if p == q]))
+                for q in channels
+                if envelope_of[q] == envelope
+            ]
+            windows.append((envelope, *_append(self.part_channels, rows)))
+        cutoff = max(f.cutoff for _, f, _, _ in members) * self.length_A
+        return (
+            cutoff, *_append(self.angles, angles), *_append(self.windows, windows),
+            first_channel, len(self.part_channels),
+        )  # fmt: skip
 
     def tables(self) -> Tables:
         """The finished tables."""
-        rows = (self.envelopes, self.channels, self.used, self.radial, self.parts, self.angles, self.part_envelopes,
-                self.part_channels, self.terms, self.moments, self.wide)  # fmt: skip
+        n = len(self.z)
         return Tables(
-            len(self.z),
-            np.array(self.cutoffs),
-            np.array(self.function_first, dtype=np.int64),
-            *(array for table in rows for array in table.arrays()),
-            *_monomials(self.powers),
+            np.array([0] + [row[2] for row in self.centers]),
+            np.array(self.centers, CENTER),
+            np.array(self.envelopes, ENVELOPE),
+            np.array(self.channels, CHANNEL),
+            RadialTables(
+                np.array(self.pairs, PAIR).reshape(n, n),
+                np.array(self.used, np.int64),
+                np.array(self.radial, RADIAL_TERM),
+            ),
+            TripletTables(
+                np.array(self.parts, PART),
+                np.array(self.angles, ANGLE),
+                np.array(self.windows, WINDOW),
+                np.array(self.part_channels, PART_CHANNEL),
+                np.array(self.terms, TERM),
+            ),
+            WideTables(np.array(self.sets, MOMENT_SET), np.array(self.wide, WIDE), *_monomials(self.powers)),
         )
+
+
+def _append(table: list, rows) -> tuple[int, int]:
+    """Add rows to a table; returns the place of the first and the one behind the last."""
+    first = len(table)
+    table.extend(rows)
+    return first, len(table)
 
 
 def is_product_of_moments(f: SymmetryFunction) -> bool:
@@ -272,7 +288,7 @@ def is_product_of_moments(f: SymmetryFunction) -> bool:
 
 
 def _monomials(powers: list[list[float]]) -> tuple[np.ndarray, ...]:
-    """The last columns of Tables, for wide functions with `powers` C(zeta, p) lambda^p of each degree p."""
+    """The columns of WideTables by monomial, for wide functions with `powers` C(zeta, p) lambda^p of each degree p."""
     degree = max((len(own) - 1 for own in powers), default=0)
     exponents = [(x, y, p - x - y) for p in range(degree + 1) for x in range(p, -1, -1) for y in range(p - x, -1, -1)]
     size = -(-len(exponents) // LANES) * LANES
