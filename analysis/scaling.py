@@ -56,7 +56,8 @@ def cost_of_atoms(options) -> Figure:
             values = Timing(tuple(run.measure(n_steps, options.threads) for _ in range(options.rounds)))
             series[name].append((len(system), values))
             print(f"{len(system):>9} atoms, {name}: {values.median:.3g} [{values.least:.3g}] us per atom and step")
-    figure, axes = panel("number of atoms", "µs per atom and step", f"{options.threads} thread{'s' * (options.threads > 1)}")
+    threads = "one thread" if options.threads == 1 else f"{options.threads} threads"
+    figure, axes = panel("number of atoms", "µs per atom and step", threads)
     draw(axes, series)
     axes.set_xscale("log")
     axes.xaxis.set_minor_formatter(NullFormatter())
