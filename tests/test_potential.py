@@ -1,5 +1,8 @@
 """Potentials against n2p2's results, finite differences and exact properties."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -293,3 +296,20 @@ def test_lennard_jones_file(tmp_path):
         path.write_text(bad)
         with pytest.raises(InputError, match=message):
             load_potential(path)
+
+
+def test_compiled_and_cached_kernels_give_the_same_bits(tmp_path):
+    code = (
+        "import hashlib\n"
+        "from mdnnp.bench.water import water_box, water_model\n"
+        "from mdnnp.potential import HDNNP\n"
+        "result = HDNNP(water_model()).compute(water_box(), atomic_virials=True)\n"
+        "print(repr(result.energy), hashlib.sha256(result.forces.tobytes() + result.virial.tobytes()).hexdigest())\n"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    compiled, cached = (
+        subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    )
+    assert compiled == cached
+    assert any(tmp_path.rglob("*.nbc"))
