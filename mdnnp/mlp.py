@@ -69,6 +69,28 @@ class Network:
         return (y @ self.weights[m] + self.biases[m]) / self._divisor(m)
 
 
+def mean_network(networks: Sequence[Network]) -> Network:
+    """One network that gives the mean of several of one shape: their hidden nodes side by side, not connected."""
+    from scipy.linalg import block_diag
+
+    if len(networks) == 1:
+        return networks[0]
+    n, last = len(networks), len(networks[0].weights) - 1
+    weights, biases = [], []
+    for m in range(last + 1):
+        own, shifts = [k.weights[m] for k in networks], [k.biases[m] for k in networks]
+        if last == 0:
+            weights.append(np.mean(own, axis=0))
+        elif m == 0:
+            weights.append(np.concatenate(own, axis=1))
+        elif m == last:
+            weights.append(np.concatenate(own) / n)
+        else:
+            weights.append(block_diag(*own))
+        biases.append(np.mean(shifts, axis=0) if m == last else np.concatenate(shifts))
+    return Network(tuple(weights), tuple(biases), networks[0].activations)
+
+
 def _activate(letter: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """f(x) and f'(x)."""
     if letter == "l":

@@ -19,6 +19,7 @@ from mdnnp.committee import Committee
 from mdnnp.errors import FileError, InputError
 from mdnnp.files import check_writable, new_directory, new_file
 from mdnnp.jit import get_threads
+from mdnnp.mlp import Network, mean_network
 from mdnnp.model import ElementModel, HDNNPModel, scaling_coefficients
 from mdnnp.n2p2 import write_potential
 from mdnnp.n2p2.settings import read_settings
@@ -104,7 +105,10 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
             resume=resume and _has_checkpoint(config),
             on_epoch=_Reporter(config),
         )
-        models = [_model(config, chosen, stored, offsets, layout.networks(p.best)) for p in result.members]
+        fits = [layout.networks(p.best) for p in result.members]
+        each = config.fit.networks
+        means = [_means(fits[k : k + each]) for k in range(0, len(fits), each)]
+        models = [_model(config, chosen, stored, offsets, networks) for networks in means]
         trained = _finish(config, sets, models, result, findings, overwrite or resume)
         if not config.output.keep_descriptors:
             shutil.rmtree(config.descriptors_path, ignore_errors=True)
@@ -189,7 +193,7 @@ def make_labels_of(config: TrainConfig, sets: Sets, offsets: Mapping[str, float]
 def make_members(
     config: TrainConfig, sets: Sets, stored: StoredDescriptors, skeleton: HDNNPModel, labels: Labels
 ) -> tuple[list[Member], Layout]:
-    """The networks to fit, with weights to start from; member k of a committee draws them from seed + k."""
+    """The networks to fit, those of a member together, with weights to start from: network k draws from seed + k."""
     parts = list(skeleton.elements.values())
     hidden, letter = config.network.hidden, ACTIVATION_LETTERS[config.network.activation]
     layout = Layout([(len(p.functions), *hidden, 1) for p in parts], letter * len(hidden) + "l")
@@ -204,12 +208,18 @@ def make_members(
     from_linear = f.optimizer == "levenberg-marquardt"
     linear = linear_coefficients(stored, scaling, labels, tolerances, n) if from_linear else []
     members = []
-    for k in range(f.members):
+    for k in range(f.members * f.networks):
+        if k % f.networks == 0:
+            own = _resampled(labels, n, np.random.default_rng([f.seed + k, 1])) if f.bootstrap else labels
         rng = np.random.default_rng(f.seed + k)
         theta = initial_weights(layout, linear, stored, scaling, rng) if from_linear else layout.initial(rng)
-        own = _resampled(labels, n, rng) if f.bootstrap else labels
         members.append(Member(Loss(stored, layout, scaling, own, tolerances, f.prior, 0, n), validation, theta))
     return members, layout
+
+
+def _means(fits: Sequence[Sequence[Network]]) -> list[Network]:
+    """The mean of several fits, element by element."""
+    return [mean_network(own) for own in zip(*fits, strict=True)]
 
 
 def _resampled(labels: Labels, n: int, rng: np.random.Generator) -> Labels:
@@ -222,7 +232,9 @@ def _resampled(labels: Labels, n: int, rng: np.random.Generator) -> Labels:
 def _settings(config: TrainConfig) -> FitSettings:
     f = config.fit
     limit = {} if f.time_limit_minutes is None else {"time_limit_s": 60.0 * f.time_limit_minutes}
-    return FitSettings(f.optimizer, f.epochs, f.patience, f.learning_rate, f.batch_structures, f.seed, **limit)
+    return FitSettings(
+        f.optimizer, f.epochs, f.patience, f.energy_loosening, f.learning_rate, f.batch_structures, f.seed, **limit
+    )
 
 
 def _key(config: TrainConfig, sets: Sets, stored: StoredDescriptors, offsets: Mapping[str, float]) -> str:
@@ -306,7 +318,7 @@ class _Reporter:
         _write_epochs(self._config.epochs_path, progress)
         for k, own in enumerate(progress):
             if len(own.history) and own.history[-1, 0] == epoch:
-                member = f" member {k + 1}" if len(progress) > 1 else ""
+                member = f" network {k + 1}" if len(progress) > 1 else ""
                 report.say(f"epoch {epoch:4d}{member}: {_errors_line(own)}{self._left(epoch, seconds)}")
 
     def _left(self, epoch: int, seconds: float) -> str:
@@ -334,7 +346,7 @@ def _errors_line(own: Progress) -> str:
 def _write_epochs(path: Path, progress: Sequence[Progress]) -> None:
     with new_file(path, overwrite=True) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(["member", *COLUMNS])
+        table.writerow(["network", *COLUMNS])
         for k, own in enumerate(progress):
             table.writerows([k + 1, int(row[0]), *row[1:].tolist()] for row in own.history)
 
@@ -353,7 +365,7 @@ def _finish(
 ) -> Trained:
     """Write the potential, measure it, write the report."""
     for k, own in enumerate(result.members):
-        member = f"member {k + 1}: " if len(models) > 1 else ""
+        member = f"network {k + 1}: " if len(result.members) > 1 else ""
         report.say(f"{member}best epoch {own.best_epoch} of {len(own.history)}; {own.stopped or 'limit reached'}")
     origin = _provenance(config, sets, result)
     _write(config, models, origin, overwrite)

@@ -109,14 +109,25 @@ class FitConfig:
     time_limit_minutes: float | None = key(
         "No epoch begins later; by default there is no limit.", None, rule=POSITIVE, restart="free", example="30"
     )
-    energy_tolerance_meV: float = key("Tolerance of the energy per atom, in meV.", 2.0, rule=POSITIVE)
+    energy_tolerance_meV: float = key("Tolerance of the energy per atom, in meV.", 0.2, rule=POSITIVE)
+    energy_loosening: float = key(
+        "How many times wider the tolerance of the energy is at first; after four epochs it is narrowed by a factor "
+        "of 0.7 in each epoch.",
+        10.0,
+        rule=AT_LEAST_ONE,
+    )
     force_tolerance_meV_A: float = key("Tolerance of a component of a force, in meV/Å.", 100.0, rule=POSITIVE)
     stress_tolerance_meV: float = key(
         "Tolerance of a component of the stress times the volume per atom, in meV.", 20.0, rule=POSITIVE
     )
     use_stress: bool = key("Fit stresses, where there are any.", True)
     prior: float = key("Coefficient of the sum of the squared weights in the loss.", 0.01, rule=NOT_NEGATIVE)
-    members: int = key("Networks to fit; above 1 the result is a committee.", 1, rule=MEMBERS)
+    networks: int = key(
+        "Networks to fit from different starts, whose mean is the potential; it is written as one network.",
+        1,
+        rule=MEMBERS,
+    )
+    members: int = key("Potentials to fit; above 1 the result is a committee.", 1, rule=MEMBERS)
     bootstrap: bool = key("Give each member of a committee training structures drawn with replacement.", False)
     seed: int = key("Seed of the initial weights.", 1, rule=SEED)
     learning_rate: float = key("Of adam, at the start.", 0.003, rule=POSITIVE)

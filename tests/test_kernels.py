@@ -8,7 +8,7 @@ import pytest
 from mdnnp.acsf import shapes
 from mdnnp.acsf.tables import COMPACT_KINDS
 from mdnnp.jit import njit
-from mdnnp.mlp import ACTIVATIONS, Network, build_layers, make_network_scratch
+from mdnnp.mlp import ACTIVATIONS, Network, build_layers, make_network_scratch, mean_network
 from mdnnp.mlp import network_gradient as network_gradient_kernel
 
 
@@ -157,3 +157,23 @@ def test_network_in_kernel_equals_numpy_and_differences(letter, normalize):
             # ReLU has a corner: a step across it is allowed to differ
             ok = np.abs(difference - gradient[:, k]) <= 1e-8 * np.maximum(1.0, np.abs(gradient).max())
             assert ok.mean() > (0.9 if letter == "r" else 0.999)
+
+
+@pytest.mark.parametrize("hidden", [(), (4,), (4, 3), (4, 3, 2)])
+def test_the_mean_of_networks_is_one_network(hidden):
+    rng = np.random.default_rng(2)
+    sizes = (5, *hidden, 1)
+    networks = [
+        Network(
+            tuple(rng.standard_normal((a, b)) for a, b in itertools.pairwise(sizes)),
+            tuple(rng.standard_normal(b) for b in sizes[1:]),
+            "t" * len(hidden) + "l",
+        )
+        for _ in range(3)
+    ]
+    x = rng.standard_normal((7, 5))
+    mean = mean_network(networks)
+    energies, gradients = zip(*(n.gradient(x) for n in networks), strict=True)
+    assert np.allclose(mean.forward(x), np.mean(energies, axis=0), rtol=0, atol=1e-14)
+    assert np.allclose(mean.gradient(x)[1], np.mean(gradients, axis=0), rtol=0, atol=1e-13)
+    assert [w.shape[1] for w in mean.weights] == [3 * h for h in hidden] + [1]

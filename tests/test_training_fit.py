@@ -14,6 +14,7 @@ from teacher import make_problem
 
 from mdnnp.errors import InputError, PhysicsError
 from mdnnp.training.fit import FitSettings, Member, fit
+from mdnnp.training.optimizers import levenberg_epoch, start_levenberg
 
 N = 6
 
@@ -142,3 +143,30 @@ def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path, problem):
     resumed = fit([member], settings(epochs=12), tmp_path / "c", "key", resume=True)
     whole = fit([member], settings(epochs=resumed.epochs), tmp_path / "other", "key")
     assert state_of(resumed) == state_of(whole)
+
+
+def test_energies_come_to_weigh_more_epoch_by_epoch(tmp_path, problem):
+    loose = settings(epochs=12, loosening=10.0)
+    assert [loose.loosened(e) for e in (1, 4, 5)] == [10.0, 10.0, 7.0] and loose.loosened(12) == 1.0
+    wide = problem.loss.loosened(10.0)
+    assert (
+        wide.tolerances.energy == 10.0 * problem.loss.tolerances.energy
+        and wide.tolerances[1:] == problem.loss.tolerances[1:]
+    )
+    result = fit([Member(problem.loss, None, problem.theta)], loose, tmp_path / "c", "key")
+    own = result.members[0]
+    first = levenberg_epoch(start_levenberg(problem.theta, wide), wide)  # of the loosened loss, judged by the loss
+    assert own.history[0, 1] == pytest.approx(problem.loss.score(first.state.theta).loss, rel=1e-6)
+    assert own.best_loss == pytest.approx(problem.loss.score(own.best).loss, rel=1e-12)
+    with pytest.raises(KeyboardInterrupt):
+        fit([Member(problem.loss, None, problem.theta)], loose, tmp_path / "d", "key", on_epoch=_stop_at(6))
+    resumed = fit([Member(problem.loss, None, problem.theta)], loose, tmp_path / "d", "key", resume=True)
+    assert state_of(resumed) == state_of(result)
+
+
+def _stop_at(last):
+    def stop(epoch, progress, seconds):
+        if epoch == last:
+            raise KeyboardInterrupt
+
+    return stop

@@ -2,6 +2,11 @@
 
 All members of a committee take an epoch in turn. After each, the whole state is written to a checkpoint, so that a fit
 that was killed goes on to the same bits.
+
+Energies are few and must come out far better than forces, so that they weigh most, and the loss is a valley too narrow
+to go down into from the side: a fit begins with energies that weigh less, follows the floor of the valley while they
+come to weigh more, epoch by epoch, and ends with the loss that was asked for (continuation: E. L. Allgower, K. Georg,
+Numerical Continuation Methods, Springer, 1990).
 """
 
 import json
@@ -18,13 +23,22 @@ from threadpoolctl import threadpool_limits
 from mdnnp.checkpoint import load_checkpoint, save_checkpoint
 from mdnnp.errors import InputError, PhysicsError
 from mdnnp.training.loss import Loss, Score
-from mdnnp.training.optimizers import State, Step, adam_epoch, levenberg_epoch, start_adam, start_levenberg
+from mdnnp.training.optimizers import (
+    State,
+    Step,
+    adam_epoch,
+    levenberg_epoch,
+    restart_levenberg,
+    start_adam,
+    start_levenberg,
+)
 
 COLUMNS = (
     "epoch", "loss_train", "energy_train", "force_train", "stress_train",
     "loss_validation", "energy_validation", "force_validation", "stress_validation",
 )  # fmt: skip
 _DIVERGED = 1e4  # times the best loss
+_LOOSE_EPOCHS, _TIGHTENING = 4, 0.7  # epochs before energies come to weigh more, and factor of their tolerance then
 
 
 @dataclass(frozen=True)
@@ -32,6 +46,7 @@ class FitSettings:
     """How to optimise.
 
     epochs : at most; patience : epochs without a better validation loss after which a member ends
+    loosening : factor of the tolerance of energies at first
     learning_rate, batch_structures : of Adam; seed : of its batches
     time_limit_s : no epoch is begun later
     """
@@ -39,10 +54,15 @@ class FitSettings:
     optimizer: Literal["levenberg-marquardt", "adam"]
     epochs: int
     patience: int
+    loosening: float = 1.0
     learning_rate: float = 0.003
     batch_structures: int = 4
     seed: int = 1
     time_limit_s: float = math.inf
+
+    def loosened(self, epoch: int) -> float:
+        """Factor of the tolerance of energies in an epoch, from 1."""
+        return max(1.0, self.loosening * _TIGHTENING ** max(0, epoch - _LOOSE_EPOCHS))
 
 
 class Member(NamedTuple):
@@ -122,7 +142,7 @@ def _start(member: Member, settings: FitSettings) -> Progress:
             "all bounds"
         )
     if settings.optimizer == "levenberg-marquardt":
-        state = start_levenberg(member.theta, member.train)
+        state = start_levenberg(member.theta, member.train.loosened(settings.loosened(1)))
     else:
         state = start_adam(member.theta)
     return Progress(state, np.empty((0, len(COLUMNS))), member.theta, 0, math.inf, score.loss, "")
@@ -130,7 +150,10 @@ def _start(member: Member, settings: FitSettings) -> Progress:
 
 def _epoch(member: Member, own: Progress, settings: FitSettings, epoch: int, number: int) -> None:
     """One epoch of one member; updates `own`."""
-    step = _step(member, own.state, settings, epoch, number)
+    loose = settings.loosened(epoch)
+    step = _step(member.train.loosened(loose), own.state, settings, epoch, number)
+    if loose > 1.0:  # the history compares like with like
+        step = step._replace(score=member.train.score(step.state.theta))
     _refuse_divergence(step.score, own, epoch, settings)
     validation = None if member.validation is None else member.validation.score(step.state.theta)
     judged = step.score if validation is None else validation
@@ -138,18 +161,22 @@ def _epoch(member: Member, own: Progress, settings: FitSettings, epoch: int, num
     own.history = np.vstack([own.history, _row(epoch, step.score, validation)])
     if judged.loss < own.best_loss:
         own.best, own.best_epoch, own.best_loss = step.state.theta, epoch, judged.loss
+    if loose > 1.0:
+        return
     if step.converged:
         own.stopped = "converged: no step leads further down"
     elif epoch - own.best_epoch >= settings.patience:
         own.stopped = f"no better validation loss in {settings.patience} epochs"
 
 
-def _step(member: Member, state: State, settings: FitSettings, epoch: int, number: int) -> Step:
+def _step(loss: Loss, state: State, settings: FitSettings, epoch: int, number: int) -> Step:
     if settings.optimizer == "levenberg-marquardt":
-        return levenberg_epoch(state, member.train)
+        if settings.loosened(epoch) != settings.loosened(epoch - 1):
+            state = restart_levenberg(state, loss)
+        return levenberg_epoch(state, loss)
     rng = np.random.default_rng([settings.seed, number, epoch])
     progress = (epoch - 1) / max(settings.epochs - 1, 1)
-    return adam_epoch(state, member.train, rng, settings.learning_rate, progress, settings.batch_structures)
+    return adam_epoch(state, loss, rng, settings.learning_rate, progress, settings.batch_structures)
 
 
 def _refuse_divergence(score: Score, own: Progress, epoch: int, settings: FitSettings) -> None:

@@ -7,6 +7,7 @@ xy); t_E, t_F, t_S are the errors that count as much as each other, and w_s the 
 of the three.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -103,6 +104,14 @@ class Loss:
         self.want_forces = bool(labels.weights.force[begin:end].any())
         self.want_strain = bool(labels.weights.stress[begin:end].any())
         self._chunks = _chunks(labels.n_atoms, begin, end)
+
+    def loosened(self, factor: float) -> "Loss":
+        """The same loss, in which energies weigh less: t_E times `factor`."""
+        if factor == 1.0:
+            return self
+        other = copy.copy(self)
+        other.tolerances = self.tolerances._replace(energy=factor * self.tolerances.energy)
+        return other
 
     def parts(self, begin: int, end: int) -> list:
         """Scaled descriptors of structures begin .. end - 1, per element."""

@@ -40,6 +40,11 @@ def start_levenberg(theta: np.ndarray, loss: Loss) -> State:
     return State(theta, np.array([1000.0, 2.0, _total(loss, loss.score(theta), theta)]), np.empty(0), np.empty(0))
 
 
+def restart_levenberg(state: State, loss: Loss) -> State:
+    """The state for going on with another loss from where it stands."""
+    return state._replace(numbers=np.array([state.numbers[0], 2.0, _total(loss, loss.score(state.theta), state.theta)]))
+
+
 def levenberg_epoch(state: State, loss: Loss) -> Step:
     """One step down the loss: damping is raised until it leads down, and lowered as far as the model holds."""
     theta, (damping, growth, before) = state.theta, state.numbers
