@@ -206,7 +206,8 @@ def make_members(
     validation = Loss(stored, layout, scaling, labels, tolerances, 0.0, n, m) if m > n else None
     # Adam's steps are of one length for all weights, and the linear model's coefficients are not.
     from_linear = f.optimizer == "levenberg-marquardt"
-    linear = linear_coefficients(stored, scaling, labels, tolerances, n) if from_linear else []
+    first = tolerances._replace(energy=f.energy_loosening * tolerances.energy)
+    linear = linear_coefficients(stored, scaling, labels, first, n) if from_linear else []
     members = []
     for k in range(f.members * f.networks):
         if k % f.networks == 0:

@@ -111,8 +111,8 @@ class FitConfig:
     )
     energy_tolerance_meV: float = key("Tolerance of the energy per atom, in meV.", 0.2, rule=POSITIVE)
     energy_loosening: float = key(
-        "How many times wider the tolerance of the energy is at first; after four epochs it is narrowed by a factor "
-        "of 0.7 in each epoch.",
+        "How many times wider the tolerance of the energy is at first; after five epochs it is narrowed by a factor "
+        "of 0.8 in each epoch.",
         10.0,
         rule=AT_LEAST_ONE,
     )

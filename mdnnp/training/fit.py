@@ -38,7 +38,7 @@ COLUMNS = (
     "loss_validation", "energy_validation", "force_validation", "stress_validation",
 )  # fmt: skip
 _DIVERGED = 1e4  # times the best loss
-_LOOSE_EPOCHS, _TIGHTENING = 4, 0.7  # epochs before energies come to weigh more, and factor of their tolerance then
+_LOOSE_EPOCHS, _TIGHTENING = 5, 0.8  # epochs before energies come to weigh more, and factor of their tolerance then
 
 
 @dataclass(frozen=True)
