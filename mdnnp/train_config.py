@@ -16,6 +16,7 @@ CUTOFF = Rule(lambda v: 1 <= v <= 30, "must lie between 1 and 30 Å")
 MEMBERS = Rule(lambda v: 1 <= v <= 100, "must lie between 1 and 100")
 ZETA = Rule(lambda v: 1 <= v <= 8, "must lie between 1 and 8")
 ACTIVATION_LETTERS = {"tanh": "t", "logistic": "s", "softplus": "p", "gaussian": "g"}
+MOST_FUNCTIONS, SELECTED = 64, 48  # generated per element; with more of them, so many are selected instead
 CUTOFF_TYPES = {"cos": 1, "tanh": 3, "poly1": 5, "poly2": 6, "poly3": 7, "poly4": 8}
 
 
@@ -68,7 +69,7 @@ class DescriptorsConfig:
     )
     select: int | None = key(
         "Select so many functions for each element from a large pool by the training data, instead of generating "
-        "`radial` and `angular` ones.",
+        "`radial` and `angular` ones; by default 48 where those would be more than 64, as with several elements.",
         None,
         rule=AT_LEAST_ONE,
         example="40",
