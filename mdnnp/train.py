@@ -25,7 +25,15 @@ from mdnnp.n2p2 import write_potential
 from mdnnp.n2p2.settings import read_settings
 from mdnnp.potential import HDNNP
 from mdnnp.record import locked
-from mdnnp.train_config import ACTIVATION_LETTERS, CUTOFF_TYPES, MOST_FUNCTIONS, SELECTED, TrainConfig
+from mdnnp.train_config import (
+    ACTIVATION_LETTERS,
+    ANGULAR,
+    CUTOFF_TYPES,
+    MOST_FUNCTIONS,
+    RADIAL,
+    SELECTED,
+    TrainConfig,
+)
 from mdnnp.training.accuracy import Errors, brief, evaluate
 from mdnnp.training.checks import check_dataset, leaks, refuse, summary
 from mdnnp.training.dataset import (
@@ -173,8 +181,9 @@ def choose(config: TrainConfig, structures: Sequence[LabelledStructure]) -> Func
         return Functions(
             choose_functions(structures, d.cutoff_A, d.select, max_zeta=d.max_zeta, cutoff_type=kind), kind, 0.0
         )
-    own = default_functions(symbols, d.cutoff_A, radial=d.radial, angular=d.angular, max_zeta=d.max_zeta)
-    if max(map(len, own.values())) > MOST_FUNCTIONS:
+    radial, angular = (default if n is None else n for n, default in ((d.radial, RADIAL), (d.angular, ANGULAR)))
+    own = default_functions(symbols, d.cutoff_A, radial=radial, angular=angular, max_zeta=d.max_zeta)
+    if max(map(len, own.values())) > MOST_FUNCTIONS and d.radial is None and d.angular is None:
         own = choose_functions(structures, d.cutoff_A, SELECTED, max_zeta=d.max_zeta, cutoff_type=kind)
     return Functions(own, kind, 0.0)
 

@@ -16,7 +16,8 @@ CUTOFF = Rule(lambda v: 1 <= v <= 30, "must lie between 1 and 30 Å")
 MEMBERS = Rule(lambda v: 1 <= v <= 100, "must lie between 1 and 100")
 ZETA = Rule(lambda v: 1 <= v <= 8, "must lie between 1 and 8")
 ACTIVATION_LETTERS = {"tanh": "t", "logistic": "s", "softplus": "p", "gaussian": "g"}
-MOST_FUNCTIONS, SELECTED = 64, 48  # generated per element; with more of them, so many are selected instead
+RADIAL, ANGULAR = 10, 5
+MOST_FUNCTIONS, SELECTED = 64, 48  # if those are more than 64, 48 are selected
 CUTOFF_TYPES = {"cos": 1, "tanh": 3, "poly1": 5, "poly2": 6, "poly3": 7, "poly4": 8}
 
 
@@ -56,9 +57,15 @@ class DescriptorsConfig:
     """The symmetry functions: generated from a few settings, selected from a pool, or taken from an input.nn."""
 
     cutoff_A: float = key("Cutoff radius in Å.", rule=CUTOFF, example="5.2")
-    radial: int = key("Radial functions for each neighbour element.", 10, rule=AT_LEAST_ONE)
-    angular: int = key("Radial windows of the angular functions, for each pair of neighbour elements.", 5,
-                       rule=NOT_NEGATIVE)  # fmt: skip
+    radial: int | None = key(
+        "Radial functions for each neighbour element; by default 10.", None, rule=AT_LEAST_ONE, example="10"
+    )
+    angular: int | None = key(
+        "Radial windows of the angular functions, for each pair of neighbour elements; by default 5.",
+        None,
+        rule=NOT_NEGATIVE,
+        example="5",
+    )
     max_zeta: int = key(
         "Angular resolution: degree in the cosine of the angle. Each window has max_zeta + 1 functions.",
         6,
