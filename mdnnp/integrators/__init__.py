@@ -9,7 +9,16 @@ numbers are a function of seed and step number (`random_numbers`).
 """
 
 from mdnnp.integrators.barostats import CellRescaling, MartynaTobiasKlein
-from mdnnp.integrators.state import Bath, Compute, Integrator, MDState, Ramp, accelerations, random_numbers, total_energy
+from mdnnp.integrators.state import (
+    Bath,
+    Compute,
+    Integrator,
+    MDState,
+    Ramp,
+    accelerations,
+    random_numbers,
+    total_energy,
+)
 from mdnnp.integrators.thermostats import Langevin, NoseHoover, VelocityRescaling
 from mdnnp.integrators.velocities import maxwell_boltzmann, scaled_to_temperature, without_momentum
 from mdnnp.integrators.verlet import ConstantEnergy, fastest_period, verlet_step
