@@ -243,7 +243,7 @@ def test_random_strains_and_moves_equal_fresh_lists(name):
         system = system._replace(positions=moved, cell=system.cell @ strain)
         found = pairs_of(system, verlet.update(system), cutoff)
         assert_same_pairs(found, neighbor_list(system, cutoff), cutoff, system)
-    assert 3 < verlet.n_builds < 45
+    assert 1 < verlet.n_builds < 45
 
 
 @pytest.mark.parametrize("direction", [[1, 1, 1], [1, 0, 0], [0, 2, -1]])
