@@ -1,0 +1,315 @@
+"""Thermostats and barostats: exact distributions, conserved quantities, reversibility, restart to the same bits."""
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from systems import argon
+
+from mdnnp.config import read_config
+from mdnnp.errors import InputError
+from mdnnp.integrators import (
+    CellRescaling,
+    Langevin,
+    MartynaTobiasKlein,
+    MDState,
+    NoseHoover,
+    Ramp,
+    VelocityRescaling,
+    maxwell_boltzmann,
+)
+from mdnnp.neighbors import VerletList
+from mdnnp.observables import kinetic_energy, momentum
+from mdnnp.potential import NO_EXTRAPOLATION, LennardJones, Results
+from mdnnp.run import run
+from mdnnp.system import make_system, volume
+from mdnnp.trajectory import Trajectory
+from mdnnp.units import ACCELERATION_A_PER_FS2, BOLTZMANN_EV_PER_K, EV_PER_A3_IN_GPA
+
+LJ = LennardJones({"Ar": (0.0103408, 3.4)}, cutoff_A=5.0, smoothing="poly3")
+T, P = Ramp.constant(60.0), Ramp.constant(0.1)
+SHEAR = np.array([[1.0, 0.0, 0.0], [0.04, 1.02, 0.0], [0.03, -0.02, 0.98]])
+
+
+def crystal():
+    """32 argon atoms in a sheared cell, their masses, and their degrees of freedom."""
+    system = argon(2, 0.05)
+    system = system._replace(positions=system.positions @ SHEAR, cell=system.cell @ SHEAR)
+    return system, np.full(32, 39.95), 93
+
+
+def ensembles(system, n_degrees):
+    return {
+        "langevin": Langevin(T, 1.0, 3),
+        "rescale": VelocityRescaling(T, n_degrees, 100.0, 3),
+        "nose-hoover": NoseHoover(T, n_degrees, 100.0),
+        **{f"mtk-{s}": MartynaTobiasKlein(T, P, n_degrees, 100.0, 500.0, s) for s in SHAPES},
+        **{f"cell-{s}": CellRescaling(T, P, n_degrees, 100.0, 500.0, 0.5, volume(system.cell), s, 3) for s in SHAPES},
+    }
+
+
+SHAPES = ("isotropic", "anisotropic", "flexible")
+DETERMINISTIC = ("nose-hoover", *(f"mtk-{s}" for s in SHAPES))
+ALL = ("langevin", "rescale", *DETERMINISTIC, *(f"cell-{s}" for s in SHAPES))
+
+
+def start(integrator, system, masses, compute, velocities=None):
+    if velocities is None:
+        velocities = maxwell_boltzmann(masses, 60.0, 1)
+    return MDState(system, velocities, masses, compute(system), 0, bath=integrator.begin(system))
+
+
+def lennard_jones():
+    neighbors = VerletList(LJ.cutoff, 0.5)
+    return lambda system: LJ.compute(system, neighbors.update(system))
+
+
+@pytest.mark.parametrize("name", DETERMINISTIC)
+def test_reversible(name):
+    system, masses, n_degrees = crystal()
+    integrator, compute = ensembles(system, n_degrees)[name], lennard_jones()
+    begin = state = start(integrator, system, masses, compute)
+    for _ in range(500):
+        state = integrator.step(state, 2.0, compute)
+    bath = state.bath
+    bath = bath._replace(chain=-bath.chain, cell_velocity=-bath.cell_velocity, cell_chain=-bath.cell_chain)
+    state = state._replace(velocities=-state.velocities, bath=bath)
+    for _ in range(500):
+        state = integrator.step(state, 2.0, compute)
+    inverse = np.linalg.inv
+    scaled = state.system.positions @ inverse(state.system.cell) - begin.system.positions @ inverse(begin.system.cell)
+    assert np.abs(scaled).max() * 10 < 1e-11
+    assert np.abs(state.system.cell - begin.system.cell).max() < 1e-11
+    assert np.abs(state.velocities + begin.velocities).max() < 1e-12
+    assert state.bath.energy == pytest.approx(begin.bath.energy, abs=1e-11)
+
+
+@pytest.mark.parametrize("name", [n for n in ALL if not n.startswith("cell")])
+def test_conserved_energy_is_of_second_order(name):
+    rms = []
+    for h in (8.0, 4.0, 2.0):
+        system, masses, n_degrees = crystal()
+        integrator, compute = ensembles(system, n_degrees)[name], lennard_jones()
+        state, energies = start(integrator, system, masses, compute), []
+        for _ in range(int(800 / h)):
+            state = integrator.step(state, h, compute)
+            energies.append(integrator.conserved_energy(state))
+        rms.append(np.std(energies))
+    order = np.log2(rms[0] / rms[2]) / 2
+    # Random numbers differ between time steps, so that noise makes the paths different ones.
+    assert abs(order - 2) < (0.1 if name in DETERMINISTIC else 0.5), rms
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_effective_energy_of_cell_rescaling_converges(shape):
+    """Its error is a random walk with steps of order h^(3/2), once h is small."""
+    deviation = []
+    for h in (4.0, 1.0):
+        system, masses, n_degrees = crystal()
+        integrator, compute = ensembles(system, n_degrees)[f"cell-{shape}"], lennard_jones()
+        state, energies = start(integrator, system, masses, compute), []
+        for _ in range(400):
+            state = integrator.step(state, h, compute)
+            energies.append(integrator.conserved_energy(state))
+        deviation.append(np.std(np.diff(energies)))
+    assert np.log2(deviation[0] / deviation[1]) / 2 > 1.2, deviation
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_momentum_stays_zero_and_the_cell_lower_triangular(name):
+    system, masses, n_degrees = crystal()
+    integrator, compute = ensembles(system, n_degrees)[name], lennard_jones()
+    state = start(integrator, system, masses, compute)
+    for _ in range(50):
+        state = integrator.step(state, 4.0, compute)
+    if name != "langevin":
+        assert np.abs(momentum(state.velocities, masses)).max() < 1e-13
+    assert np.array_equal(np.tril(state.system.cell), state.system.cell)
+
+
+def springs(stiffness):
+    """Every coordinate in its own harmonic well."""
+
+    def compute(system):
+        x = system.positions
+        n = len(x)
+        return Results(0.5 * float(np.sum(stiffness * x**2)), np.zeros(n), -stiffness * x, np.zeros((3, 3)),
+                       np.empty((0, 3, 3)), NO_EXTRAPOLATION)  # fmt: skip
+
+    return compute
+
+
+@pytest.mark.parametrize("omega_h", [0.2, 1.0])
+def test_langevin_harmonic_positions_are_exact_and_velocities_low_by_theory(omega_h):
+    """BAOAB: <x^2> = kT/k for any time step, <m v^2> = kT (1 - (omega h)^2 / 4)."""
+    n, h, mass = 4000, 2.0, 20.0
+    k = (omega_h / h) ** 2 * mass / ACCELERATION_A_PER_FS2
+    kT = BOLTZMANN_EV_PER_K * 60.0
+    compute = springs(k)
+    system = make_system(np.random.default_rng(0).normal(0, np.sqrt(kT / k), (n, 3)), np.ones(n))
+    masses = np.full(n, mass)
+    integrator = Langevin(T, 100.0, 5)
+    state = start(integrator, system, masses, compute)
+    squares, kinetic = [], []
+    for step in range(400):
+        state = integrator.step(state, h, compute)
+        if step >= 100 and step % 10 == 0:
+            squares.append(np.mean(state.system.positions**2) * k / kT)
+            kinetic.append(2 * kinetic_energy(state.velocities, masses) / (3 * n * kT))
+    assert np.mean(squares) == pytest.approx(1.0, abs=0.015)  # about five standard errors
+    assert np.mean(kinetic) == pytest.approx(1 - omega_h**2 / 4, abs=0.015)
+
+
+def test_free_langevin_particles_forget_their_velocity_exponentially():
+    n, h, rate = 20000, 5.0, 4.0
+    masses, compute = np.full(n, 18.0), springs(0.0)
+    system = make_system(np.zeros((n, 3)), np.ones(n))
+    integrator = Langevin(T, rate, 2)
+    state = start(integrator, system, masses, compute)
+    first = state.velocities
+    for step in range(1, 101):
+        state = integrator.step(state, h, compute)
+        if step % 25 == 0:
+            found = np.mean(first * state.velocities) / np.mean(first**2)
+            assert found == pytest.approx(np.exp(-rate * h * step * 1e-3), abs=0.02)
+
+
+def test_rescaled_kinetic_energy_is_canonical():
+    """A gas with 6 degrees of freedom: mean and variance of the gamma distribution."""
+    masses, compute = np.array([1.0, 5.0, 30.0]), springs(0.0)
+    system = make_system(np.zeros((3, 3)) + np.arange(3)[:, None], [1, 1, 1])
+    integrator = VelocityRescaling(T, 6, 20.0, 11)
+    state, found = start(integrator, system, masses, compute), []
+    for _ in range(20000):
+        state = integrator.step(state, 20.0, compute)
+        found.append(kinetic_energy(state.velocities, masses))
+    kT = BOLTZMANN_EV_PER_K * 60.0
+    assert np.mean(found) / (3 * kT) == pytest.approx(1.0, abs=0.03)
+    assert np.var(found) / (3 * kT**2) == pytest.approx(1.0, abs=0.12)
+
+
+def scaled_springs(stiffness, sites):
+    """Wells in scaled coordinates: the energy does not know the cell, so that the volume is that of an ideal gas."""
+
+    def compute(system):
+        inverse = np.linalg.inv(system.cell)
+        away = system.positions @ inverse - sites
+        forces = -(stiffness * away) @ inverse.T
+        n = len(away)
+        return Results(0.5 * float(np.sum(stiffness * away**2)), np.zeros(n), forces, system.positions.T @ forces,
+                       np.empty((0, 3, 3)), NO_EXTRAPOLATION)  # fmt: skip
+
+    return compute
+
+
+@pytest.mark.parametrize("name", ["mtk", "cell"])
+def test_volume_of_an_ideal_gas(name):
+    """V is distributed as V^N exp(-p V / kT): mean (N + 1) kT / p, variance (N + 1) (kT / p)^2."""
+    rng, n = np.random.default_rng(2), 7
+    sites, stiffness = rng.uniform(0.2, 0.8, (n, 3)), rng.uniform(0.5, 3.0, (n, 3))
+    kT, masses = BOLTZMANN_EV_PER_K * 60.0, rng.uniform(5, 40, n)
+    volume0 = (n + 1) * kT / (0.01 / EV_PER_A3_IN_GPA)
+    cell = np.eye(3) * volume0 ** (1 / 3)
+    system = make_system(sites @ cell, np.ones(n), cell, True)
+    pressure = Ramp.constant(0.01)
+    integrator = {
+        "mtk": MartynaTobiasKlein(T, pressure, 3 * n, 100.0, 200.0, "isotropic"),
+        "cell": CellRescaling(T, pressure, 3 * n, 50.0, 200.0, 100.0, volume0, "isotropic", 4),
+    }[name]
+    compute = scaled_springs(stiffness, sites)
+    state, volumes = (
+        start(integrator, system, masses, compute, maxwell_boltzmann(masses, 60.0, 3, remove_momentum=False)),
+        [],
+    )
+    for _ in range(30000):
+        state = integrator.step(state, 8.0, compute)
+        volumes.append(volume(state.system.cell))
+    assert np.mean(volumes) / volume0 == pytest.approx(1.0, abs=0.05)
+    assert np.var(volumes) / (volume0**2 / (n + 1)) == pytest.approx(1.0, abs=0.25)
+
+
+INPUT = """\
+[structure]
+file = "argon.xyz"
+replicate = [2, 2, 2]
+[potential]
+path = "lj.toml"
+[dynamics]
+steps = 60
+timestep_fs = 4.0
+temperature_K = 60
+skin_A = 0.4
+equilibration_steps = 12
+%s
+[output]
+frame_interval = 7
+thermo_interval = 3
+checkpoint_interval = 25
+"""
+KEYS = {
+    "nvt-langevin": "",
+    "nvt-nose-hoover": "",
+    "nvt-rescale": "fixed = [0, 5]",
+    "npt-mtk": 'pressure_GPa = 0.1\ncell = "flexible"',
+    "npt-rescale": 'pressure_GPa = 0.1\ncompressibility_per_GPa = 0.5\ncell = "anisotropic"',
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    corners = [[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]]
+    ase.io.write("argon.xyz", Atoms("Ar4", scaled_positions=corners, cell=[5.4] * 3, pbc=True))
+    (tmp_path / "lj.toml").write_text(
+        'kind = "lennard-jones"\ncutoff_A = 5.0\nsmoothing = "poly3"\n'
+        "[elements.Ar]\nepsilon_eV = 0.0103408\nsigma_A = 3.4\n"
+    )
+    return tmp_path
+
+
+def series(path):
+    with Trajectory(path) as t:
+        found = {f"thermo {name}": column for name, column in t.thermo.items()}
+        return found | {"positions": t.positions(), "velocities": t.velocities(), "cells": t.cells()}
+
+
+@pytest.mark.parametrize("ensemble", KEYS)
+def test_restart_is_exact(folder, ensemble):
+    text = INPUT % f'ensemble = "{ensemble}"\n{KEYS[ensemble]}'
+    for name, steps in (("whole", (60,)), ("parts", (5, 33, 60))):
+        for n in steps:
+            (folder / f"{name}.toml").write_text(text.replace("steps = 60", f"steps = {n}", 1))
+            run(read_config(f"{name}.toml"), resume=True)
+    whole, parts = series("whole.h5"), series("parts.h5")
+    assert whole.keys() == parts.keys()
+    for name, column in whole.items():
+        np.testing.assert_array_equal(column, parts[name], err_msg=name)
+    assert np.std(whole["thermo conserved_energy"][5:]) < 1e-3 * np.std(whole["thermo kinetic_energy"][5:])
+    if ensemble.startswith("npt"):
+        expected = 32 * 39.95 * 1.66053906660 / whole["thermo volume"]
+        np.testing.assert_allclose(whole["thermo density"], expected, rtol=1e-3)
+        assert np.ptp(whole["thermo volume"]) > 0
+    if "fixed" in KEYS[ensemble]:
+        assert not whole["velocities"][:, [0, 5]].any()
+        assert np.array_equal(whole["positions"][0, [0, 5]], whole["positions"][-1, [0, 5]])
+        assert whole["velocities"][:, [1, 6]].any()
+
+
+@pytest.mark.parametrize(("keys", "pbc", "expected"), [
+    ('ensemble = "npt-mtk"\npressure_GPa = 0', "T T F", "an open direction has no pressure"),
+    ('ensemble = "nvt-rescale"\nfixed = [32]', "T T T", "names atom 32"),
+    (f'ensemble = "nvt-rescale"\nfixed = {list(range(32))}', "T T T", "nothing could move"),
+])  # fmt: skip
+def test_refusals(folder, keys, pbc, expected):
+    (folder / "run.toml").write_text(INPUT % keys)
+    path = folder / "argon.xyz"
+    path.write_text(path.read_text().replace('pbc="T T T"', f'pbc="{pbc}"'))
+    if "F" in pbc:
+        (folder / "run.toml").write_text((INPUT % keys).replace("[2, 2, 2]", "[2, 2, 1]"))
+    with pytest.raises(InputError, match=expected):
+        run(read_config("run.toml"))
+
+
+def test_ramp_is_linear_and_ends():
+    ramp = Ramp(100.0, 300.0, 10, 100)
+    assert [ramp.during(n) for n in (0, 10, 59, 109, 500)] == [100.0, 101.0, 199.0, 299.0, 300.0]
