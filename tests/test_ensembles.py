@@ -69,12 +69,12 @@ def test_reversible(name):
     system, masses, n_degrees = crystal()
     integrator, compute = ensembles(system, n_degrees)[name], lennard_jones()
     begin = state = start(integrator, system, masses, compute)
-    for _ in range(500):
+    for _ in range(100):
         state = integrator.step(state, 2.0, compute)
     bath = state.bath
     bath = bath._replace(chain=-bath.chain, cell_velocity=-bath.cell_velocity, cell_chain=-bath.cell_chain)
     state = state._replace(velocities=-state.velocities, bath=bath)
-    for _ in range(500):
+    for _ in range(100):
         state = integrator.step(state, 2.0, compute)
     inverse = np.linalg.inv
     scaled = state.system.positions @ inverse(state.system.cell) - begin.system.positions @ inverse(begin.system.cell)
@@ -104,7 +104,7 @@ def test_conserved_energy_is_of_second_order(name):
 def test_effective_energy_of_cell_rescaling_converges(shape):
     """Its error is a random walk with steps of order h^(3/2), once h is small."""
     deviation = []
-    for h in (4.0, 1.0):
+    for h in (1.0, 0.25):
         system, masses, n_degrees = crystal()
         integrator, compute = ensembles(system, n_degrees)[f"cell-{shape}"], lennard_jones()
         state, energies = start(integrator, system, masses, compute), []
@@ -196,7 +196,7 @@ def scaled_springs(stiffness, sites):
         away = system.positions @ inverse - sites
         forces = -(stiffness * away) @ inverse.T
         n = len(away)
-        return Results(0.5 * float(np.sum(stiffness * away**2)), np.zeros(n), forces, system.positions.T @ forces,
+        return Results(0.5 * float(np.sum(stiffness * away**2)), np.zeros(n), forces, np.zeros((3, 3)),
                        np.empty((0, 3, 3)), NO_EXTRAPOLATION)  # fmt: skip
 
     return compute
