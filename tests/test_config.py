@@ -152,10 +152,10 @@ def test_keys_of_another_ensemble_are_refused_with_their_line(ensemble):
 
 
 @pytest.mark.parametrize(("text", "expected"), [
-    (with_ensemble("npt-mtk"), "missing key 'pressure_GPa' in [dynamics] at run.toml:7: ensemble = \"npt-mtk\" needs it"),
+    (with_ensemble("npt-mtk"), "missing key 'pressure_GPa' in [dynamics] at run.toml:7: ensemble = \"npt-mtk\" needs it"),  # noqa: E501
     (with_ensemble("npt-rescale", pressure_GPa=0), "missing key 'compressibility_per_GPa' in [dynamics]"),
     (with_ensemble("nvt-langevin", temperature_end_K=0.0), "run.toml:12: a thermostat needs a temperature above 0"),
-    (with_ensemble("nvt-langevin").replace("_K = 300", "_K = 0"), "run.toml:10: a thermostat needs a temperature above 0"),
+    (with_ensemble("nvt-langevin").replace("_K = 300", "_K = 0"), "run.toml:10: a thermostat needs a temperature above 0"),  # noqa: E501
     (with_ensemble("nvt-rescale", remove_momentum=False), "run.toml:12: ensemble = \"nvt-rescale\" needs the total"),
     (with_ensemble("nvt-nose-hoover", thermostat_time_fs=4.9), "must be at least 10 time steps, 5 fs"),
     (with_ensemble("npt-rescale", pressure_GPa=0, compressibility_per_GPa=1, barostat_time_fs=1), "at least 10 time"),
