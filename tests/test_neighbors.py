@@ -239,11 +239,11 @@ def test_random_strains_and_moves_equal_fresh_lists(name):
     verlet, rng = VerletList(cutoff, skin=0.8), np.random.default_rng(4)
     for _ in range(60):
         strain = np.eye(3) + rng.normal(0, 0.012, (3, 3))
-        moved = (system.positions + rng.normal(0, 0.02, (len(system), 3))) @ strain
+        moved = (system.positions + rng.normal(0, 0.05, (len(system), 3))) @ strain
         system = system._replace(positions=moved, cell=system.cell @ strain)
         found = pairs_of(system, verlet.update(system), cutoff)
         assert_same_pairs(found, neighbor_list(system, cutoff), cutoff, system)
-    assert 1 < verlet.n_builds < 45
+    assert 3 < verlet.n_builds < 45
 
 
 @pytest.mark.parametrize("direction", [[1, 1, 1], [1, 0, 0], [0, 2, -1]])
