@@ -247,7 +247,13 @@ def guarded_step(state: MDState, start: Start, config: RunConfig, compute: Compu
         except InputError as error:  # atoms on one spot, positions out of bounds
             raise PhysicsError(f"{when}: {error}") from None
 
-    new = integrator.step(state, timestep, checked)
+    try:
+        new = integrator.step(state, timestep, checked)
+    except (OverflowError, np.linalg.LinAlgError) as error:  # of a thermostat's or barostat's exponentials
+        raise PhysicsError(
+            f"{when}: thermostat or barostat leave the range of numbers ({error}). The start may be far from "
+            "equilibrium, or dynamics.thermostat_time_fs and barostat_time_fs too short for the time step"
+        ) from None
     _check_finite(new, timestep)
     return new
 
