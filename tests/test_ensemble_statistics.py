@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from ase.build import bulk
+from silicon_committee import make_model
 
 from mdnnp.integrators import (
     CellRescaling,
@@ -13,8 +15,10 @@ from mdnnp.integrators import (
     VelocityRescaling,
     maxwell_boltzmann,
 )
-from mdnnp.observables import kinetic_energy, mean_with_error
-from mdnnp.potential import NO_EXTRAPOLATION, Results
+from mdnnp.n2p2 import write_potential
+from mdnnp.neighbors import VerletList
+from mdnnp.observables import kinetic_energy, kinetic_tensor, mean_with_error, pressure
+from mdnnp.potential import NO_EXTRAPOLATION, Results, load_potential
 from mdnnp.system import make_system, volume
 from mdnnp.units import ACCELERATION_A_PER_FS2, BOLTZMANN_EV_PER_K, EV_PER_A3_IN_GPA
 
@@ -200,3 +204,118 @@ def test_shape_of_a_cell_held_by_springs(name, shape):
             assert_mean(k * cells[:, a, b] ** 2, KT, within=0.2)
         else:
             assert not cells[:, a, b].any()
+
+
+# --- A neural network ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """A made-up network for silicon, and 8 atoms of it in a cell smaller than its cutoff."""
+    path = tmp_path_factory.mktemp("network") / "potential"
+    write_potential(make_model(), path)
+    return load_potential(path, "Angstrom", "eV"), bulk("Si", cubic=True)
+
+
+def of_network(network, make_integrator, n_steps, interval=5):
+    """Kinetic and potential energy (eV), volume (Å^3) and pressure (GPa) of a hot liquid, once it is in equilibrium."""
+    potential, atoms = network
+    neighbors = VerletList(potential.cutoff, 0.6)
+    masses = np.full(len(atoms), 28.085)
+
+    def compute(system):
+        return potential.compute(system, neighbors.update(system))
+
+    def observe(state):
+        p = pressure(kinetic_tensor(state.velocities, masses), state.results.virial, volume(state.system.cell))
+        kinetic = kinetic_energy(state.velocities, masses)
+        return kinetic, state.results.energy, volume(state.system.cell), p * EV_PER_A3_IN_GPA
+
+    system = make_system(atoms.positions, atoms.numbers, atoms.cell[:], True)
+    integrator = make_integrator(3 * len(atoms) - 3, volume(system.cell))
+    velocities = maxwell_boltzmann(masses, 4000.0, 1)
+    state = MDState(system, velocities, masses, compute(system), 0, bath=integrator.begin(system))
+    return sampled(integrator, state, 2.0, n_steps, compute, observe, interval, discard=n_steps // 6).T
+
+
+def test_barostat_on_a_network_obeys_the_virial_theorem(network):
+    """<(P - p) V> = -kT, from the integral of d(V w)/dV over the distribution w of volumes."""
+    p = 6.0
+
+    def rescaling(n_degrees, start_volume):
+        T = Ramp.constant(2000.0)
+        return CellRescaling(T, Ramp.constant(p), n_degrees, 50.0, 200.0, 0.02, start_volume, "isotropic", 1)
+
+    kinetic, _, volumes, pressures = of_network(network, rescaling, 3000, interval=1)
+    assert_mean(kinetic, 10.5 * BOLTZMANN_EV_PER_K * 2000.0, within=0.05)
+    work = mean_with_error((pressures - p) * volumes / EV_PER_A3_IN_GPA)
+    assert work.error < 0.1 * p * np.mean(volumes) / EV_PER_A3_IN_GPA
+    assert abs(work.mean + BOLTZMANN_EV_PER_K * 2000.0) < 5 * work.error
+
+
+def simulation(temperature_K, kinetic, potential, volumes, pressure_GPa=None):
+    """The samples for physical_validation; volume or pressure is what is constant."""
+    pv = pytest.importorskip("physical_validation")
+    n, npt = 8, pressure_GPa is not None
+    return pv.data.SimulationData(
+        units=pv.data.UnitData(
+            kb=BOLTZMANN_EV_PER_K,
+            energy_conversion=96.4853321,
+            length_conversion=0.1,
+            volume_conversion=1e-3,
+            temperature_conversion=1.0,
+            pressure_conversion=1e4,
+            time_conversion=1e-3,
+        ),
+        ensemble=pv.data.EnsembleData(
+            "NPT" if npt else "NVT",
+            natoms=n,
+            volume=None if npt else volumes[0],
+            pressure=pressure_GPa,
+            temperature=temperature_K,
+        ),
+        system=pv.data.SystemData(natoms=n, nconstraints=0, ndof_reduction_tra=3, ndof_reduction_rot=0),
+        observables=pv.data.ObservableData(
+            kinetic_energy=kinetic, potential_energy=potential, total_energy=kinetic + potential, volume=volumes
+        ),
+    )
+
+
+def check_ensemble(first, second):
+    """Kinetic energy by mean and width, and the ratio of both distributions: all within five standard errors."""
+    pv = pytest.importorskip("physical_validation")
+    for found in (first, second):
+        assert np.all(np.abs(pv.kinetic_energy.distribution(found, verbosity=0, bootstrap_seed=1)) < 5)
+    assert np.all(np.abs(pv.ensemble.check(first, second, verbosity=0, bootstrap_seed=1)) < 5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["nose-hoover", "rescale"])
+def test_thermostats_on_a_network_by_physical_validation(network, name):
+    found = []
+    for kelvin in (2000.0, 2600.0):
+
+        def make(n_degrees, start_volume, T=kelvin):
+            T = Ramp.constant(T)
+            return NoseHoover(T, n_degrees, 50.0) if name == "nose-hoover" else VelocityRescaling(T, n_degrees, 50.0, 1)
+
+        kinetic, potential, volumes, _ = of_network(network, make, 20000)
+        found.append(simulation(kelvin, kinetic, potential, volumes))
+    check_ensemble(*found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mtk", "rescale"])
+def test_barostats_on_a_network_by_physical_validation(network, name):
+    found = []
+    for p in (5.0, 8.0):
+
+        def make(n_degrees, start_volume, p=p):
+            T, p = Ramp.constant(2000.0), Ramp.constant(p)
+            if name == "mtk":
+                return MartynaTobiasKlein(T, p, n_degrees, 50.0, 200.0, "isotropic")
+            return CellRescaling(T, p, n_degrees, 50.0, 200.0, 0.02, start_volume, "isotropic", 1)
+
+        kinetic, potential, volumes, _ = of_network(network, make, 20000)
+        found.append(simulation(2000.0, kinetic, potential, volumes, p))
+    check_ensemble(*found)

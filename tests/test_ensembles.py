@@ -7,7 +7,7 @@ from ase import Atoms
 from systems import argon
 
 from mdnnp.config import read_config
-from mdnnp.errors import InputError
+from mdnnp.errors import InputError, PhysicsError
 from mdnnp.integrators import (
     CellRescaling,
     ConstantEnergy,
@@ -22,11 +22,13 @@ from mdnnp.integrators import (
     without_momentum,
 )
 from mdnnp.neighbors import VerletList
-from mdnnp.observables import momentum
+from mdnnp.observables import kinetic_energy, mean_with_error, momentum
 from mdnnp.potential import LennardJones
-from mdnnp.run import run
+from mdnnp.prepare import prepare
+from mdnnp.run import guarded_step, run
 from mdnnp.system import volume
 from mdnnp.trajectory import Trajectory
+from mdnnp.units import BOLTZMANN_EV_PER_K
 
 LJ = LennardJones({"Ar": (0.0103408, 3.4)}, cutoff_A=5.0, smoothing="poly3")
 T, P = Ramp.constant(60.0), Ramp.constant(0.1)
@@ -231,6 +233,55 @@ def test_refusals(folder, keys, pbc, expected):
         (folder / "run.toml").write_text((INPUT % keys).replace("[2, 2, 2]", "[2, 2, 1]"))
     with pytest.raises(InputError, match=expected):
         run(read_config("run.toml"))
+
+
+@pytest.mark.parametrize(("ensemble", "fixed", "n_degrees"), [
+    ("nve", [], 93), ("nvt-langevin", [], 96), ("nvt-rescale", [], 93), ("nvt-nose-hoover", [0, 5, 7], 87),
+    ("nvt-langevin", [3], 93), ("npt-mtk", [], 93),
+])  # fmt: skip
+def test_degrees_of_freedom(folder, ensemble, fixed, n_degrees):
+    """3 for each atom that moves, less 3 where the total momentum stays zero: the drawn temperature counts them."""
+    keys = KEYS[ensemble].replace("fixed = [0, 5]", "") if ensemble in KEYS else ""
+    keys += f"\nfixed = {fixed}" if fixed else ""
+    (folder / "run.toml").write_text(INPUT % f'ensemble = "{ensemble}"\n{keys}')
+    begin = prepare(read_config("run.toml"))
+    assert begin.n_degrees == n_degrees
+    kinetic = kinetic_energy(begin.velocities, begin.masses)
+    assert kinetic == pytest.approx(0.5 * n_degrees * BOLTZMANN_EV_PER_K * 60.0, rel=1e-12)
+    assert not begin.velocities[fixed].any()
+
+
+@pytest.mark.parametrize("name", ["langevin", "rescale"])
+def test_fixed_atoms_leave_the_others_their_temperature(name):
+    """16 of 32 atoms fixed: the others share 48 degrees of freedom, and each of them has its own part."""
+    system, masses, _ = crystal()
+    integrator = {"langevin": Langevin(T, 5.0, 3), "rescale": VelocityRescaling(T, 48, 100.0, 3)}[name]
+    compute, fixed = lennard_jones(), np.arange(0, 32, 2)
+    velocities = maxwell_boltzmann(masses, 60.0, 1)
+    velocities[fixed] = 0.0
+    state = start(integrator, system, masses, compute, velocities)._replace(fixed=fixed)
+    kinetic, first = [], []
+    for _ in range(8000):
+        state = integrator.step(state, 4.0, compute)
+        kinetic.append(float(kinetic_energy(state.velocities, masses)))
+        first.append(float(kinetic_energy(state.velocities[1:2], masses[1:2])))
+    kT = BOLTZMANN_EV_PER_K * 60.0
+    for found, expected in ((kinetic, 24 * kT), (first, 1.5 * kT)):
+        mean = mean_with_error(np.array(found[1000:]))
+        assert mean.error < 0.15 * expected
+        assert abs(mean.mean - expected) < 5 * mean.error
+    assert np.array_equal(state.system.positions[fixed], system.positions[fixed])
+
+
+def test_a_thermostat_that_overflows_stops_the_run(folder):
+    text = INPUT % 'ensemble = "nvt-nose-hoover"'
+    (folder / "run.toml").write_text(text.replace("equilibration_steps = 12\n", ""))
+    begin = prepare(read_config("run.toml"))
+    bath = begin.integrator.begin(begin.system)._replace(chain=np.array([0.0, -400.0, 0.0]))
+    compute = lennard_jones()
+    state = MDState(begin.system, begin.velocities, begin.masses, compute(begin.system), 0, bath=bath)
+    with pytest.raises(PhysicsError, match=r"step 1 .*leave the range of numbers"):
+        guarded_step(state, begin, read_config("run.toml"), compute)
 
 
 def test_ramp_is_linear_and_ends():
