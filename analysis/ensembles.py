@@ -370,9 +370,7 @@ def main() -> None:
     numbers = [asdict(r) | {"z": r.z} for r in rows]
     options.output.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
     known = [r for r in rows if np.isfinite(r.z)]
-    print(
-        f"{len(known)} checks, largest |z| {largest(rows):.1f}; the others report a drift, or lack data for an error bar"
-    )
+    print(f"{len(known)} checks, largest |z| {largest(rows):.1f}; the others report drifts, or have too few data")
 
 
 if __name__ == "__main__":
