@@ -1,6 +1,6 @@
 """Are the ensembles what they say? Thermostats and barostats on argon against what statistical mechanics demands.
 
-    python analysis/ensembles.py [--steps 40000] [--only npt-mtk ...] [-o ensembles.png]
+    python analysis/ensembles.py [--steps 25000] [--seed 1] [--only npt-mtk ...] [-o ensembles.png]
 
 Liquid argon (108 Lennard-Jones atoms, density 1.374 g/cm^3) with each thermostat at 120 and 132 K; at 110 K with
 isotropic barostats at 0.02 and 0.035 GPa; crystalline argon at 60 K with the others at 0.05 and 0.08 GPa. Checked are
@@ -76,17 +76,17 @@ class Ensemble:
     lattice_A: float
     shape: str = ""
 
-    def integrator(self, point, n_degrees: int, volume_A3: float):
+    def integrator(self, point, n_degrees: int, volume_A3: float, seed: int):
         T, p = (Ramp.constant(x) for x in point)
         if self.method == "nvt-langevin":
-            return Langevin(T, FRICTION_PER_PS, 1)
+            return Langevin(T, FRICTION_PER_PS, seed)
         if self.method == "nvt-nose-hoover":
             return NoseHoover(T, n_degrees, THERMOSTAT_FS)
         if self.method == "nvt-rescale":
-            return VelocityRescaling(T, n_degrees, THERMOSTAT_FS, 1)
+            return VelocityRescaling(T, n_degrees, THERMOSTAT_FS, seed)
         if self.method == "npt-mtk":
             return MartynaTobiasKlein(T, p, n_degrees, THERMOSTAT_FS, BAROSTAT_FS, self.shape)
-        return CellRescaling(T, p, n_degrees, THERMOSTAT_FS, BAROSTAT_FS, 1.0, volume_A3, self.shape, 1)
+        return CellRescaling(T, p, n_degrees, THERMOSTAT_FS, BAROSTAT_FS, 1.0, volume_A3, self.shape, seed)
 
 
 LIQUID, CRYSTAL = 5.78, 5.41
@@ -142,14 +142,14 @@ class Row:
 # --- Simulation ---------------------------------------------------------------------------------------------
 
 
-def simulate(ensemble: Ensemble, point, n_steps: int) -> Sample:
+def simulate(ensemble: Ensemble, point, n_steps: int, seed: int) -> Sample:
     """A run of `n_steps` after an equilibration of a fifth of it."""
     crystal = bulk("Ar", "fcc", ensemble.lattice_A, cubic=True).repeat(3)
     system = make_system(crystal.positions, crystal.numbers, crystal.cell[:], True)
     masses = np.full(len(system), 39.95)
     langevin = ensemble.method == "nvt-langevin"
     n_degrees = degrees_of_freedom(len(system), momentum_removed=not langevin)
-    integrator = ensemble.integrator(point, n_degrees, volume(system.cell))
+    integrator = ensemble.integrator(point, n_degrees, volume(system.cell), seed)
     neighbors = VerletList(POTENTIAL.cutoff, 1.0)
 
     def compute(system):
@@ -353,7 +353,8 @@ def draw(rows: list[Row], samples: dict[str, tuple[Sample, Sample]], path: Path)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=40_000, help="length of each of the 18 runs")
+    parser.add_argument("--steps", type=int, default=25_000, help="length of each of the 18 runs")
+    parser.add_argument("--seed", type=int, default=1, help="of the random numbers, which all the runs share")
     parser.add_argument("--only", nargs="+", default=[""], help="ensembles whose names begin so")
     parser.add_argument("-o", "--output", type=Path, default=Path("ensembles.png"))
     options = parser.parse_args()
@@ -362,7 +363,7 @@ def main() -> None:
     for ensemble in ENSEMBLES:
         if not any(ensemble.name.startswith(name) for name in options.only):
             continue
-        pair = tuple(simulate(ensemble, point, options.steps) for point in ensemble.points)
+        pair = tuple(simulate(ensemble, point, options.steps, options.seed) for point in ensemble.points)
         found = checks(ensemble, pair)
         print(table(found), flush=True)
         rows, samples[ensemble.name] = rows + found, pair

@@ -236,8 +236,8 @@ def network(tmp_path_factory):
 
 def barostat_of_network(name, temperature, pressure_GPa):
     p = Ramp.constant(pressure_GPa)
-    if name == "mtk":
-        return MartynaTobiasKlein(temperature, p, 21, 50.0, 50.0, "isotropic")
+    if name == "mtk":  # the cell of 8 stiff atoms has a period of a fifth of its time
+        return MartynaTobiasKlein(temperature, p, 21, 50.0, 500.0, "isotropic")
     return CellRescaling(temperature, p, 21, 50.0, 50.0, 0.02, 160.0, "isotropic", 1)
 
 
