@@ -19,6 +19,7 @@ writes it as JSON beside the figure. Needs `pip install physical-validation`. Ta
 
 import argparse
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -68,6 +69,7 @@ class Ensemble:
     """A thermostat or barostat, and the two state points (K, GPa) at which it is tried.
 
     lattice_A : of the fcc crystal that it starts from; shape : of the cell's changes
+    compressibility_per_GPa : about that of the phase
     """
 
     name: str
@@ -75,6 +77,7 @@ class Ensemble:
     points: tuple[tuple[float, float], tuple[float, float]]
     lattice_A: float
     shape: str = ""
+    compressibility_per_GPa: float = math.nan
 
     def integrator(self, point, n_degrees: int, volume_A3: float, seed: int):
         T, p = (Ramp.constant(x) for x in point)
@@ -86,18 +89,19 @@ class Ensemble:
             return VelocityRescaling(T, n_degrees, THERMOSTAT_FS, seed)
         if self.method == "npt-mtk":
             return MartynaTobiasKlein(T, p, n_degrees, THERMOSTAT_FS, BAROSTAT_FS, self.shape)
-        return CellRescaling(T, p, n_degrees, THERMOSTAT_FS, BAROSTAT_FS, 1.0, volume_A3, self.shape, seed)
+        times = THERMOSTAT_FS, BAROSTAT_FS, self.compressibility_per_GPa
+        return CellRescaling(T, p, n_degrees, *times, volume_A3, self.shape, seed)
 
 
 LIQUID, CRYSTAL = 5.78, 5.41
 ENSEMBLES = (
     *(Ensemble(m, m, ((120.0, 0.0), (132.0, 0.0)), LIQUID) for m in ("nvt-langevin", "nvt-nose-hoover", "nvt-rescale")),
     *(
-        Ensemble(f"{m} isotropic", m, ((110.0, 0.02), (110.0, 0.035)), LIQUID, "isotropic")
+        Ensemble(f"{m} isotropic", m, ((110.0, 0.02), (110.0, 0.035)), LIQUID, "isotropic", 4.0)
         for m in ("npt-mtk", "npt-rescale")
     ),
     *(
-        Ensemble(f"{m} {shape}", m, ((60.0, 0.05), (60.0, 0.08)), CRYSTAL, shape)
+        Ensemble(f"{m} {shape}", m, ((60.0, 0.05), (60.0, 0.08)), CRYSTAL, shape, 1.0)
         for m in ("npt-mtk", "npt-rescale")
         for shape in ("anisotropic", "flexible")
     ),
