@@ -28,6 +28,8 @@ _UNITS = {
     "kinetic_energy": "eV",
     "temperature": "K",
     "pressure": "GPa",
+    "conserved_energy": "eV",
+    "density": "g cm-3",
 }
 
 
@@ -37,8 +39,8 @@ class Series:
 
     path : of the trajectory
     step (T,), time_fs (T,) : the grid
-    values : name -> (T,), for those of total_energy, potential_energy, kinetic_energy (eV, whole system),
-        temperature (K), pressure (GPa) that there are
+    values : name -> (T,), for those of total_energy, potential_energy, kinetic_energy, conserved_energy (eV, whole
+        system), temperature (K), pressure (GPa), density (g/cm^3) that there are
     shadow_eV : (T,) shadow energy, NaN where it is not known; (0,) if there is none at all
     momentum : (T, 3) u Å/fs, total; (0, 3) if there is none
     mass : of the whole system, u; NaN if the file gives none
@@ -72,7 +74,8 @@ class Analysis:
     """Numbers of a run, of what follows the warm-up.
 
     warmup_fs : time left out at the beginning; warmup_reason : why it is that long
-    drift, shadow_drift : of total and shadow energy, None if there are none
+    drift, shadow_drift : of the energy that the ensemble conserves, `conserved`, and of the shadow energy; None if
+        there are none
     means : name -> Mean, in the units of `Series.values`
     momentum_change : (T,) |P - P(start)| / sqrt(2 M E_kin), where the start is the end of the warm-up and the
         denominator the momentum of all the mass moving one way with that kinetic energy; (0,) if unknown
@@ -85,6 +88,11 @@ class Analysis:
     shadow_drift: Drift | None
     means: dict[str, Mean]
     momentum_change: np.ndarray
+
+    @property
+    def conserved(self) -> str:
+        """Name of the conserved energy among the series: conserved_energy, or total_energy (NVE, other programs)."""
+        return obs.conserved_column(self.series.values)
 
 
 # --- Reading ----------------------------------------------------------------------------------------------
@@ -204,8 +212,9 @@ def analyze(series: Series, warmup_fs: float | None = None) -> Analysis:
     means = {name: obs.mean_with_error(values[kept]) for name, values in series.values.items() if kept.any()}
     temperature = means["temperature"].mean if "temperature" in means else math.nan
     drift = shadow = None
-    if "total_energy" in series.values and len(time):
-        drift = _drift(series, series.values["total_energy"], warmup_fs, temperature)
+    conserved = obs.conserved_column(series.values)
+    if conserved in series.values and len(time):
+        drift = _drift(series, series.values[conserved], warmup_fs, temperature)
     if np.isfinite(series.shadow_eV).any():
         shadow = _drift(series, series.shadow_eV, warmup_fs, temperature)
     return Analysis(series, warmup_fs, reason, drift, shadow, means, _momentum_change(series, kept))
@@ -249,7 +258,7 @@ def _warmup(series: Series, given_fs: float | None) -> tuple[float, str]:
 def report(analysis: Analysis) -> str:
     """The numbers as text."""
     offset = analysis.series.offset_eV
-    lines = [*_run_lines(analysis), "", *_drift_lines("total energy", analysis.drift, offset)]
+    lines = [*_run_lines(analysis), "", *_drift_lines(analysis.conserved.replace("_", " "), analysis.drift, offset)]
     lines += _drift_lines("shadow energy", analysis.shadow_drift, offset)
     return "\n".join([*lines, *_mean_lines(analysis)])
 
@@ -307,15 +316,17 @@ def _mean_lines(analysis: Analysis) -> list[str]:
     lines = []
     n = analysis.series.n_atoms
     for name, unit, divisor in (
+        *([("total_energy", "eV/atom", n)] if analysis.conserved != "total_energy" else []),
         ("potential_energy", "eV/atom", n),
         ("kinetic_energy", "eV/atom", n),
         ("temperature", "K", 1),
         ("pressure", "GPa", 1),
+        ("density", "g/cm^3", 1),
     ):
         if name not in analysis.means:
             continue
         mean = analysis.means[name]
-        offset = analysis.series.offset_eV if name == "potential_energy" else 0.0
+        offset = analysis.series.offset_eV if name in ("potential_energy", "total_energy") else 0.0
         text = plus_minus((mean.mean - offset) / divisor, mean.error / divisor, unit)
         if math.isfinite(mean.deviation):
             text += f"   deviation {mean.deviation / divisor:.3g}"
@@ -362,11 +373,13 @@ def as_dict(analysis: Analysis) -> dict:
         "kT_per_ns_per_degree", "error_kT_per_ns_per_degree", "rms_eV_per_atom", "change_eV_per_atom",
         "change_over_kinetic_deviation", "sigmas", "duration_ps", "n_blocks", "n_samples", "note",
     )  # fmt: skip
+    if analysis.drift is not None:
+        found["conserved"] = analysis.conserved
     for key, drift in (("drift", analysis.drift), ("shadow_drift", analysis.shadow_drift)):
         if drift is not None:
             found[key] = {name: getattr(drift, name) for name in names}
     for name, mean in analysis.means.items():
-        unit = _UNITS[name]
+        unit = _UNITS[name].replace(" cm-3", "_per_cm3")
         found[name] = {
             f"mean_{unit}": mean.mean,
             f"error_{unit}": mean.error,

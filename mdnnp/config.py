@@ -25,6 +25,14 @@ TIMESTEP = Rule(
 SEED = Rule(lambda v: 0 <= v < 2**63, "must be a whole number from 0 to 2^63 - 1")
 TEMPERATURE = Rule(lambda v: 0 <= v <= 1e6, "must lie between 0 and 1e6 K")
 REPEATS = Rule(lambda v: all(1 <= n <= 10_000 for n in v), "needs three whole numbers, each at least 1")
+THERMOSTAT = Rule(lambda v: 0 < v <= 1e7, "must be larger than 0, and is in femtoseconds")
+FRICTION = Rule(lambda v: 0 < v <= 1e6, "must be larger than 0, and is in 1/ps")
+PRESSURE = Rule(lambda v: -1e4 <= v <= 1e4, "must lie between -1e4 and 1e4 GPa; 1 bar is 0.0001")
+COMPRESSIBILITY = Rule(lambda v: 0 < v <= 1e4, "must be larger than 0, and is in 1/GPa")
+ATOMS = Rule(
+    lambda v: all(n >= 0 for n in v) and len(set(v)) == len(v),
+    "needs indices of atoms, counted from 0, each once",
+)
 SKIN = Rule(lambda v: 0 <= v <= 10, "must lie between 0 and 10 Å")
 MASSES = Rule(
     lambda v: all(_is_element(s) and 0 < m < 1000 for s, m in v.items()),
@@ -98,11 +106,11 @@ class PotentialConfig:
 
 @dataclass(frozen=True)
 class DynamicsConfig:
-    """How the atoms move: velocity Verlet at constant energy."""
+    """How the atoms move: velocity Verlet, with a thermostat and a barostat if the ensemble has them."""
 
     steps: int = key(
-        "Steps at constant energy, after those of the equilibration; 0 evaluates the start alone. Raise it "
-        "to prolong a finished run with --resume.",
+        "Steps in the ensemble, after those of the equilibration; 0 evaluates the start alone. Raise it "
+        "to prolong a finished run with --resume (not one with a ramp).",
         rule=STEPS,
         restart="free",
         example="10000",
@@ -112,25 +120,81 @@ class DynamicsConfig:
         rule=TIMESTEP,
         example="0.5",
     )
+    ensemble: Literal["nve", "nvt-langevin", "nvt-nose-hoover", "nvt-rescale", "npt-mtk", "npt-rescale"] = key(
+        "What is constant: the energy (nve); volume and temperature (nvt-) with Langevin dynamics, a Nose-Hoover "
+        "chain or stochastic velocity rescaling; pressure and temperature (npt-) with Martyna-Tobias-Klein dynamics "
+        "or stochastic cell and velocity rescaling.",
+        "nve",
+    )
     velocities: Literal["maxwell-boltzmann", "file", "zero"] = key(
         "Starting velocities: drawn at temperature_K, read from the structure file, or zero.",
         "maxwell-boltzmann",
     )
     temperature_K: float | None = key(
-        "Temperature of drawn velocities and of the equilibration, in K. Needed for either.",
+        "Temperature of drawn velocities, of the equilibration and of the thermostat, in K. Needed for any of them.",
         None,
         rule=TEMPERATURE,
         example="300",
     )
-    seed: int = key("Seed of the drawn velocities.", 1, rule=SEED)
+    temperature_end_K: float | None = key(
+        "The thermostat goes linearly from temperature_K to this temperature during `steps`, in K.",
+        None,
+        rule=TEMPERATURE,
+        example="600",
+    )
+    friction_per_ps: float = key("nvt-langevin: rate at which velocities are forgotten, in 1/ps.", 1.0, rule=FRICTION)
+    thermostat_time_fs: float = key(
+        "Other thermostats: time in which the kinetic energy is forgotten (rescale), or that sets the masses of the "
+        "chain (nose-hoover, mtk), in fs.",
+        100.0,
+        rule=THERMOSTAT,
+    )
+    pressure_GPa: float | None = key(
+        "npt-: pressure of the surroundings, in GPa, positive in compression. Needed for them.",
+        None,
+        rule=PRESSURE,
+        example="0.0001",
+    )
+    pressure_end_GPa: float | None = key(
+        "npt-: the pressure goes linearly from pressure_GPa to this one during `steps`, in GPa.",
+        None,
+        rule=PRESSURE,
+        example="10",
+    )
+    barostat_time_fs: float = key(
+        "npt-: time in which the volume relaxes (rescale), or that sets the mass of the cell (mtk), in fs.",
+        1000.0,
+        rule=THERMOSTAT,
+    )
+    cell: Literal["isotropic", "anisotropic", "flexible"] = key(
+        "npt-: what may change: the volume; the extents along x, y and z; or all lengths and angles. A liquid wants "
+        "the first.",
+        "isotropic",
+    )
+    compressibility_per_GPa: float | None = key(
+        "npt-rescale: estimate of the isothermal compressibility, in 1/GPa; the relaxation time alone depends on it. "
+        "Liquids have about 0.5, metals and semiconductors 0.01. Needed for it.",
+        None,
+        rule=COMPRESSIBILITY,
+        example="0.5",
+    )
+    fixed: tuple[int, ...] = key(
+        "Atoms that do not move, counted from 0 in the replicated structure. Not with npt-.",
+        (),
+        rule=ATOMS,
+        example="[0, 1, 2]",
+    )
+    seed: int = key("Seed of the drawn velocities, and of stochastic thermostats and barostats.", 1, rule=SEED)
     exact_temperature: bool = key(
         "Scale drawn velocities to temperature_K exactly; otherwise their temperature fluctuates about it.",
         True,
     )
-    remove_momentum: bool = key("Remove the centre-of-mass motion from the starting velocities.", True)
+    remove_momentum: bool = key(
+        "Remove the centre-of-mass motion from the starting velocities. It stays away, except with nvt-langevin.", True
+    )
     equilibration_steps: int = key(
-        "Steps at the start, during which velocities are scaled to temperature_K every 10 steps. They do not "
-        "count for the drift.",
+        "Steps at the start, in the fixed cell, during which velocities are scaled to temperature_K every 10 steps. "
+        "They do not count for the drift.",
         0,
         rule=STEPS,
     )
@@ -139,6 +203,16 @@ class DynamicsConfig:
         1.0,
         rule=SKIN,
     )
+
+    @property
+    def has_barostat(self) -> bool:
+        """Whether the cell moves."""
+        return self.ensemble.startswith("npt")
+
+    @property
+    def has_ramp(self) -> bool:
+        """Whether temperature or pressure change during the run."""
+        return self.temperature_end_K is not None or self.pressure_end_GPa is not None
 
 
 @dataclass(frozen=True)
@@ -226,6 +300,23 @@ class CommitteeConfig:
     collect_most: int = key("Configurations collected at most.", 100, rule=AT_LEAST_ONE, restart="free")
 
 
+_RAMP = ("temperature_end_K",)
+_BAROSTAT = ("thermostat_time_fs", "pressure_GPa", "pressure_end_GPa", "barostat_time_fs", "cell")
+KEYS_OF_ENSEMBLES: dict[str, tuple[str, ...]] = {
+    "nve": ("fixed",),
+    "nvt-langevin": (*_RAMP, "friction_per_ps", "fixed"),
+    "nvt-nose-hoover": (*_RAMP, "thermostat_time_fs", "fixed"),
+    "nvt-rescale": (*_RAMP, "thermostat_time_fs", "fixed"),
+    "npt-mtk": (*_RAMP, *_BAROSTAT),
+    "npt-rescale": (*_RAMP, *_BAROSTAT, "compressibility_per_GPa"),
+}
+STEPS_PER_RELAXATION = 10  # fewest, where a shorter time makes the dynamics unstable
+_RELAXATIONS: dict[str, tuple[str, ...]] = {
+    "nvt-nose-hoover": ("thermostat_time_fs",),
+    "npt-mtk": ("thermostat_time_fs", "barostat_time_fs"),
+    "npt-rescale": ("barostat_time_fs",),
+}
+
 SECTIONS: dict[str, type] = {
     "structure": StructureConfig,
     "potential": PotentialConfig,
@@ -297,29 +388,32 @@ def parse_config(text: str, source: str | Path = "run.toml") -> RunConfig:
 
 def resolved_text(config: RunConfig) -> str:
     """The input with every default filled in, as TOML."""
-    lines = []
+    lines, meaningless = [], _meaningless(config.dynamics.ensemble)
     for section, record in SECTIONS.items():
         lines += ["", f"[{section}]"]
         for f in fields(record):
             value = getattr(getattr(config, section), f.name)
-            if value is not None:
+            if value not in (None, ()) and not (section == "dynamics" and f.name in meaningless):
                 lines.append(f"{f.name} = {toml_value(value)}")
     return "\n".join(lines[1:]) + "\n"
 
 
 def restart_settings(config: RunConfig) -> dict[str, object]:
     """Settings that must be the same when a run is resumed, by 'section.key', in JSON types."""
-    return {
+    settings = {
         f"{section}.{f.name}": json.loads(json.dumps(getattr(getattr(config, section), f.name)))
         for section, record in SECTIONS.items()
         for f in fields(record)
         if f.metadata.get("restart") != "free"
     }
+    if config.dynamics.has_ramp:  # its slope depends on the length of the run
+        settings["dynamics.steps"] = config.dynamics.steps
+    return settings
 
 
 def _build(document: Document, source: Path) -> RunConfig:
     values, mistakes = read_records(document, SECTIONS, source.parent)
-    refuse(mistakes + _missing_temperature(document, values["dynamics"]))
+    refuse(mistakes + _missing_temperature(document, values["dynamics"]) + _unfit(document, values["dynamics"]))
     records = {section: record(**values[section]) for section, record in SECTIONS.items()}
     return RunConfig(**records, source=source.absolute(), text=document.text)
 
@@ -332,11 +426,58 @@ def _missing_temperature(document: Document, dynamics: dict) -> list[Mistake]:
         reasons.append('velocities = "maxwell-boltzmann"' + ("" if "velocities" in dynamics else " (the default)"))
     if dynamics.get("equilibration_steps", 0) > 0:
         reasons.append(f"equilibration_steps = {dynamics['equilibration_steps']}")
+    if dynamics.get("ensemble", "nve") != "nve":
+        reasons.append(f'ensemble = "{dynamics["ensemble"]}"')
     if not reasons:
         return []
-    where = document.at(("dynamics",)) if ("dynamics",) in document.lines else document.name
+    where = _place(document)
     text = f"missing key 'temperature_K' in [dynamics] at {where}: {' and '.join(reasons)} needs it"
     return [Mistake(math.inf, text)]
+
+
+def _unfit(document: Document, dynamics: dict) -> list[Mistake]:
+    """What the ensemble lacks, and what it has no use for."""
+    if ("dynamics", "ensemble") in document.lines and "ensemble" not in dynamics:
+        return []  # reported already, and unknown
+    ensemble = dynamics.get("ensemble", "nve")
+    mistakes: list[Mistake] = []
+
+    def complain(name: str, text: str) -> None:
+        path = ("dynamics", name)
+        shown = (
+            f"dynamics.{name} = {toml_value(dynamics[name])} at {document.at(path)}: " if path in document.lines else ""
+        )
+        mistakes.append(Mistake(document.lines.get(path, math.inf), shown + text))
+
+    for name in _meaningless(ensemble) & dynamics.keys():
+        users = [f'"{e}"' for e, names in KEYS_OF_ENSEMBLES.items() if name in names]
+        complain(name, f'has no meaning with ensemble = "{ensemble}"; remove it, or choose {" or ".join(users)}')
+    needed = {"pressure_GPa": "0.0001", "compressibility_per_GPa": "0.5"}
+    for name in needed.keys() & set(KEYS_OF_ENSEMBLES[ensemble]):
+        if ("dynamics", name) not in document.lines:
+            text = f"missing key '{name}' in [dynamics] at {_place(document)}: ensemble = \"{ensemble}\" needs it"
+            mistakes.append(Mistake(math.inf, f"{text}; add, for example: {name} = {needed[name]}"))
+    if ensemble == "nve":
+        return mistakes
+    for name in ("temperature_K", "temperature_end_K"):
+        if dynamics.get(name) == 0.0:
+            complain(name, "a thermostat needs a temperature above 0")
+    if not dynamics.get("remove_momentum", True) and ensemble != "nvt-langevin":
+        complain("remove_momentum", f'ensemble = "{ensemble}" needs the total momentum to be zero; remove the key')
+    shortest = STEPS_PER_RELAXATION * dynamics.get("timestep_fs", 0.0)
+    for name in _RELAXATIONS.get(ensemble, ()):
+        if dynamics.get(name, math.inf) < shortest:
+            complain(name, f"must be at least {STEPS_PER_RELAXATION} time steps, {shortest:g} fs")
+    return mistakes
+
+
+def _meaningless(ensemble: str) -> set[str]:
+    """Keys of [dynamics] that another ensemble has, but not this one."""
+    return set().union(*KEYS_OF_ENSEMBLES.values()) - set(KEYS_OF_ENSEMBLES[ensemble])
+
+
+def _place(document: Document) -> str:
+    return document.at(("dynamics",)) if ("dynamics",) in document.lines else document.name
 
 
 def _is_element(symbol: str) -> bool:

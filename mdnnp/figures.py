@@ -43,10 +43,11 @@ def draw(analysis: Analysis, folder: Path) -> list[Path]:
 
 
 def _draw_drift(analysis: Analysis) -> Figure | None:
-    """Total energy."""
+    """The energy that the ensemble conserves."""
     if analysis.drift is None:
         return None
-    return _draw_conserved(analysis, "total energy", analysis.series.values["total_energy"], analysis.drift)
+    name = analysis.conserved
+    return _draw_conserved(analysis, name.replace("_", " "), analysis.series.values[name], analysis.drift)
 
 
 def _draw_shadow(analysis: Analysis) -> Figure | None:
@@ -153,17 +154,19 @@ def _draw_energies(analysis: Analysis) -> Figure | None:
 
 
 def _draw_pressure(analysis: Analysis) -> Figure | None:
-    """Pressure against time, with its mean."""
-    if "pressure" not in analysis.means:
+    """Pressure against time, with its mean; below it the density, where the cell moves."""
+    names = [name for name in ("pressure", "density") if name in analysis.means]
+    if not names:
         return None
-    mean = analysis.means["pressure"]
-    figure = Figure(figsize=(7, 3.6), layout="constrained")
-    axes = figure.add_subplot()
-    _plot_with_mean(axes, analysis, analysis.series.values["pressure"], mean.mean, mean.error)
-    axes.set_xlabel("time / ps")
-    axes.set_ylabel("pressure / GPa")
-    axes.set_title(f"mean {plus_minus(mean.mean, mean.error, 'GPa')}", fontsize=9, loc="right")
-    axes.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
+    figure = Figure(figsize=(7, 1.2 + 2.4 * len(names)), layout="constrained")
+    panels = figure.subplots(len(names), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, name in zip(panels, names, strict=True):
+        mean, unit = analysis.means[name], {"pressure": "GPa", "density": "g/cm³"}[name]
+        _plot_with_mean(axes, analysis, analysis.series.values[name], mean.mean, mean.error)
+        axes.set_ylabel(f"{name} / {unit if '/' not in unit else f'({unit})'}")
+        axes.set_title(f"mean {plus_minus(mean.mean, mean.error, unit)}", fontsize=9, loc="right")
+    panels[-1].set_xlabel("time / ps")
+    panels[-1].legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
     return figure
 
 

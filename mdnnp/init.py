@@ -135,14 +135,14 @@ def _is_wanted(section: str, f: Field) -> bool:
 def _shown(f: Field) -> str:
     """The default as TOML, or an example where the default cannot be written."""
     default = default_of(f)
-    return f.metadata["example"] if default in (None, {}) else toml_value(default)
+    return f.metadata["example"] if default in (None, {}, ()) else toml_value(default)
 
 
 def _default_text(f: Field) -> str:
     if is_required(f):
         return "required"
     default = default_of(f)
-    return "" if default in (None, {}) else f"`{toml_value(default)}`"
+    return "" if default in (None, {}, ()) else f"`{toml_value(default)}`"
 
 
 def _type_name(f: Field) -> str:

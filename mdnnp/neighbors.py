@@ -20,7 +20,7 @@ from ase.data import chemical_symbols
 
 from mdnnp.errors import InputError
 from mdnnp.jit import njit, njit_fast, run_chunks, vectorize_freely
-from mdnnp.system import OVERLAP_A, System, complete_cell, heights, validate
+from mdnnp.system import OVERLAP_A, System, complete_cell, heights, transformed, validate
 
 _BINS_PER_CUTOFF = np.array([1, 1, 2])  # along the cell vectors; the fastest of those tried
 _MAX_CHUNKS = 64
@@ -90,7 +90,10 @@ class VerletList:
     """A neighbour list that is rebuilt only when it must be.
 
     cutoff : Å; skin : margin in Å. The list holds all pairs within cutoff + skin, and is safe until an atom has moved
-    by skin/2 since it was built. Raises InputError for values that make no sense.
+    by skin/2 since it was built. If the cell has changed, by ``cell = old cell @ F``, atoms are taken back by F first:
+    a pair r0 that was not listed is now r = (r0 + u_j - u_i) @ F with displacements u, so that it is no shorter than
+    s (cutoff + skin - 2 max |u|), where s is the smallest singular value of F. The list is safe as long as that is no
+    less than the cutoff. Raises InputError for values that make no sense.
     """
 
     def __init__(self, cutoff: float, skin: float = 1.0):
@@ -122,11 +125,25 @@ class VerletList:
         return (
             self._list is not None
             and np.array_equal(old.numbers, system.numbers)
-            and np.array_equal(old.cell, system.cell)
             and np.array_equal(old.pbc, system.pbc)
             and system.positions.shape == old.positions.shape
-            and not _moved(system.positions, old.positions, 0.5 * self.skin)
+            and not self._has_moved(system)
         )
+
+    def _has_moved(self, system: System) -> bool:
+        """Whether cell and atoms have moved so far that a pair may be missing."""
+        old = self.reference
+        if np.array_equal(old.cell, system.cell):
+            return _moved(system.positions, old.positions, 0.5 * self.skin)
+        if not (np.all(system.pbc) and np.isfinite(system.cell).all()):
+            return True
+        deformation = np.linalg.solve(old.cell, system.cell)
+        shortest = np.linalg.svd(deformation, compute_uv=False)[-1]
+        allowed = 0.5 * (self.cutoff + self.skin - self.cutoff / shortest) if shortest > 0 else 0.0
+        allowed -= 1e-12 * np.max(np.abs(system.positions))  # rounding of the way back
+        if not allowed > 0.0:
+            return True
+        return _moved(transformed(system.positions, np.linalg.inv(deformation)), old.positions, allowed)
 
 
 def build(system: System, cutoff: float) -> NeighborList:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mdnnp.errors import InputError
-from mdnnp.units import BOLTZMANN_EV_PER_K, EV_PER_U_A2_PER_FS2
+from mdnnp.units import BOLTZMANN_EV_PER_K, EV_PER_U_A2_PER_FS2, U_PER_A3_IN_G_PER_CM3
 
 DEFAULT_WARMUP = 0.1  # of a run, where there was no equilibration
 MIN_BLOCKS, MAX_BLOCKS = 10, 20
@@ -129,6 +129,16 @@ def _autocorrelation_time(deviations: np.ndarray) -> float:
     inside = np.flatnonzero(windows >= 5.0 * tau)
     window = int(inside[0]) if len(inside) else n - 1
     return max(0.5, float(tau[window]) * (1.0 + (2 * window + 1) / n))
+
+
+def conserved_column(columns) -> str:
+    """Which of a run's columns is conserved: conserved_energy where there is one, else total_energy."""
+    return "conserved_energy" if "conserved_energy" in columns else "total_energy"
+
+
+def density(masses: np.ndarray, volume_A3) -> np.ndarray | float:
+    """Density in g/cm^3 of atoms with these masses (N,), u, in a volume in Å^3, scalar or (...)."""
+    return float(np.sum(masses)) / np.asarray(volume_A3, dtype=np.float64) * U_PER_A3_IN_G_PER_CM3
 
 
 def default_warmup_fs(time_fs: np.ndarray, equilibration_fs: float = 0.0) -> float:

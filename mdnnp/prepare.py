@@ -13,11 +13,23 @@ from mdnnp.collect import check_committee
 from mdnnp.committee import member_paths
 from mdnnp.config import RunConfig
 from mdnnp.errors import InputError, MdnnpWarning
-from mdnnp.integrators import maxwell_boltzmann, without_momentum
+from mdnnp.integrators import (
+    CellRescaling,
+    ConstantEnergy,
+    Integrator,
+    Langevin,
+    MartynaTobiasKlein,
+    NoseHoover,
+    Ramp,
+    VelocityRescaling,
+    maxwell_boltzmann,
+    scaled_to_temperature,
+    without_momentum,
+)
 from mdnnp.observables import degrees_of_freedom, momentum
 from mdnnp.potential import Potential, load_potential
 from mdnnp.structures import Structure, read_structures, unit_suspicion
-from mdnnp.system import System, complete_cell, heights, lower_triangular, replicate, validate
+from mdnnp.system import System, complete_cell, heights, lower_triangular, replicate, validate, volume
 
 # A net momentum is reported if its kinetic energy exceeds this share of the whole.
 MOMENTUM_SHARE = 1e-6
@@ -31,7 +43,9 @@ class Start:
 
     system : atoms in a box in lower-triangular form, which is complete also along open directions
     masses : (N,) u; velocities : (N, 3) Å/fs
+    fixed : (K,) indices of atoms that do not move
     n_degrees : degrees of freedom that share the kinetic energy
+    integrator : the ensemble
     potential : the potential, ready to compute
     rotation : (3, 3); a vector v (row) of the structure file is v @ rotation.T here
     label : the structure, "file:index"
@@ -41,7 +55,9 @@ class Start:
     system: System
     masses: np.ndarray
     velocities: np.ndarray
+    fixed: np.ndarray
     n_degrees: int
+    integrator: Integrator
     potential: Potential
     rotation: np.ndarray
     label: str
@@ -68,12 +84,15 @@ def prepare(config: RunConfig) -> Start:
     system = system._replace(positions=system.positions @ rotation.T, cell=cell)
     if velocities is not None:
         velocities = velocities @ rotation.T
-    velocities, momentum_removed = _start_velocities(config, structure.label, velocities, masses)
+    fixed = _fixed_atoms(config, structure.label, len(system))
+    velocities, n_degrees = _start_velocities(config, structure.label, velocities, masses, fixed)
     return Start(
         system=system,
         masses=masses,
         velocities=velocities,
-        n_degrees=degrees_of_freedom(len(system), momentum_removed=momentum_removed),
+        fixed=fixed,
+        n_degrees=n_degrees,
+        integrator=_integrator(config, structure.label, system, n_degrees),
         potential=potential,
         rotation=rotation,
         label=structure.label,
@@ -179,34 +198,93 @@ def _replicated(config: RunConfig, structure: Structure) -> tuple[System, np.nda
     return replicate(structure.system, repeats), np.tile(structure.masses, copies), velocities
 
 
-def _start_velocities(config: RunConfig, label: str, velocities, masses) -> tuple[np.ndarray, bool]:
-    """Velocities at the start, and whether their total momentum is zero."""
-    dynamics = config.dynamics
-    if dynamics.velocities == "zero":
-        return np.zeros((len(masses), 3)), True
-    if dynamics.velocities == "maxwell-boltzmann":
-        drawn = maxwell_boltzmann(
-            masses,
-            dynamics.temperature_K,
-            dynamics.seed,
-            exact_temperature=dynamics.exact_temperature,
-            remove_momentum=dynamics.remove_momentum,
+def _fixed_atoms(config: RunConfig, label: str, n_atoms: int) -> np.ndarray:
+    """Indices of the atoms that do not move, in ascending order."""
+    fixed = np.array(sorted(config.dynamics.fixed), dtype=np.int64)
+    if len(fixed) and fixed[-1] >= n_atoms:
+        raise InputError(
+            f"{config.source}: dynamics.fixed names atom {fixed[-1]}, but {label} has {n_atoms} atoms, counted from 0"
         )
-        return drawn, dynamics.remove_momentum
+    if len(fixed) == n_atoms:
+        raise InputError(f"{config.source}: dynamics.fixed names all {n_atoms} atoms, so that nothing could move")
+    return fixed
+
+
+def _integrator(config: RunConfig, label: str, system: System, n_degrees: int) -> Integrator:
+    """The ensemble of the input."""
+    dynamics = config.dynamics
+    if dynamics.ensemble == "nve":
+        return ConstantEnergy()
+
+    def ramp(start: float, end: float | None) -> Ramp:
+        """From start to end during the steps that follow the equilibration."""
+        return Ramp.constant(start) if end is None else Ramp(start, end, dynamics.equilibration_steps, dynamics.steps)
+
+    temperature = ramp(dynamics.temperature_K, dynamics.temperature_end_K)
+    relaxation = dynamics.thermostat_time_fs
+    if dynamics.ensemble == "nvt-langevin":
+        return Langevin(temperature, dynamics.friction_per_ps, dynamics.seed)
+    if dynamics.ensemble == "nvt-nose-hoover":
+        return NoseHoover(temperature, n_degrees, relaxation)
+    if dynamics.ensemble == "nvt-rescale":
+        return VelocityRescaling(temperature, n_degrees, relaxation, dynamics.seed)
+    if not system.pbc.all():
+        raise InputError(
+            f'{config.source}: dynamics.ensemble = "{dynamics.ensemble}" needs a cell that is periodic along a, b and '
+            f"c, and {label} is not: an open direction has no pressure; choose an ensemble of constant volume"
+        )
+    pressure = ramp(dynamics.pressure_GPa, dynamics.pressure_end_GPa)
+    if dynamics.ensemble == "npt-mtk":
+        return MartynaTobiasKlein(
+            temperature, pressure, n_degrees, relaxation, dynamics.barostat_time_fs, dynamics.cell
+        )
+    return CellRescaling(
+        temperature,
+        pressure,
+        n_degrees,
+        relaxation,
+        dynamics.barostat_time_fs,
+        dynamics.compressibility_per_GPa,
+        volume(system.cell),
+        dynamics.cell,
+        dynamics.seed,
+    )
+
+
+def _start_velocities(config: RunConfig, label: str, velocities, masses, fixed) -> tuple[np.ndarray, int]:
+    """Velocities at the start, and the degrees of freedom that will share the kinetic energy.
+
+    The total momentum is conserved, and so removed, where no atom is fixed and no noise acts on single atoms.
+    """
+    dynamics, n_moving = config.dynamics, len(masses) - len(fixed)
+    removed = dynamics.remove_momentum and not len(fixed)
+    kept_at_zero = (removed or dynamics.velocities == "zero") and not len(fixed)
+    n_degrees = degrees_of_freedom(n_moving, momentum_removed=kept_at_zero and dynamics.ensemble != "nvt-langevin")
+    if dynamics.velocities == "zero":
+        return np.zeros((len(masses), 3)), n_degrees
+    if dynamics.velocities == "maxwell-boltzmann":
+        drawn = maxwell_boltzmann(masses, dynamics.temperature_K, dynamics.seed, remove_momentum=removed)
+        drawn[fixed] = 0.0
+        if dynamics.exact_temperature:
+            drawn = scaled_to_temperature(drawn, masses, dynamics.temperature_K, n_degrees)
+        return drawn, n_degrees
     if velocities is None:
         raise InputError(
             f'{config.source}: dynamics.velocities = "file", but {label} has no velocities; '
             'write "maxwell-boltzmann" with a temperature_K, or "zero"'
         )
+    velocities = velocities.copy()
+    velocities[fixed] = 0.0
     total = momentum(velocities, masses)
     drifting = float(total @ total) / np.sum(masses)
-    if drifting > MOMENTUM_SHARE * float(np.sum(masses[:, None] * velocities**2)) and len(masses) > 1:
+    share = MOMENTUM_SHARE * float(np.sum(masses[:, None] * velocities**2))
+    if drifting > share and len(masses) > 1 and not len(fixed):
         what = "is removed" if dynamics.remove_momentum else "is kept, as remove_momentum = false says"
         text = f"{label}: its velocities have a net momentum of {np.linalg.norm(total):.3g} u Å/fs, which {what}"
         warnings.warn(text, MdnnpWarning, stacklevel=2)
-    if dynamics.remove_momentum:
+    if removed:
         velocities = without_momentum(velocities, masses)
-    return velocities, dynamics.remove_momentum
+    return velocities, n_degrees
 
 
 def _warn_of_skew(label: str, box: np.ndarray, pbc: np.ndarray) -> None:

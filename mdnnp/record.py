@@ -25,8 +25,8 @@ from mdnnp.committee import Committee
 from mdnnp.config import RunConfig, resolved_text, restart_settings
 from mdnnp.errors import FileError, InputError, MdnnpWarning
 from mdnnp.files import check_writable
-from mdnnp.integrators import MDState
-from mdnnp.observables import kinetic_energy, kinetic_tensor, momentum, pressure_tensor, temperature
+from mdnnp.integrators import Bath, MDState
+from mdnnp.observables import density, kinetic_energy, kinetic_tensor, momentum, pressure_tensor, temperature
 from mdnnp.prepare import Start
 from mdnnp.shadow import REACH, ShadowEnergy
 from mdnnp.system import System, volume
@@ -50,14 +50,17 @@ THERMO_UNITS = {
     **{f"momentum_{i}": "u Angstrom fs-1" for i in "xyz"},
     "extrapolations": "1",
 }
+CELL_COLUMNS = {f"cell_{'abc'[k]}{'xyz'[l]}": (k, l) for k in range(3) for l in range(k + 1)}
+BAROSTAT_UNITS = {"volume": "Angstrom3", "density": "g cm-3", **dict.fromkeys(CELL_COLUMNS, "Angstrom")}
 MAX_STORED_EXTRAPOLATIONS = 1_000_000  # all are counted
 
 
 class Checkpoint(NamedTuple):
     """A checkpoint that was read: where the run stands.
 
-    step : steps done; positions (N, 3) Å and velocities (N, 3) Å/fs of that step
-    reference : (N, 3) Å, positions for which the neighbour list was built
+    step : steps done; positions (N, 3) Å, velocities (N, 3) Å/fs and cell (3, 3) Å of that step
+    bath : variables of thermostat and barostat; random numbers follow from the seed, which is a setting, and the step
+    reference, reference_cell : positions (N, 3) Å and cell (3, 3) Å for which the neighbour list was built
     trajectory : file that the run writes to; counts : its records that belong to the run
     extrapolations : total, and steps with any
     collected : see `Collector.saved`
@@ -68,7 +71,10 @@ class Checkpoint(NamedTuple):
     step: int
     positions: np.ndarray
     velocities: np.ndarray
+    cell: np.ndarray
+    bath: Bath
     reference: np.ndarray
+    reference_cell: np.ndarray
     trajectory: Path
     counts: Counts
     extrapolations: tuple[int, int]
@@ -161,7 +167,10 @@ def _read(config: RunConfig) -> Checkpoint:
             step=meta["step"],
             positions=arrays["positions"],
             velocities=arrays["velocities"],
+            cell=arrays["cell"],
+            bath=Bath(meta["bath_energy"], *(arrays[f"bath_{name}"] for name in Bath._fields[1:])),
             reference=arrays["reference"],
+            reference_cell=arrays["reference_cell"],
             trajectory=config.trajectory_path.with_name(meta["trajectory"]),
             counts=Counts(*meta["counts"]),
             extrapolations=tuple(meta["extrapolations"]),
@@ -214,7 +223,6 @@ class Recorder:
         self._step = -1  # of the last record
         self._held: deque[tuple[int, float, dict]] = deque()  # rows of the dense log: step, time, values
         self._shadow = ShadowEnergy(config.dynamics.timestep_fs, start.masses, config.output.thermo_interval)
-        self._volume = volume(start.system.cell) if start.system.pbc.all() else math.nan
 
     @property
     def trajectory(self) -> Path:
@@ -239,9 +247,10 @@ class Recorder:
         output = self._config.output
         if state.step % output.thermo_interval == 0:
             self._held.append((state.step, self._time(state), self._thermo(state)))
-        # Scaled velocities are not a step of velocity Verlet: the equilibration has no shadow energy.
+        # Neither scaled velocities nor thermostats are velocity Verlet: they have no shadow energy.
         shadow = None
-        if state.step >= self._config.dynamics.equilibration_steps:
+        dynamics = self._config.dynamics
+        if dynamics.ensemble == "nve" and state.step >= dynamics.equilibration_steps:
             shadow = self._shadow.add(state)
         if self._held and self._held[0][0] == state.step - REACH:
             step, time, values = self._held.popleft()
@@ -256,7 +265,7 @@ class Recorder:
             self._config,
             self._start,
             state,
-            reference.positions,
+            reference,
             self._writer.path,
             self._writer.counts,
             (self.extrapolations, self.extrapolated_steps),
@@ -290,10 +299,13 @@ class Recorder:
             columns = {name: getattr(event, name) for name in ("atom", "function", "value", "lower", "upper")}
             self._writer.write_extrapolations(state.step, columns)
 
+    def _volume(self, state: MDState) -> float:
+        return volume(state.system.cell) if state.system.pbc.all() else math.nan
+
     def _thermo(self, state: MDState) -> dict[str, float]:
         kinetic = float(kinetic_energy(state.velocities, state.masses))
         tensor = kinetic_tensor(state.velocities, state.masses)
-        p = pressure_tensor(tensor, state.results.virial, self._volume) * EV_PER_A3_IN_GPA
+        p = pressure_tensor(tensor, state.results.virial, self._volume(state)) * EV_PER_A3_IN_GPA
         total = momentum(state.velocities, state.masses)
         return {
             "potential_energy": state.results.energy,
@@ -306,7 +318,19 @@ class Recorder:
             **{f"momentum_{'xyz'[i]}": total[i] for i in range(3)},
             "extrapolations": self.extrapolations,
             **columns(state),
+            **self._of_ensemble(state),
         }
+
+    def _of_ensemble(self, state: MDState) -> dict[str, float]:
+        """What the ensemble adds to a row: see `thermo_units`."""
+        dynamics = self._config.dynamics
+        found = {}
+        if dynamics.ensemble != "nve":
+            found["conserved_energy"] = self._start.integrator.conserved_energy(state)
+        if dynamics.has_barostat:
+            found |= {"volume": self._volume(state), "density": float(density(state.masses, self._volume(state)))}
+            found |= {name: float(state.system.cell[kl]) for name, kl in CELL_COLUMNS.items()}
+        return found
 
     def _write_frame(self, state: MDState) -> None:
         kinetic = float(kinetic_energy(state.velocities, state.masses))
@@ -315,7 +339,7 @@ class Recorder:
             "kinetic_energy": kinetic,
             "total_energy": state.results.energy + kinetic,
             "temperature": float(temperature(kinetic, self._start.n_degrees)),
-            "stress": -state.results.virial / self._volume,  # of the potential, positive: tension
+            "stress": -state.results.virial / self._volume(state),  # of the potential, positive: tension
         }
         self._writer.write_frame(
             state.step,
@@ -340,7 +364,7 @@ def start_record(config: RunConfig, start: Start, state: MDState, reference: Sys
     _check_space(config, len(start.system))
     nothing = ShadowEnergy(config.dynamics.timestep_fs, start.masses).saved()
     collected = Collector(config).saved()
-    _save(config, start, state, reference.positions, path, Counts(), (0, 0), collected, [], nothing)
+    _save(config, start, state, reference, path, Counts(), (0, 0), collected, [], nothing)
     previous_path(config.checkpoint_path).unlink(missing_ok=True)  # of an earlier run
     recorder = Recorder(config, start, _create(path, config, start))
     recorder.collector.begin()
@@ -385,6 +409,7 @@ def _create(path: Path, config: RunConfig, start: Start) -> TrajectoryWriter:
         "equilibration_steps": config.dynamics.equilibration_steps,
         "seed": config.dynamics.seed,
         "n_degrees": start.n_degrees,
+        "ensemble": config.dynamics.ensemble,
         "offset_energy_eV": start.potential.offset_energy(start.system.numbers),
         "rotation": start.rotation,
     }
@@ -393,7 +418,7 @@ def _create(path: Path, config: RunConfig, start: Start) -> TrajectoryWriter:
         numbers=start.system.numbers,
         masses=start.masses,
         pbc=start.system.pbc,
-        thermo_units=THERMO_UNITS | (COLUMNS if isinstance(start.potential, Committee) else {}),
+        thermo_units=thermo_units(config) | (COLUMNS if isinstance(start.potential, Committee) else {}),
         parameters=parameters,
         velocities=config.output.velocities,
         forces=config.output.forces,
@@ -401,8 +426,25 @@ def _create(path: Path, config: RunConfig, start: Start) -> TrajectoryWriter:
     )
 
 
+def thermo_units(config: RunConfig) -> dict[str, str]:
+    """Columns of the dense log and their units."""
+    dynamics = config.dynamics
+    conserved = {} if dynamics.ensemble == "nve" else {"conserved_energy": "eV"}
+    return THERMO_UNITS | conserved | (BAROSTAT_UNITS if dynamics.has_barostat else {})
+
+
 def _save(
-    config, start, state, reference, trajectory: Path, counts: Counts, extrapolations, collected, held, window, **more
+    config,
+    start,
+    state,
+    reference: System,
+    trajectory: Path,
+    counts: Counts,
+    extrapolations,
+    collected,
+    held,
+    window,
+    **more,
 ) -> None:
     meta = {
         "step": state.step,
@@ -412,11 +454,20 @@ def _save(
         "collected": collected,
         "held": held,
         "window": window[0],
+        "bath_energy": state.bath.energy,
         "settings": restart_settings(config),
         "digests": start.digests,
         "version": __version__,
     }
-    arrays = {"positions": state.system.positions, "velocities": state.velocities, "reference": reference, **window[1]}
+    arrays = {
+        "positions": state.system.positions,
+        "velocities": state.velocities,
+        "cell": state.system.cell,
+        "reference": reference.positions,
+        "reference_cell": reference.cell,
+        **{f"bath_{name}": getattr(state.bath, name) for name in Bath._fields[1:]},
+        **window[1],
+    }
     save_checkpoint(config.checkpoint_path, meta, arrays, **more)
 
 

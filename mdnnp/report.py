@@ -14,7 +14,7 @@ from mdnnp import __version__
 from mdnnp.committee import Committee
 from mdnnp.config import RunConfig
 from mdnnp.integrators import MDState
-from mdnnp.observables import Drift, kinetic_energy, kinetic_tensor, pressure, temperature
+from mdnnp.observables import Drift, density, kinetic_energy, kinetic_tensor, pressure, temperature
 from mdnnp.potential import HDNNP, Extrapolation, Potential
 from mdnnp.prepare import Start
 from mdnnp.system import System, volume
@@ -41,7 +41,7 @@ def header(config: RunConfig, start: Start, n_threads: int) -> str:
         ("potential", _potential(start.potential, config)),
         (
             "dynamics",
-            f"velocity Verlet at constant energy, {dynamics.timestep_fs:g} fs; {steps} ({duration:g} ps)",
+            f"{_ensemble(config)}, {dynamics.timestep_fs:g} fs; {steps} ({duration:g} ps)",
         ),
         ("velocities", _velocities(config)),
         ("threads", str(n_threads)),
@@ -73,7 +73,8 @@ def summary(config: RunConfig, start: Start, outcome, extrapolated_steps: int, n
     if outcome.new_steps:
         rows.append(("", f"neighbour list built {n_builds} times, every {outcome.new_steps / n_builds:.3g} steps"))
     if outcome.drift is not None:
-        rows.append(("energy", drift_verdict(outcome.drift)))
+        name = "energy" if config.dynamics.ensemble == "nve" else "conserved"
+        rows.append((name, drift_verdict(outcome.drift)))
     if outcome.shadow_drift is not None:
         rows.append(("shadow energy", drift_verdict(outcome.shadow_drift)))
     extrapolations = "none"
@@ -131,6 +132,29 @@ def no_vibrations(n_evaluations: int) -> str:
     return f"{'vibrations':<12}not looked for: {n_evaluations} evaluations are much for so few steps of so many atoms"
 
 
+def _ensemble(config: RunConfig) -> str:
+    dynamics = config.dynamics
+    method = {
+        "nve": "velocity Verlet at constant energy",
+        "nvt-langevin": f"Langevin dynamics (BAOAB), friction {dynamics.friction_per_ps:g} /ps",
+        "nvt-nose-hoover": f"Nose-Hoover chain, {dynamics.thermostat_time_fs:g} fs",
+        "nvt-rescale": f"stochastic velocity rescaling, {dynamics.thermostat_time_fs:g} fs",
+        "npt-mtk": "Martyna-Tobias-Klein dynamics",
+        "npt-rescale": "stochastic cell and velocity rescaling",
+    }[dynamics.ensemble]
+    if dynamics.has_barostat:
+        method += f" ({dynamics.cell} cell, {dynamics.thermostat_time_fs:g} and {dynamics.barostat_time_fs:g} fs)"
+    if dynamics.ensemble != "nve":
+        method += f", {_range(dynamics.temperature_K, dynamics.temperature_end_K, 'K')}"
+    if dynamics.has_barostat:
+        method += f", {_range(dynamics.pressure_GPa, dynamics.pressure_end_GPa, 'GPa')}"
+    return method + (f", {len(dynamics.fixed)} atoms fixed" if dynamics.fixed else "")
+
+
+def _range(start: float, end: float | None, unit: str) -> str:
+    return f"{start:g} {unit}" if end is None else f"{start:g} to {end:g} {unit}"
+
+
 def _velocities(config: RunConfig) -> str:
     dynamics = config.dynamics
     if dynamics.velocities == "maxwell-boltzmann":
@@ -152,27 +176,31 @@ def _short(path) -> str:
 class Thermo:
     """Lines with the state of the run; energies are per atom and less the constants in the potential."""
 
-    HEADER = (
-        f"{'step':>10} {'time/ps':>11} {'T/K':>9} {'E_pot/(eV/atom)':>16} {'E_total/(eV/atom)':>18} "
-        f"{'p/GPa':>10} {'extrapolations':>15}"
-    )
-
-    def __init__(self, start: Start, timestep_fs: float):
-        self._n, self._n_degrees, self._timestep = len(start.system), start.n_degrees, timestep_fs
+    def __init__(self, config: RunConfig, start: Start):
+        dynamics = config.dynamics
+        self._start, self._timestep, self._has_density = start, dynamics.timestep_fs, dynamics.has_barostat
         self._offset = start.potential.offset_energy(start.system.numbers)
-        self._volume = volume(start.system.cell) if start.system.pbc.all() else 0.0
+        energy = "E_total" if dynamics.ensemble == "nve" else "E_conserved"
+        self.header = (
+            f"{'step':>10} {'time/ps':>11} {'T/K':>9} {'E_pot/(eV/atom)':>16} {energy + '/(eV/atom)':>22} "
+            f"{'p/GPa':>10} {'rho/(g/cm3) ' * self._has_density}{'extrapolations':>15}"
+        )
 
     def line(self, state: MDState, n_extrapolations: int) -> str:
         """The line of one state."""
+        n = len(state.system)
+        size = volume(state.system.cell) if state.system.pbc.all() else 0.0
         kinetic = float(kinetic_energy(state.velocities, state.masses))
         potential = state.results.energy - self._offset
+        conserved = self._start.integrator.conserved_energy(state) - self._offset
         tensor = kinetic_tensor(state.velocities, state.masses)
-        p = float(pressure(tensor, state.results.virial, self._volume)) * EV_PER_A3_IN_GPA
+        p = float(pressure(tensor, state.results.virial, size)) * EV_PER_A3_IN_GPA
+        rho = f"{density(state.masses, size):>11.5f} " if self._has_density else ""
         return (
             f"{state.step:>10} {state.step * self._timestep * 1e-3:>11.5g} "
-            f"{temperature(kinetic, self._n_degrees):>9.2f} {potential / self._n:>16.8f} "
-            f"{(potential + kinetic) / self._n:>18.8f} {'-' if math.isnan(p) else f'{p:.4f}':>10} "
-            f"{n_extrapolations:>15}"
+            f"{temperature(kinetic, self._start.n_degrees):>9.2f} {potential / n:>16.8f} "
+            f"{conserved / n:>22.8f} {'-' if math.isnan(p) else f'{p:.4f}':>10} "
+            f"{rho}{n_extrapolations:>15}"
         )
 
 

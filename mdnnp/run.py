@@ -15,19 +15,21 @@ from mdnnp import report
 from mdnnp.collect import worst_atom
 from mdnnp.config import RunConfig
 from mdnnp.errors import InputError, MdnnpWarning, PhysicsError
-from mdnnp.integrators import Compute, MDState, fastest_period, scaled_to_temperature, verlet_step
+from mdnnp.integrators import Compute, ConstantEnergy, MDState, fastest_period, scaled_to_temperature
 from mdnnp.jit import get_threads
 from mdnnp.neighbors import VerletList
 from mdnnp.observables import Drift, default_warmup_fs, drift, kinetic_energy, temperature
 from mdnnp.plausibility import energy_suspicion
 from mdnnp.prepare import Start, prepare
 from mdnnp.record import Recorder, check_same_run, find_checkpoint, locked, resume_record, start_record
+from mdnnp.system import System, transformed, volume
 from mdnnp.trajectory import Counts, Trajectory
 
 RESCALE_INTERVAL = 10  # steps between scalings of the velocities during the equilibration
 FEWEST_STEPS_PER_PERIOD = 10
 VIBRATION_EVALUATIONS = 12
 LARGE_SYSTEM = 5_000  # atoms from which so many evaluations are felt: only runs that are much longer do them
+MOST_VOLUME_CHANGE = 0.1  # in one step, as a share
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Summary:
     """How a run ended.
 
     step : steps done since the very start; new_steps : those of this call, which took `seconds`
-    drift, shadow_drift : of total and shadow energy after the equilibration; None without anything to measure it from
+    drift, shadow_drift : of the energy that the ensemble conserves and of the shadow energy, after the equilibration;
+        None without anything to measure it from
     extrapolations : of the whole run
     trajectory, checkpoint : files
     stopped_by : the signal that ended it early, else 0
@@ -90,9 +93,9 @@ def _run(config: RunConfig, resume: bool, overwrite: bool) -> Summary:
             warnings.warn(suspicion, MdnnpWarning, stacklevel=3)
         _look_for_vibrations(config, start, state, neighbors)
     else:
-        neighbors.restore(start.system._replace(positions=saved.reference))
-        system = start.system._replace(positions=saved.positions)
-        state = MDState(system, saved.velocities, start.masses, compute(system), saved.step)
+        neighbors.restore(start.system._replace(positions=saved.reference, cell=saved.reference_cell))
+        system = start.system._replace(positions=saved.positions, cell=saved.cell)
+        state = MDState(system, saved.velocities, start.masses, compute(system), saved.step, start.fixed, saved.bath)
         report.say(report.resumed(config, start, saved.step, get_threads()))
     with StopSignals() as stop:
         recorder = (
@@ -108,7 +111,12 @@ def _run(config: RunConfig, resume: bool, overwrite: bool) -> Summary:
         step=state.step,
         new_steps=state.step - first,
         seconds=seconds,
-        drift=_drift("total_energy", recorder.trajectory, config, start),
+        drift=_drift(
+            "conserved_energy" if config.dynamics.ensemble != "nve" else "total_energy",
+            recorder.trajectory,
+            config,
+            start,
+        ),
         shadow_drift=_drift("shadow_energy", recorder.trajectory, config, start),
         extrapolations=recorder.extrapolations,
         trajectory=recorder.trajectory,
@@ -124,14 +132,14 @@ def _advance(state, config: RunConfig, start: Start, compute, neighbors, recorde
     """Step until the end of the run, or a signal; every due record and checkpoint is written."""
     total, output = config.total_steps, config.output
     log_interval = output.log_interval or report.round_number(total / 20)
-    thermo = report.Thermo(start, config.dynamics.timestep_fs)
+    thermo = report.Thermo(config, start)
     progress = report.Progress(total, state.step, len(start.system), config.dynamics.timestep_fs)
     checkpointed = state.step
     try:
-        progress.line(thermo.HEADER)
+        progress.line(thermo.header)
         progress.line(thermo.line(state, recorder.extrapolations))
         while state.step < total and not stop.received:
-            state = _rescaled(guarded_step(state, config, compute), start, config)
+            state = _rescaled(guarded_step(state, start, config, compute), start, config)
             recorder.record(state)
             _check_limits(state, start, config, recorder)
             progress.advance()
@@ -219,24 +227,33 @@ class StopSignals:
 
 def first_state(start: Start, compute: Compute) -> MDState:
     """The state at step 0. Raises PhysicsError unless energy and forces are finite."""
-    state = MDState(start.system, start.velocities, start.masses, compute(start.system), 0)
+    bath = start.integrator.begin(start.system)
+    state = MDState(start.system, start.velocities, start.masses, compute(start.system), 0, start.fixed, bath)
     _check_finite(state, 0.0)
     return state
 
 
-def guarded_step(state: MDState, config: RunConfig, compute: Compute) -> MDState:
+def guarded_step(state: MDState, start: Start, config: RunConfig, compute: Compute) -> MDState:
     """One step of the run. Raises PhysicsError if the dynamics goes wrong, naming step and atom."""
+    equilibrating = state.step < config.dynamics.equilibration_steps
+    integrator = ConstantEnergy() if equilibrating else start.integrator
     limits, timestep = config.limits, config.dynamics.timestep_fs
     when = _when(state.step + 1, timestep)
 
     def checked(system):
-        _check_displacements(state, system.positions, limits.max_displacement_A, when)
+        _check_displacements(state, system, limits.max_displacement_A, when)
         try:
             return compute(system)
         except InputError as error:  # atoms on one spot, positions out of bounds
             raise PhysicsError(f"{when}: {error}") from None
 
-    new = verlet_step(state, timestep, checked)
+    try:
+        new = integrator.step(state, timestep, checked)
+    except (OverflowError, np.linalg.LinAlgError) as error:  # of a thermostat's or barostat's exponentials
+        raise PhysicsError(
+            f"{when}: thermostat or barostat leave the range of numbers ({error}). The start may be far from "
+            "equilibrium, or dynamics.thermostat_time_fs and barostat_time_fs too short for the time step"
+        ) from None
     _check_finite(new, timestep)
     return new
 
@@ -245,8 +262,12 @@ def _when(step: int, timestep_fs: float) -> str:
     return f"step {step} ({step * timestep_fs:.6g} fs)"
 
 
-def _check_displacements(state: MDState, positions: np.ndarray, limit_A: float, when: str) -> None:
-    moved = np.linalg.norm(positions - state.system.positions, axis=1)
+def _check_displacements(state: MDState, system: System, limit_A: float, when: str) -> None:
+    before = state.system.positions
+    if system.cell is not state.system.cell:  # the cell takes the atoms along, the further the more
+        _check_cell(state.system.cell, system.cell, when)
+        before = transformed(before, np.linalg.solve(state.system.cell, system.cell))
+    moved = np.linalg.norm(system.positions - before, axis=1)
     if np.max(moved) <= limit_A:  # false for NaN
         return
     atom = int(np.argmax(np.where(np.isnan(moved), np.inf, moved)))
@@ -255,6 +276,17 @@ def _check_displacements(state: MDState, positions: np.ndarray, limit_A: float, 
         f"{when}: atom {atom} ({_symbol(state, atom)}) moves {moved[atom]:.3g} Å in one step, more than "
         f"limits.max_displacement_A = {limit_A:g}; the force on it is {force:.3g} eV/Å. The time step may be "
         "too long, atoms may overlap, or the potential may have left its range"
+    )
+
+
+def _check_cell(before: np.ndarray, after: np.ndarray, when: str) -> None:
+    change = volume(after) / volume(before) - 1.0
+    if np.isfinite(after).all() and abs(change) <= MOST_VOLUME_CHANGE:
+        return
+    raise PhysicsError(
+        f"{when}: the volume changes by {change:.3g} of itself in one step, from {volume(before):.6g} Å^3; at most "
+        f"{MOST_VOLUME_CHANGE:g} is allowed. Equilibrate with an ensemble of constant volume first, lengthen "
+        "dynamics.barostat_time_fs, or check the pressure and the structure"
     )
 
 

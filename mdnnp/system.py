@@ -176,3 +176,8 @@ def lower_triangular(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rotation = np.array([ex, ey, ez])
     new = np.tril(cell @ rotation.T)
     return new, rotation
+
+
+def transformed(vectors: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """vectors (N, 3) @ matrix (3, 3), without BLAS, whose last bits may depend on the number of its threads."""
+    return vectors[:, 0, None] * matrix[0] + vectors[:, 1, None] * matrix[1] + vectors[:, 2, None] * matrix[2]

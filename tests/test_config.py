@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mdnnp.config import SECTIONS, parse_config, read_config, resolved_text, restart_settings
+from mdnnp.config import KEYS_OF_ENSEMBLES, SECTIONS, parse_config, read_config, resolved_text, restart_settings
 from mdnnp.errors import FileError, InputError
-from mdnnp.schema import MAX_MISTAKES_SHOWN, default_of, is_required
+from mdnnp.schema import MAX_MISTAKES_SHOWN, default_of, is_required, toml_value
 from mdnnp.toml import parse_toml
 
 GOOD = """\
@@ -77,6 +77,8 @@ exact_temperature = false
 remove_momentum = false
 equilibration_steps = 5
 skin_A = 0
+ensemble = "nve"
+fixed = [3, 0]
 [output]
 file = "~/x.h5"
 frame_interval = 7
@@ -104,10 +106,85 @@ collect_most = 5
     assert config.total_steps == 5
     assert config.output_paths == (Path.home() / "x.h5", Path.home() / "x.checkpoint", Path("/b/new.xyz"))
     given = parse_toml(text, "x").values
+    assert config.dynamics.fixed == (3, 0)
     optional = {("structure", "replicate"), ("structure", "pbc"), ("structure", "masses")}
+    optional |= {("dynamics", name) for names in KEYS_OF_ENSEMBLES.values() for name in names}  # see below
     for section, record in SECTIONS.items():
         for f in dataclasses.fields(record):
             assert (section, f.name) in given or (section, f.name) in optional, "the text above misses a key"
+
+
+ENSEMBLE_VALUES = {
+    "temperature_end_K": 600.0,
+    "friction_per_ps": 2.5,
+    "thermostat_time_fs": 50.0,
+    "pressure_GPa": -0.5,
+    "pressure_end_GPa": 12.0,
+    "barostat_time_fs": 500.0,
+    "cell": "flexible",
+    "compressibility_per_GPa": 0.01,
+    "fixed": (2, 0, 1),
+}
+
+
+def with_ensemble(ensemble: str, **values) -> str:
+    more = "".join(f"{name} = {toml_value(value)}\n" for name, value in values.items())
+    return GOOD + f'ensemble = "{ensemble}"\n' + more
+
+
+@pytest.mark.parametrize("ensemble", KEYS_OF_ENSEMBLES)
+def test_every_key_of_an_ensemble_can_be_given_and_reads_back(ensemble):
+    values = {name: ENSEMBLE_VALUES[name] for name in KEYS_OF_ENSEMBLES[ensemble]}
+    config = parse_config(with_ensemble(ensemble, **values))
+    assert config.dynamics.ensemble == ensemble
+    assert {name: getattr(config.dynamics, name) for name in values} == values
+    assert parse_config(resolved_text(config), config.source).dynamics == config.dynamics
+
+
+@pytest.mark.parametrize("ensemble", KEYS_OF_ENSEMBLES)
+def test_keys_of_another_ensemble_are_refused_with_their_line(ensemble):
+    for name in ENSEMBLE_VALUES.keys() - set(KEYS_OF_ENSEMBLES[ensemble]):
+        values = {k: ENSEMBLE_VALUES[k] for k in KEYS_OF_ENSEMBLES[ensemble]}
+        text = with_ensemble(ensemble, **{name: ENSEMBLE_VALUES[name]}, **values)
+        line = text.split("\n").index(f"{name} = {toml_value(ENSEMBLE_VALUES[name])}") + 1
+        (found,) = mistakes(text)
+        assert f"at run.toml:{line}: has no meaning with ensemble = " in found
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    (with_ensemble("npt-mtk"), "missing key 'pressure_GPa' in [dynamics] at run.toml:7: ensemble = \"npt-mtk\" needs it"),  # noqa: E501
+    (with_ensemble("npt-rescale", pressure_GPa=0), "missing key 'compressibility_per_GPa' in [dynamics]"),
+    (with_ensemble("nvt-langevin", temperature_end_K=0.0), "run.toml:12: a thermostat needs a temperature above 0"),
+    (with_ensemble("nvt-langevin").replace("_K = 300", "_K = 0"), "run.toml:10: a thermostat needs a temperature above 0"),  # noqa: E501
+    (with_ensemble("nvt-rescale", remove_momentum=False), "run.toml:12: ensemble = \"nvt-rescale\" needs the total"),
+    (with_ensemble("nvt-nose-hoover", thermostat_time_fs=4.9), "must be at least 10 time steps, 5 fs"),
+    (with_ensemble("npt-rescale", pressure_GPa=0, compressibility_per_GPa=1, barostat_time_fs=1), "at least 10 time"),
+    (with_ensemble("nvt-langevin", friction_per_ps=0), "must be larger than 0, and is in 1/ps"),
+    (with_ensemble("npt-mtk", pressure_GPa=1e6), "1 bar is 0.0001"),
+    (with_ensemble("npt-mtk", pressure_GPa=1, cell="cubic"), 'must be one of "isotropic", "anisotropic", "flexible"'),
+    (with_ensemble("nvt-rescale", fixed=[1, 1]), "needs indices of atoms, counted from 0, each once"),
+    (with_ensemble("nvt-rescale", fixed=[1.5]), "must be a whole number"),
+    (with_ensemble("nvt-rescale", fixed=3), "needs a list of whole numbers"),
+    (with_ensemble("npt"), 'did you mean "npt-mtk"?'),
+])  # fmt: skip
+def test_ensembles_that_make_no_sense(text, expected):
+    (found,) = mistakes(text)
+    assert expected in found
+
+
+def test_an_unknown_ensemble_is_one_mistake():
+    assert len(mistakes(with_ensemble("npt-mtq", pressure_GPa=1.0))) == 1
+
+
+def test_a_thermostat_needs_a_temperature():
+    (found,) = mistakes(with_ensemble("nvt-langevin", velocities="file").replace("temperature_K = 300\n", ""))
+    assert 'ensemble = "nvt-langevin" needs it' in found
+
+
+def test_a_run_with_a_ramp_cannot_be_prolonged():
+    plain, ramp = (parse_config(with_ensemble("nvt-langevin", **v)) for v in ({}, {"temperature_end_K": 500}))
+    assert "dynamics.steps" not in restart_settings(plain)
+    assert restart_settings(ramp)["dynamics.steps"] == 1000
 
 
 def test_structure_lists():

@@ -219,7 +219,7 @@ def test_rebuilt_when_cell_boundaries_or_elements_change():
     system, verlet = argon(), VerletList(4.0)
     verlet.update(system)
     changes = (
-        {"cell": system.cell * (1 + 1e-15)},
+        {"cell": system.cell * 1.2},
         {"pbc": np.array([True, False, True])},
         {"numbers": np.where(np.arange(len(system)) == 3, 36, system.numbers)},
     )
@@ -230,6 +230,50 @@ def test_rebuilt_when_cell_boundaries_or_elements_change():
         assert verlet.n_builds == builds
     verlet.update(replicate(system, (2, 1, 1)))
     assert verlet.n_builds == 5
+
+
+@pytest.mark.parametrize("name", ["several_elements", "tiny_triclinic", "far_outside", "obtuse", "argon"])
+def test_random_strains_and_moves_equal_fresh_lists(name):
+    """Cell and atoms follow random strains and a rotation, as in a run at constant pressure."""
+    system, cutoff = SYSTEMS[name], 3.3
+    verlet, rng = VerletList(cutoff, skin=0.8), np.random.default_rng(4)
+    for _ in range(60):
+        strain = np.eye(3) + rng.normal(0, 0.012, (3, 3))
+        moved = (system.positions + rng.normal(0, 0.05, (len(system), 3))) @ strain
+        system = system._replace(positions=moved, cell=system.cell @ strain)
+        found = pairs_of(system, verlet.update(system), cutoff)
+        assert_same_pairs(found, neighbor_list(system, cutoff), cutoff, system)
+    assert 3 < verlet.n_builds < 45
+
+
+@pytest.mark.parametrize("direction", [[1, 1, 1], [1, 0, 0], [0, 2, -1]])
+def test_rebuilt_before_a_strain_brings_in_a_pair(direction):
+    """Cutoff 4 Å, skin 1 Å: a strain alone is safe until it shortens a vector by a fifth; a rotation always is."""
+    system = argon()
+    for factor, builds in ((0.81, 1), (0.79, 2), (1.5, 1)):
+        verlet = VerletList(4.0, skin=1.0)
+        verlet.update(system)
+        axis = np.array(direction) / np.linalg.norm(direction)
+        strain = np.eye(3) + (factor - 1) * np.outer(axis, axis)
+        verlet.update(system._replace(positions=system.positions @ strain, cell=system.cell @ strain))
+        assert verlet.n_builds == builds
+    turn = np.array([[0.6, 0.8, 0.0], [-0.8, 0.6, 0.0], [0.0, 0.0, 1.0]])
+    verlet.update(system)
+    before = verlet.n_builds
+    verlet.update(system._replace(positions=system.positions @ turn, cell=system.cell @ turn))
+    assert verlet.n_builds == before
+
+
+def test_strain_takes_from_what_an_atom_may_move():
+    """By half of cutoff + skin - cutoff / s, here 0.5 (5 - 4 / 0.9) = 0.278 Å before the strain."""
+    system = argon()
+    for distance, builds in ((0.27, 1), (0.29, 2)):
+        verlet = VerletList(4.0, skin=1.0)
+        verlet.update(system)
+        positions = system.positions.copy()
+        positions[7, 1] += distance
+        verlet.update(system._replace(positions=0.9 * positions, cell=0.9 * system.cell))
+        assert verlet.n_builds == builds
 
 
 def test_the_caller_may_change_the_arrays_in_place():

@@ -498,6 +498,19 @@ def test_many_kills(folder, seed):
     _kill_and_resume(folder, 10, seed)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("keys", [
+    'ensemble = "nvt-langevin"',
+    'ensemble = "nvt-nose-hoover"\nfixed = [0, 50]',
+    'ensemble = "nvt-rescale"',
+    'ensemble = "npt-mtk"\npressure_GPa = 0.1\ncell = "flexible"',
+    'ensemble = "npt-rescale"\npressure_GPa = 0.1\ncompressibility_per_GPa = 0.5\ncell = "anisotropic"',
+], ids=["langevin", "nose-hoover", "rescale", "mtk", "cell-rescale"])  # fmt: skip
+def test_kills_in_every_ensemble(folder, keys):
+    edit(folder / "run.toml", "steps = 200", f"steps = 200\n{keys}")
+    _kill_and_resume(folder, 2, seed=3)
+
+
 def test_a_second_run_on_the_same_files_is_refused(folder):
     edit(folder / "run.toml", "steps = 200", "steps = 1000000")
     process = subprocess.Popen(command(), stdout=subprocess.DEVNULL)
