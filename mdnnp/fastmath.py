@@ -18,26 +18,37 @@ _LN2_LOW = 1.90821492927058770002e-10
 
 
 @intrinsic
-def _power_of_two(typingctx, n):
-    """2.0**n for an int32 n in [-1022, 1023], by assembling the exponent bits."""
+def _by_precision(typingctx, x, double, single):
+    """`double` if x is of double precision, else `single`, in the precision of x."""
 
     def codegen(context, builder, signature, args):
-        int64 = ir.IntType(64)
-        biased = builder.add(builder.sext(args[0], int64), ir.Constant(int64, 1023))
-        return builder.bitcast(builder.shl(biased, ir.Constant(int64, 52)), ir.DoubleType())
+        return args[1 if x == types.float64 else 2]
 
-    return types.float64(types.int32), codegen
+    return x(x, x, x), codegen
+
+
+@intrinsic
+def _power_of_two(typingctx, n, x):
+    """2.0**n in the precision of x, for an int32 n whose power is a normal number, by assembling the exponent bits."""
+
+    def codegen(context, builder, signature, args):
+        fraction_bits, bias = (52, 1023) if x == types.float64 else (23, 127)
+        integer = ir.IntType(x.bitwidth)
+        biased = builder.add(builder.sext(args[0], integer), ir.Constant(integer, bias))
+        return builder.bitcast(builder.shl(biased, ir.Constant(integer, fraction_bits)), context.get_value_type(x))
+
+    return x(types.int32, x), codegen
 
 
 @intrinsic
 def _round(typingctx, x):
-    """Nearest integer, as a float64."""
+    """Nearest integer, as a real number."""
 
     def codegen(context, builder, signature, args):
-        rint = builder.module.declare_intrinsic("llvm.rint", [ir.DoubleType()])
+        rint = builder.module.declare_intrinsic("llvm.rint", [args[0].type])
         return builder.call(rint, [args[0]])
 
-    return types.float64(types.float64), codegen
+    return x(x), codegen
 
 
 @intrinsic
@@ -45,22 +56,23 @@ def _fma(typingctx, a, b, c):
     """a * b + c with one rounding; unlike a plain expression, never reassociated."""
 
     def codegen(context, builder, signature, args):
-        fma = builder.module.declare_intrinsic("llvm.fma", [ir.DoubleType()] * 3)
+        fma = builder.module.declare_intrinsic("llvm.fma", [args[0].type] * 3)
         return builder.call(fma, args)
 
-    return types.float64(types.float64, types.float64, types.float64), codegen
+    return a(a, a, a), codegen
 
 
 @intrinsic
 def _guess_inverse_sqrt(typingctx, x):
-    """1/sqrt(x) to 3.5 %, by halving and negating the exponent bits; magic number of C. Lomont (2003) for doubles."""
+    """1/sqrt(x) to 3.5 %, by halving and negating the exponent bits; magic numbers of C. Lomont (2003)."""
 
     def codegen(context, builder, signature, args):
-        int64 = ir.IntType(64)
-        bits = builder.lshr(builder.bitcast(args[0], int64), ir.Constant(int64, 1))
-        return builder.bitcast(builder.sub(ir.Constant(int64, 0x5FE6EB50C7B537A9), bits), ir.DoubleType())
+        integer = ir.IntType(x.bitwidth)
+        magic = 0x5FE6EB50C7B537A9 if x == types.float64 else 0x5F375A86
+        bits = builder.lshr(builder.bitcast(args[0], integer), ir.Constant(integer, 1))
+        return builder.bitcast(builder.sub(ir.Constant(integer, magic), bits), args[0].type)
 
-    return types.float64(types.float64), codegen
+    return x(x), codegen
 
 
 @njit_fast
@@ -78,8 +90,13 @@ def inverse_sqrt(x):
 
 @njit_fast
 def exp(x):
-    """e**x for x <= 700 (1 ulp); 0 below -708, where the result would be subnormal."""
-    clamped = max(x, -708.0)
+    """e**x for x <= 700 (1 ulp); 0 below -708, where the result would be subnormal.
+
+    In single precision for x <= 88 (4 ulp), and 0 below -60, so that products with other small factors do not become
+    subnormal either: they would take a hundred times as long.
+    """
+    least = _by_precision(x, -708.0, -60.0)
+    clamped = max(x, least)
     n = _round(clamped * _LOG2E)
     r = _fma(n, -_LN2_LOW, _fma(n, -_LN2_HIGH, clamped))
     # Near-minimax polynomial on |r| <= ln(2)/2, error 3e-18 (Chebyshev fit in 40 digits).
@@ -95,8 +112,8 @@ def exp(x):
     p = p * r + 0.50000000000000184
     p = p * r + 1.0
     p = p * r + 1.0
-    result = p * _power_of_two(numba.int32(n))
-    return result if x >= -708.0 else 0.0
+    result = p * _power_of_two(numba.int32(n), x)
+    return result if x >= least else 0.0
 
 
 @njit_fast

@@ -12,12 +12,80 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import ir as numba_ir
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba.core.ir_utils import build_definitions
+from numba.core.untyped_passes import ReconstructSSA
 from numba.extending import intrinsic
 
 # NaN and infinity are caught before a kernel is entered (`system.validate`), so the flags that forbid them are safe.
 _FAST = {"reassoc", "contract", "arcp", "nsz", "nnan", "ninf", "afn"}
+
+
+def _is_single(arguments) -> bool:
+    """Whether a function of arguments of these types computes in single precision.
+
+    It does if all its arrays of real numbers are single or, without any, all its real numbers.
+    """
+    arrays = {a.dtype for a in arguments if isinstance(a, types.Array)}
+    kinds = {t for t in arrays if isinstance(t, types.Float)} or {a for a in arguments if isinstance(a, types.Float)}
+    return kinds == {types.float32}
+
+
+@register_pass(mutates_CFG=False, analysis_only=False)
+class _SinglePrecisionConstants(FunctionPass):
+    """Make literals and scalar arguments single in functions for which `_is_single`.
+
+    A literal is double, and so is what is computed with it. This is GCC's -fsingle-precision-constant: it spares every
+    formula a conversion of each of its numbers, and leaves the functions in double precision as they are.
+    """
+
+    _name = "single_precision_constants"
+
+    def __init__(self):
+        FunctionPass.__init__(self)
+
+    def run_pass(self, state):
+        if not _is_single(state.args):
+            return False
+        for block in state.func_ir.blocks.values():
+            body = []
+            for statement in block.body:
+                value = statement.value if isinstance(statement, numba_ir.Assign) else None
+                if isinstance(value, numba_ir.Arg) and state.args[value.index] == types.float64:
+                    body += _rounded_argument(statement)
+                    continue
+                if isinstance(value, numba_ir.Const | numba_ir.Global | numba_ir.FreeVar) and type(value.value) is float:
+                    statement.value = numba_ir.Const(np.float32(value.value), statement.loc)
+                body.append(statement)
+            block.body = body
+        state.func_ir._definitions = build_definitions(state.func_ir.blocks)
+        return True
+
+
+def _rounded_argument(assignment):
+    """Statements for ``x = float32(argument)``."""
+    target, loc = assignment.target, assignment.loc
+    given, kind = (target.scope.make_temp(loc) for _ in range(2))
+    return (
+        numba_ir.Assign(assignment.value, given, loc),
+        numba_ir.Assign(numba_ir.Global("float32", types.float32, loc), kind, loc),
+        numba_ir.Assign(numba_ir.Expr.call(kind, [given], (), loc), target, loc),
+    )
+
+
+class _OwnPrecision(CompilerBase):
+    """Numba's compiler with `_SinglePrecisionConstants`."""
+
+    def define_pipelines(self):
+        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.add_pass_after(_SinglePrecisionConstants, ReconstructSSA)
+        passes.finalize()
+        return [passes]
 
 
 def njit(function):
@@ -29,7 +97,8 @@ def njit_fast(function):
     """Compile an inner kernel, for other compiled code to call: vectorisable reductions, fused multiply-add, no NaN.
 
     It may not allocate: arrays are not reference-counted (counting took half of the time), and there is no entry from
-    Python (whose wrappers took a third of the compilation).
+    Python (whose wrappers took a third of the compilation). It computes in the precision of its arrays: where they are
+    all single, so are literals and scalar arguments (`_is_single`).
     """
     return _inner(function)
 
@@ -60,6 +129,7 @@ def _inner(function, forceinline=False, no_cpython_wrapper=True):
         _nrt=False,
         no_cpython_wrapper=no_cpython_wrapper,
         no_cfunc_wrapper=True,
+        pipeline_class=_OwnPrecision,
     )(function)
 
 

@@ -100,7 +100,7 @@ class Potential(Protocol):
 
 
 def load_potential(
-    path: str | Path, length_unit: str | None = None, energy_unit: str | None = None
+    path: str | Path, length_unit: str | None = None, energy_unit: str | None = None, precision: str = "double"
 ) -> "HDNNP | Committee | LennardJones":
     """Open an n2p2/RuNNer potential directory, a committee's, or a TOML file that describes a Lennard-Jones potential.
 
@@ -117,7 +117,7 @@ def load_potential(
 
         if not (path / "input.nn").exists() and member_paths(path):
             return Committee.read(path, length_unit, energy_unit)
-        return HDNNP(read_potential(path, length_unit, energy_unit))
+        return HDNNP(read_potential(path, length_unit, energy_unit), precision)
     return LennardJones.from_file(path)
 
 
@@ -193,10 +193,11 @@ class HDNNP:
     """A Behler-Parrinello potential: E = sum_i N_e(G_i). J. Behler, M. Parrinello, Phys. Rev. Lett. 98, 146401 (2007).
 
     model : the parameters, in native units; computing is done in Å and eV
+    precision : "double", or "mixed" for molecular dynamics
     """
 
-    def __init__(self, model: HDNNPModel):
-        self.model = model
+    def __init__(self, model: HDNNPModel, precision: str = "double"):
+        self.model, self.precision = model, precision
         self.elements = tuple(model.elements)
         self.numbers = tuple(atomic_numbers[symbol] for symbol in self.elements)
         parts = list(model.elements.values())
@@ -289,7 +290,8 @@ class HDNNP:
     def _make_workspace(self, n: int) -> tuple[Scratch, np.ndarray, np.ndarray]:
         """Working memory of the kernel for centres with at most `n` neighbours."""
         rows = np.empty((3, int(np.diff(self._tables.function_first).max())))  # raw, scaled functions, dE/dG
-        return make_scratch(n, self._tables), make_network_scratch(self._layers), rows
+        real = np.float32 if self.precision == "mixed" else np.float64
+        return make_scratch(n, self._tables, real), make_network_scratch(self._layers), rows
 
     def _run(self, mode, system, neighbors, total: _Accumulators, values, gradients):
         """Run the kernel over all chunks; returns the chunks' extrapolation counts and events."""

@@ -7,64 +7,82 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-LANES = 8
-_INT32, _INT64, _DOUBLE = ir.IntType(32), ir.IntType(64), ir.DoubleType()
+_INT32, _INT64 = ir.IntType(32), ir.IntType(64)
+VECTOR_BYTES = 64
+
+
+@intrinsic
+def lanes(typingctx, array):
+    """How many numbers of an array are a whole vector."""
+
+    def codegen(context, builder, signature, args):
+        return ir.Constant(_INT64, _lanes(signature.args[0]))
+
+    return types.int64(array), codegen
+
+
+def _lanes(array) -> int:
+    return VECTOR_BYTES * 8 // array.dtype.bitwidth
 
 
 @intrinsic
 def keep_near(typingctx, x, y, z, extra, start, end, xj, yj, zj, limit, j, squares, owners, places, found):
     """Append the squared distances from (xj, yj, zj) that are below `limit`, with `j` and their places, at `found`.
 
-    Of the points start .. end - 1, those in the vector that begins at `start` rounded down to LANES are looked at;
-    `extra` is added to their squares. Writes LANES numbers at squares[found:], owners[found:] (all j) and
-    places[found:] (both uint32), of which the first ones count; returns how many.
+    Of the points start .. end - 1, those in the vector that begins at `start` rounded down to `lanes` are looked at;
+    `extra` is added to their squares. Writes a vector at squares[found:], owners[found:] (all j) and places[found:]
+    (both uint32), of which the first numbers count; returns how many.
     """
 
     def codegen(context, builder, signature, args):
-        def loaded(array, place):
-            return _load(builder, _element(context, builder, signature, args, array, place), _DOUBLE, LANES)
+        size, real = _lanes(x), context.get_value_type(x.dtype)
 
-        begin = builder.and_(args[4], ir.Constant(_INT64, -LANES))
+        def loaded(array, place):
+            return _load(builder, _element(context, builder, signature, args, array, place), real, size)
+
+        begin = builder.and_(args[4], ir.Constant(_INT64, -size))
         square = loaded(3, begin)
         for axis in range(3):
-            side = builder.fsub(loaded(axis, begin), _all(builder, args[6 + axis], LANES))
+            side = builder.fsub(loaded(axis, begin), _all(builder, args[6 + axis], size))
             square = builder.fadd(square, builder.fmul(side, side, flags=("contract",)), flags=("contract",))
-        lanes = ir.Constant(ir.VectorType(_INT32, LANES), list(range(LANES)))
-        own = builder.add(lanes, _all(builder, builder.trunc(begin, _INT32), LANES))
-        kept = builder.fcmp_ordered("<", square, _all(builder, args[9], LANES))
+        counted = ir.Constant(ir.VectorType(_INT32, size), list(range(size)))
+        own = builder.add(counted, _all(builder, builder.trunc(begin, _INT32), size))
+        kept = builder.fcmp_ordered("<", square, _all(builder, args[9], size))
         for sign, bound in ((">=", args[4]), ("<", args[5])):
-            inside = builder.icmp_unsigned(sign, own, _all(builder, builder.trunc(bound, _INT32), LANES))
+            inside = builder.icmp_unsigned(sign, own, _all(builder, builder.trunc(bound, _INT32), size))
             kept = builder.and_(kept, inside)
-        owner = _all(builder, builder.trunc(args[10], _INT32), LANES)
+        owner = _all(builder, builder.trunc(args[10], _INT32), size)
         square, own = _compressed(builder, square, kept), _compressed(builder, own, kept)
         for vector, target in ((square, 11), (owner, 12), (own, 13)):
             _store(builder, vector, _element(context, builder, signature, args, target, args[14]))
-        return builder.zext(builder.ctpop(builder.bitcast(kept, ir.IntType(LANES))), _INT64)
+        return builder.zext(builder.ctpop(builder.bitcast(kept, ir.IntType(size))), _INT64)
 
-    return types.int64(x, y, z, extra, start, end, xj, yj, zj, limit, j, squares, owners, places, found), codegen
+    real = x.dtype
+    return types.int64(x, y, z, extra, start, end, real, real, real, real, j, squares, owners, places, found), codegen
 
 
 @intrinsic
 def subtract_scaled(typingctx, target, row, factor, vectors, source, last):
     """target[row, :3] -= factor * vectors[source, :3] and target[row, 3] += last, in one vector operation.
 
-    Both arrays (n, 4) float64; the last column of `vectors` must be zero.
+    Both arrays (n, 4); the last column of `vectors` must be zero.
     """
 
     def codegen(context, builder, signature, args):
+        real = context.get_value_type(target.dtype)
         pointer = _element(context, builder, signature, args, 0, _four_times(builder, args[1]))
         vector = _load(
-            builder, _element(context, builder, signature, args, 3, _four_times(builder, args[4])), _DOUBLE, 4
+            builder, _element(context, builder, signature, args, 3, _four_times(builder, args[4])), real, 4
         )
-        zero = ir.Constant(ir.VectorType(_DOUBLE, 4), [0.0] * 4)
+        zero = ir.Constant(ir.VectorType(real, 4), [0.0] * 4)
         change = builder.insert_element(zero, args[5], ir.Constant(_INT32, 3))
         fused = ("contract", "nsz")
         change = builder.fsub(change, builder.fmul(vector, _all(builder, args[2], 4), flags=fused), flags=fused)
         # A plain addition: fused with the product, a chain of sums would take twice the time.
-        _store(builder, builder.fadd(_load(builder, pointer, _DOUBLE, 4), change), pointer)
+        _store(builder, builder.fadd(_load(builder, pointer, real, 4), change), pointer)
         return context.get_dummy_value()
 
-    return types.none(target, row, factor, vectors, source, last), codegen
+    return types.none(target, row, target.dtype, vectors, source, target.dtype), codegen
 
 
 def _element(context, builder, signature, args, array, place):
@@ -81,13 +99,18 @@ def _four_times(builder, row):
 
 def _load(builder, pointer, scalar, lanes):
     value = builder.load(builder.bitcast(pointer, ir.VectorType(scalar, lanes).as_pointer()))
-    value.align = 4 if scalar is _INT32 else 8
+    value.align = _bytes(scalar)
     return value
 
 
 def _store(builder, vector, pointer):
     instruction = builder.store(vector, builder.bitcast(pointer, vector.type.as_pointer()))
-    instruction.align = 4 if vector.type.element is _INT32 else 8
+    instruction.align = _bytes(vector.type.element)
+
+
+def _bytes(scalar) -> int:
+    """Size of a number of an LLVM type."""
+    return 8 if isinstance(scalar, ir.DoubleType) else 4
 
 
 def _all(builder, scalar, lanes):
@@ -98,7 +121,8 @@ def _all(builder, scalar, lanes):
 
 def _compressed(builder, vector, mask):
     """The lanes that the mask selects, moved to the front."""
-    kind = f"v{vector.type.count}{'f64' if vector.type.element is _DOUBLE else 'i32'}"
+    letter = "i" if isinstance(vector.type.element, ir.IntType) else "f"
+    kind = f"v{vector.type.count}{letter}{8 * _bytes(vector.type.element)}"
     compress = builder.module.declare_intrinsic(
         f"llvm.experimental.vector.compress.{kind}",
         fnty=ir.FunctionType(vector.type, [vector.type, mask.type, vector.type]),

@@ -28,7 +28,7 @@ from mdnnp.acsf.shapes import evaluate_angle, evaluate_envelope
 from mdnnp.acsf.strips import BLOCK
 from mdnnp.acsf.tables import Tables
 from mdnnp.jit import njit_fast, njit_inline
-from mdnnp.simd import LANES, keep_near
+from mdnnp.simd import VECTOR_BYTES, keep_near, lanes
 
 
 class Near(NamedTuple):
@@ -96,8 +96,8 @@ class Scratch(NamedTuple):
     line: np.ndarray  # (4, max(n, BLOCK)) short-lived strips
 
 
-def make_scratch(n: int, tables: Tables) -> Scratch:
-    """Scratch for centres with at most `n` neighbours."""
+def make_scratch(n: int, tables: Tables, real: type = np.float64) -> Scratch:
+    """Scratch for centres with at most `n` neighbours; the kernels compute in the precision of its numbers, `real`."""
     center, part = tables.center, tables.triplets.part
     n_elements = len(center)
     n_envelopes, n_channels, n_parts, n_sets = (
@@ -108,36 +108,37 @@ def make_scratch(n: int, tables: Tables) -> Scratch:
     triplets = n * n + n_parts * BLOCK
     # What a block keeps: c, 1/r_jk, then L of its envelopes and h of its channels.
     rows = 2 + _most(part, "window") + _most(part, "channel")
-    n += (n_elements + 1) * LANES
+    whole = VECTOR_BYTES // np.dtype(real).itemsize
+    n += (n_elements + 1) * whole
     return Scratch(
         Near(
-            *(_aligned(n) for _ in range(5)),
+            *(_aligned(real, n) for _ in range(5)),
             np.zeros(n, np.uint32),
             np.zeros(n_elements + 1, np.int64),
             np.zeros(n_elements, np.int64),
-            _aligned(n_envelopes, n),
-            _aligned(n_envelopes, n),
-            _aligned(n_channels, n),
+            _aligned(real, n_envelopes, n),
+            _aligned(real, n_envelopes, n),
+            _aligned(real, n_channels, n),
         ),
-        Gradients(*(_aligned(n) for _ in range(4)), _aligned(n, 4), _aligned(n, 4), _aligned(1, 4)),
+        Gradients(*(_aligned(real, n) for _ in range(4)), _aligned(real, n, 4), _aligned(real, n, 4), _aligned(real, 1, 4)),
         Triplets(
             np.zeros(n_parts + 1, np.int64),
-            np.zeros(triplets + LANES, np.uint32),
-            np.zeros(triplets + LANES, np.uint32),
-            _aligned(triplets + LANES),
-            _aligned(triplets // BLOCK + n_parts, rows, BLOCK),
-            _aligned(2 * _most(part, "angle"), BLOCK),
-            _aligned(10, BLOCK),
+            np.zeros(triplets + whole, np.uint32),
+            np.zeros(triplets + whole, np.uint32),
+            _aligned(real, triplets + whole),
+            _aligned(real, triplets // BLOCK + n_parts, rows, BLOCK),
+            _aligned(real, 2 * _most(part, "angle"), BLOCK),
+            _aligned(real, 10, BLOCK),
         ),
         Moments(
-            _aligned(n_monomials, n),
-            _aligned(n_sets, n_monomials),
-            _aligned(n_sets),
-            _aligned(n_sets, n_monomials),
-            _aligned(n_sets),
-            _aligned(3, n_monomials),
+            _aligned(real, n_monomials, n),
+            _aligned(real, n_sets, n_monomials),
+            _aligned(real, n_sets),
+            _aligned(real, n_sets, n_monomials),
+            _aligned(real, n_sets),
+            _aligned(real, 3, n_monomials),
         ),
-        _aligned(4, max(n, BLOCK)),
+        _aligned(real, 4, max(n, BLOCK)),
     )
 
 
@@ -146,33 +147,35 @@ def _most(owners: np.ndarray, name: str) -> int:
     return int(max((owners[f"{name}_end"] - owners[f"{name}_first"]).max(initial=1), 1))
 
 
-def _aligned(*shape: int) -> np.ndarray:
+def _aligned(real: type, *shape: int) -> np.ndarray:
     """Zeros that begin at a cache line, as does each row of more than four columns, made longer for it if need be.
 
     Vectors that straddle lines take twice the time. Zeros, as loops go over whole vectors: what fills up a row must be
     finite.
     """
     *rows, columns = shape
-    columns = columns if rows and columns <= 4 else -(-columns // 8) * 8
-    size = math.prod(rows) * columns
-    memory = np.zeros(size + 8)
-    skip = -(memory.ctypes.data // 8) % 8
-    return memory[skip : skip + size].reshape(*rows, columns)
+    size = np.dtype(real).itemsize
+    line = VECTOR_BYTES // size
+    columns = columns if rows and columns <= 4 else -(-columns // line) * line
+    count = math.prod(rows) * columns
+    memory = np.zeros(count + line, real)
+    skip = -(memory.ctypes.data // size) % line
+    return memory[skip : skip + count].reshape(*rows, columns)
 
 
 @njit_inline
 def arrange(i, n, cutoff, species, near):
     """Lay out the `n` neighbours of centre `i`, in order of element already, as `Near` says; returns the places."""
     x, y, z, r, who, segment, count = near.x, near.y, near.z, near.r, near.who, near.segment, near.count
-    total = place = np.int64(0)
+    whole, total, place = lanes(x), np.int64(0), np.int64(0)
     for b in range(count.size):
         begin = total
         while total < n and species[who[total]] == b:
             total += 1
         count[b], segment[b] = total - begin, place
-        place += (total - begin + LANES - 1) // LANES * LANES
+        place += (total - begin + whole - 1) // whole * whole
     segment[count.size] = place
-    end = place + LANES
+    end = place + whole
     for b in range(count.size, -1, -1):  # from the last, as they move up; behind the last there are dummies only
         begin = segment[b]
         own = count[b] if b < count.size else np.int64(0)
@@ -192,11 +195,12 @@ def evaluate_channels(n, envelopes, channels, pairs, used, near, line):
     r, inverse, segment, envelope, slope, g = (
         near.r, near.inverse, near.segment, near.envelope, near.slope, near.channel,
     )  # fmt: skip
-    for t in range(n + LANES):
+    n += lanes(r)  # the dummies behind them too
+    for t in range(n):
         inverse[t] = 1.0 / r[t]
     for v in range(envelopes.size):
         row = envelopes[v]
-        evaluate_envelope(row.kind, row.low, row.high, r, n + LANES, envelope[v], slope[v], line[0], line[1])
+        evaluate_envelope(row.kind, row.low, row.high, r, n, envelope[v], slope[v], line[0], line[1])
     for b in range(pairs.size):
         own = slice(segment[b], segment[b + 1])
         for k in range(pairs[b].used_first, pairs[b].used_end):
@@ -335,16 +339,17 @@ def find_triplets(part, n, total, near, triplets, far):
     x, y, z, r, segment = near.x, near.y, near.z, near.r, near.segment
     tri_j, tri_k, tri_d = triplets.j, triplets.k, triplets.d
     cutoff, b1, b2, end = part.cutoff, part.element1, part.element2, segment[part.element2 + 1]
-    limit = cutoff * cutoff if part.narrow else 1e299
+    limit = cutoff * cutoff if part.narrow else 1e29
+    whole = lanes(x)
     for t in range(n):
-        far[t] = 0.0 if r[t] < cutoff else 1e300
+        far[t] = 0.0 if r[t] < cutoff else 1e30
     for j in range(segment[b1], segment[b1 + 1]):
         if far[j] > 0.0:
             continue
         start = j + 1 if b1 == b2 else segment[b2]
         while start < end:
             total += keep_near(x, y, z, far, start, end, x[j], y[j], z[j], limit, j, tri_d, tri_j, tri_k, total)
-            start = (start // LANES + 1) * LANES
+            start = (start // whole + 1) * whole
     full = (total + BLOCK - 1) // BLOCK * BLOCK
     while total < full:
         tri_j[total], tri_k[total], tri_d[total] = n, n, 1.0

@@ -10,6 +10,7 @@ import math
 from mdnnp.fastmath import cos_eighth, exp, sin_eighth, tanh_unit
 from mdnnp.jit import njit_fast, vectorize_freely
 
+_PI = math.pi
 _TINY = 1e-16  # keeps y off zero, where f'/f diverges (f itself is masked there)
 
 
@@ -69,11 +70,11 @@ def evaluate_shape(shape, n, y, dx, f, slope):
     vectorize_freely()
     if shape == 1:
         for t in range(n):
-            u = 0.25 * math.pi * y[t]  # f = (cos(pi x) + 1)/2 = sin^2(2 u)
+            u = 0.25 * _PI * y[t]  # f = (cos(pi x) + 1)/2 = sin^2(2 u)
             s, c = sin_eighth(u), cos_eighth(u)
             sin2, cos2 = 2.0 * s * c, 1.0 - 2.0 * s * s
             f[t] = sin2 * sin2
-            slope[t] = -math.pi * cos2 / sin2 * dx[t]
+            slope[t] = -_PI * cos2 / sin2 * dx[t]
     elif shape == 4:
         for t in range(n):
             x = 1.0 - y[t]
