@@ -16,7 +16,7 @@ from mdnnp.edges import gather_edges, scatter_edges
 from mdnnp.jit import njit_kernel, vectorize_freely
 from mdnnp.mlp import network_gradient
 from mdnnp.neighbors import VerletList, coordinates, image_vectors
-from mdnnp.potential import load_potential
+from mdnnp.potential import PRECISIONS, load_potential
 from mdnnp.structures import read_structures
 
 STAGES = (
@@ -102,11 +102,12 @@ def main() -> None:
     parser.add_argument("structure")
     parser.add_argument("--length-unit")
     parser.add_argument("--energy-unit")
+    parser.add_argument("--precision", choices=PRECISIONS, default="double")
     parser.add_argument("--centers", type=int, default=300, help="centres to look at")
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     units = {"length_unit": options.length_unit, "energy_unit": options.energy_unit}
-    potential = load_potential(options.potential, **units)
+    potential = load_potential(options.potential, **units, precision=options.precision)
     system = read_structures(options.structure, "0", **units)[0].system
     neighbors = VerletList(potential.cutoff, 1.0).update(system)
     species = np.searchsorted(potential.numbers, system.numbers[neighbors.order])

@@ -13,7 +13,7 @@ from mdnnp import jit
 from mdnnp.bench.measure import dgemm_gflops, seconds
 from mdnnp.integrators import MDState, maxwell_boltzmann, verlet_step
 from mdnnp.neighbors import VerletList
-from mdnnp.potential import HDNNP, load_potential
+from mdnnp.potential import HDNNP, PRECISIONS, load_potential
 from mdnnp.structures import read_structures
 from mdnnp.system import replicate
 
@@ -24,6 +24,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("structure")
     parser.add_argument("--length-unit")
     parser.add_argument("--energy-unit")
+    parser.add_argument("--precision", choices=PRECISIONS, default="double")
     parser.add_argument("--replicate", type=int, nargs=3, default=(1, 1, 1))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--steps", type=int, default=20, help="MD steps of a round")
@@ -36,7 +37,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options = arguments()
     jit.set_threads(options.threads)
-    potential = load_potential(options.potential, options.length_unit, options.energy_unit)
+    potential = load_potential(options.potential, options.length_unit, options.energy_unit, precision=options.precision)
     units = {"length_unit": options.length_unit, "energy_unit": options.energy_unit}
     structure = read_structures(options.structure, "0", **units)[0]
     system = replicate(structure.system, tuple(options.replicate))

@@ -62,13 +62,19 @@ class Committee:
             self._scale = np.array([member._energy_scale for member in members])
 
     @classmethod
-    def read(cls, path: Path, length_unit: str | None = None, energy_unit: str | None = None) -> "Committee":
+    def read(
+        cls,
+        path: Path,
+        length_unit: str | None = None,
+        energy_unit: str | None = None,
+        precision: str = "double",
+    ) -> "Committee":
         """Read a directory that holds n2p2 directories member-1, member-2, ..., without a gap."""
         paths = member_paths(path)
         for k, member in enumerate(paths, start=1):
             if member.name != f"member-{k}":
                 raise InputError(f"{path}: member-{k} is missing, but there is {paths[-1].name}; number them from 1")
-        return cls([HDNNP(read_potential(p, length_unit, energy_unit)) for p in paths], str(path))
+        return cls([HDNNP(read_potential(p, length_unit, energy_unit), precision) for p in paths], str(path))
 
     def offset_energy(self, numbers: np.ndarray) -> float:
         """Mean of the members' constants in the energy for these atoms, eV."""
@@ -141,10 +147,10 @@ def member_paths(path: Path) -> list[Path]:
 
 
 def _functions(member: HDNNP) -> tuple:
-    """What must be the same for two potentials to have the same symmetry functions."""
+    """What must be the same for two potentials to share the evaluation of their symmetry functions."""
     model = member.model
     functions = tuple(part.functions for part in model.elements.values())
-    return functions, model.cutoff_type, model.cutoff_alpha, model.length_unit
+    return functions, model.cutoff_type, model.cutoff_alpha, model.length_unit, member.precision
 
 
 @njit

@@ -102,6 +102,11 @@ class PotentialConfig:
         restart="free",
         example='"Hartree"',
     )
+    precision: Literal["double", "mixed"] = key(
+        "Precision of a neural network potential. Mixed is faster: single precision in the sums over pairs of "
+        "neighbours, double in everything else; forces change by a few millionths.",
+        "double",
+    )
 
 
 @dataclass(frozen=True)

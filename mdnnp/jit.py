@@ -59,7 +59,10 @@ class _SinglePrecisionConstants(FunctionPass):
                 if isinstance(value, numba_ir.Arg) and state.args[value.index] == types.float64:
                     body += _rounded_argument(statement)
                     continue
-                if isinstance(value, numba_ir.Const | numba_ir.Global | numba_ir.FreeVar) and type(value.value) is float:
+                if (
+                    isinstance(value, numba_ir.Const | numba_ir.Global | numba_ir.FreeVar)
+                    and type(value.value) is float
+                ):
                     statement.value = numba_ir.Const(np.float32(value.value), statement.loc)
                 body.append(statement)
             block.body = body

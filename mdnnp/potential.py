@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 MAX_EVENTS = 64  # extrapolation events listed per evaluation and chunk of atoms; all are counted
 _MAX_CHUNKS = 32  # each has a force array, of which only the parts that its atoms reach are ever backed by memory
 _ATOMS_PER_CHUNK = 64
+PRECISIONS = ("double", "mixed")
 
 
 class Extrapolation(NamedTuple):
@@ -100,13 +101,18 @@ class Potential(Protocol):
 
 
 def load_potential(
-    path: str | Path, length_unit: str | None = None, energy_unit: str | None = None, precision: str = "double"
+    path: str | Path,
+    length_unit: str | None = None,
+    energy_unit: str | None = None,
+    *,
+    precision: str = "double",
 ) -> "HDNNP | Committee | LennardJones":
     """Open an n2p2/RuNNer potential directory, a committee's, or a TOML file that describes a Lennard-Jones potential.
 
     A committee is a directory that holds such directories called member-1, member-2, ...
 
     length_unit, energy_unit : native units of a directory that does not state them ("Bohr", "Hartree", ...)
+    precision : "double", or "mixed" for faster dynamics with a neural network potential, see `HDNNP`
     Raises InputError for what cannot be used as given, FileError if there is nothing at `path`.
     """
     path = Path(path)
@@ -116,8 +122,10 @@ def load_potential(
         from mdnnp.committee import Committee, member_paths  # stands on this module
 
         if not (path / "input.nn").exists() and member_paths(path):
-            return Committee.read(path, length_unit, energy_unit)
+            return Committee.read(path, length_unit, energy_unit, precision)
         return HDNNP(read_potential(path, length_unit, energy_unit), precision)
+    if precision != "double":
+        raise InputError(f"{path}: precision {precision!r} is for neural network potentials; leave it at double")
     return LennardJones.from_file(path)
 
 
@@ -193,10 +201,14 @@ class HDNNP:
     """A Behler-Parrinello potential: E = sum_i N_e(G_i). J. Behler, M. Parrinello, Phys. Rev. Lett. 98, 146401 (2007).
 
     model : the parameters, in native units; computing is done in Å and eV
-    precision : "double", or "mixed" for molecular dynamics
+    precision : "double", or "mixed", which is faster and meant for molecular dynamics: sums over pairs of neighbours
+        in single precision within blocks, everything else in double
+    Raises InputError for another precision.
     """
 
     def __init__(self, model: HDNNPModel, precision: str = "double"):
+        if precision not in PRECISIONS:
+            raise InputError(f"{model.source}: unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
         self.model, self.precision = model, precision
         self.elements = tuple(model.elements)
         self.numbers = tuple(atomic_numbers[symbol] for symbol in self.elements)

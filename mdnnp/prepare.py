@@ -69,7 +69,8 @@ def prepare(config: RunConfig) -> Start:
 
     Raises InputError or FileError for what cannot be run; warns (MdnnpWarning) of what is suspicious.
     """
-    potential = load_potential(config.potential.path, config.potential.length_unit, config.potential.energy_unit)
+    wanted = config.potential
+    potential = load_potential(wanted.path, wanted.length_unit, wanted.energy_unit, precision=wanted.precision)
     check_committee(config, potential)
     structure = _read_structure(config)
     _check_elements(structure, potential)

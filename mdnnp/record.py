@@ -405,6 +405,7 @@ def _create(path: Path, config: RunConfig, start: Start) -> TrajectoryWriter:
         "structure_sha256": start.digests["structure"],
         "potential": str(config.potential.path),
         "potential_sha256": start.digests["potential"],
+        "precision": config.potential.precision,
         "timestep_fs": config.dynamics.timestep_fs,
         "equilibration_steps": config.dynamics.equilibration_steps,
         "seed": config.dynamics.seed,

@@ -71,9 +71,7 @@ def subtract_scaled(typingctx, target, row, factor, vectors, source, last):
     def codegen(context, builder, signature, args):
         real = context.get_value_type(target.dtype)
         pointer = _element(context, builder, signature, args, 0, _four_times(builder, args[1]))
-        vector = _load(
-            builder, _element(context, builder, signature, args, 3, _four_times(builder, args[4])), real, 4
-        )
+        vector = _load(builder, _element(context, builder, signature, args, 3, _four_times(builder, args[4])), real, 4)
         zero = ir.Constant(ir.VectorType(real, 4), [0.0] * 4)
         change = builder.insert_element(zero, args[5], ir.Constant(_INT32, 3))
         fused = ("contract", "nsz")

@@ -120,7 +120,9 @@ def make_scratch(n: int, tables: Tables, real: type = np.float64) -> Scratch:
             _aligned(real, n_envelopes, n),
             _aligned(real, n_channels, n),
         ),
-        Gradients(*(_aligned(real, n) for _ in range(4)), _aligned(real, n, 4), _aligned(real, n, 4), _aligned(real, 1, 4)),
+        Gradients(
+            *(_aligned(real, n) for _ in range(4)), _aligned(real, n, 4), _aligned(real, n, 4), _aligned(real, 1, 4)
+        ),
         Triplets(
             np.zeros(n_parts + 1, np.int64),
             np.zeros(triplets + whole, np.uint32),

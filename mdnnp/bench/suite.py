@@ -1,7 +1,6 @@
 """The cases of `mdnnp bench`, measured in turn and gathered in one record."""
 
 import importlib.util
-import inspect
 import sys
 import tempfile
 from collections.abc import Callable
@@ -60,13 +59,11 @@ def own_cases() -> list[Case]:
     """The water box with our own potentials."""
     box = water_box()
     masses = water_masses(box)
-    cases = [
+    return [
         Case("water", HDNNP(water_model()), box, masses),
         Case("water, wide functions", HDNNP(water_model(wide=True)), box, masses),
+        Case("water, mixed precision", HDNNP(water_model(), precision="mixed"), box, masses),
     ]
-    if "precision" in inspect.signature(HDNNP).parameters:
-        cases.append(Case("water, mixed precision", HDNNP(water_model(), precision="mixed"), box, masses))
-    return cases
 
 
 def warm_up() -> None:

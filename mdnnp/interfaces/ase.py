@@ -17,6 +17,7 @@ class HDNNPCalculator(Calculator):
     potential : path of an n2p2 directory or Lennard-Jones file, or a potential that is loaded already
     length_unit, energy_unit : native units of a directory that does not state them, e.g. "Bohr", "Hartree"
     skin_A : the neighbour list is kept until an atom has moved by half of this, Å
+    precision : of a potential given by its path, "double" or "mixed" (`mdnnp.potential.HDNNP`)
 
     Results are in ASE's units (eV, Å) and with its sign of the stress (positive: tension). Raises InputError for
     atoms that the potential cannot treat.
@@ -30,11 +31,12 @@ class HDNNPCalculator(Calculator):
         length_unit: str | None = None,
         energy_unit: str | None = None,
         skin_A: float = 1.0,
+        precision: str = "double",
         **kwargs,
     ):
         super().__init__(**kwargs)
         if isinstance(potential, str | Path):
-            potential = load_potential(potential, length_unit, energy_unit)
+            potential = load_potential(potential, length_unit, energy_unit, precision=precision)
         self.potential = potential
         self._neighbors = VerletList(potential.cutoff, skin_A)
 
