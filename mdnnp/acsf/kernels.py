@@ -28,7 +28,7 @@ from mdnnp.acsf.shapes import evaluate_angle, evaluate_envelope
 from mdnnp.acsf.strips import BLOCK
 from mdnnp.acsf.tables import Tables
 from mdnnp.jit import njit_fast, njit_inline
-from mdnnp.simd import VECTOR_BYTES, keep_near, lanes
+from mdnnp.simd import LANES, append, append_all, count_bits, keep_near
 
 
 class Near(NamedTuple):
@@ -52,27 +52,32 @@ class Near(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """D_ij = dE/dr_ij at the neighbours; in the making, also what triplets add to it and the coefficient of r_ij."""
+    """D_ij = dE/dr_ij at the neighbours; in the making, what is to be added to alpha r_ij."""
 
     x: np.ndarray  # (n,) D_ij
     y: np.ndarray
     z: np.ndarray
-    alpha: np.ndarray  # (n,) coefficient of r_ij in D_ij
-    position: np.ndarray  # (n, 4) r_ij and 0
-    edge: np.ndarray  # (n, 4) D_ij = edge[:3] + edge[3] r_ij of the triplets
-    own: np.ndarray  # (1, 4) a row of `edge` in the making
+    alpha: np.ndarray  # (n,)
+    own: np.ndarray  # (4, LANES) partial sums of the four at the neighbour j of triplets
 
 
 class Triplets(NamedTuple):
-    """Triplets of a centre in blocks of BLOCK, part by part."""
+    """Triplets of a centre in blocks of BLOCK, part by part; its real numbers may be of single precision.
+
+    They come in bundles: those of one j with the neighbours k in one vector. What belongs to the ends of a triplet is
+    laid out with the bundle: gathered by index in each loop that needs it, it took a third of the time.
+    """
 
     part_start: np.ndarray  # (parts + 1,) triplets of a part are part_start[p] .. part_start[p + 1] - 1
-    j: np.ndarray  # places of j and k of a triplet in the strip of neighbours, and r_jk^2
-    k: np.ndarray
-    d: np.ndarray
+    bundle_start: np.ndarray  # (parts + 1,) and its bundles
+    bundle: np.ndarray  # (bundles, 4) j, first place of the vector, its lanes as bits, first triplet
+    d: np.ndarray  # r_jk^2
+    end: np.ndarray  # (ENDS, triplets) r_ij, r_ik, and their inverses
+    window: np.ndarray  # (3 windows, triplets) f(r_ij) f(r_ik), L(r_ij), L(r_ik) of each envelope of the part
+    along: np.ndarray  # (3, triplets) coefficients in the edge gradients, see `strips.finish_sides`
     kept: np.ndarray  # (blocks, rows, BLOCK) what the forward pass keeps for the backward pass
     angle: np.ndarray  # (2 angles, BLOCK) P and dP/dc, computed again in the backward pass: cheaper than keeping them
-    bottom: np.ndarray  # (10, BLOCK) accumulators of the backward pass
+    work: np.ndarray  # (9, BLOCK) short-lived strips
 
 
 class Moments(NamedTuple):
@@ -86,6 +91,9 @@ class Moments(NamedTuple):
     polynomial: np.ndarray  # (3, monomials) the gradient by u of sum_a dE/dM_a u^a, in monomials
 
 
+ENDS = 4
+
+
 class Scratch(NamedTuple):
     """Working memory for one centre after the other."""
 
@@ -93,11 +101,11 @@ class Scratch(NamedTuple):
     gradients: Gradients
     triplets: Triplets
     moments: Moments
-    line: np.ndarray  # (4, max(n, BLOCK)) short-lived strips
+    line: np.ndarray  # (4, n) short-lived strips
 
 
 def make_scratch(n: int, tables: Tables, real: type = np.float64) -> Scratch:
-    """Scratch for centres with at most `n` neighbours; the kernels compute in the precision of its numbers, `real`."""
+    """Scratch for centres with at most `n` neighbours; sums over triplets are taken in the precision of `real`."""
     center, part = tables.center, tables.triplets.part
     n_elements = len(center)
     n_envelopes, n_channels, n_parts, n_sets = (
@@ -105,42 +113,43 @@ def make_scratch(n: int, tables: Tables, real: type = np.float64) -> Scratch:
     )  # fmt: skip
     n_monomials = tables.wide.raised.shape[1]
     # Every pair of neighbours may count twice, narrow and wide; memory that is never touched costs nothing.
-    triplets = n * n + n_parts * BLOCK
+    blocks = n * n // BLOCK + 1 + n_parts
+    triplets = blocks * BLOCK + LANES
     # What a block keeps: c, 1/r_jk, then L of its envelopes and h of its channels.
     rows = 2 + _most(part, "window") + _most(part, "channel")
-    whole = VECTOR_BYTES // np.dtype(real).itemsize
-    n += (n_elements + 1) * whole
+    n += (n_elements + 1) * LANES
     return Scratch(
         Near(
-            *(_aligned(real, n) for _ in range(5)),
+            *(_aligned(n) for _ in range(5)),
             np.zeros(n, np.uint32),
             np.zeros(n_elements + 1, np.int64),
             np.zeros(n_elements, np.int64),
-            _aligned(real, n_envelopes, n),
-            _aligned(real, n_envelopes, n),
-            _aligned(real, n_channels, n),
+            _aligned(n_envelopes, n),
+            _aligned(n_envelopes, n),
+            _aligned(n_channels, n),
         ),
-        Gradients(
-            *(_aligned(real, n) for _ in range(4)), _aligned(real, n, 4), _aligned(real, n, 4), _aligned(real, 1, 4)
-        ),
+        Gradients(*(_aligned(n) for _ in range(4)), _aligned(4, LANES)),
         Triplets(
             np.zeros(n_parts + 1, np.int64),
-            np.zeros(triplets + whole, np.uint32),
-            np.zeros(triplets + whole, np.uint32),
-            _aligned(real, triplets + whole),
-            _aligned(real, triplets // BLOCK + n_parts, rows, BLOCK),
-            _aligned(real, 2 * _most(part, "angle"), BLOCK),
-            _aligned(real, 10, BLOCK),
+            np.zeros(n_parts + 1, np.int64),
+            np.zeros((2 * n * (n // LANES + 1), 4), np.uint32),
+            _aligned(triplets, dtype=real),
+            _aligned(ENDS, triplets, dtype=real),
+            _aligned(3 * _most(part, "window"), triplets, dtype=real),
+            _aligned(3, triplets, dtype=real),
+            _aligned(blocks, rows, BLOCK, dtype=real),
+            _aligned(2 * _most(part, "angle"), BLOCK, dtype=real),
+            _aligned(9, BLOCK, dtype=real),
         ),
         Moments(
-            _aligned(real, n_monomials, n),
-            _aligned(real, n_sets, n_monomials),
-            _aligned(real, n_sets),
-            _aligned(real, n_sets, n_monomials),
-            _aligned(real, n_sets),
-            _aligned(real, 3, n_monomials),
+            _aligned(n_monomials, n),
+            _aligned(n_sets, n_monomials),
+            _aligned(n_sets),
+            _aligned(n_sets, n_monomials),
+            _aligned(n_sets),
+            _aligned(3, n_monomials),
         ),
-        _aligned(real, 4, max(n, BLOCK)),
+        _aligned(4, n),
     )
 
 
@@ -149,18 +158,18 @@ def _most(owners: np.ndarray, name: str) -> int:
     return int(max((owners[f"{name}_end"] - owners[f"{name}_first"]).max(initial=1), 1))
 
 
-def _aligned(real: type, *shape: int) -> np.ndarray:
-    """Zeros that begin at a cache line, as does each row of more than four columns, made longer for it if need be.
+def _aligned(*shape: int, dtype: type = np.float64) -> np.ndarray:
+    """Zeros that begin at a cache line, as does each row, made longer for it if need be.
 
     Vectors that straddle lines take twice the time. Zeros, as loops go over whole vectors: what fills up a row must be
     finite.
     """
     *rows, columns = shape
-    size = np.dtype(real).itemsize
-    line = VECTOR_BYTES // size
-    columns = columns if rows and columns <= 4 else -(-columns // line) * line
+    size = np.dtype(dtype).itemsize
+    line = 64 // size
+    columns = -(-columns // line) * line
     count = math.prod(rows) * columns
-    memory = np.zeros(count + line, real)
+    memory = np.zeros(count + line, dtype)
     skip = -(memory.ctypes.data // size) % line
     return memory[skip : skip + count].reshape(*rows, columns)
 
@@ -169,15 +178,15 @@ def _aligned(real: type, *shape: int) -> np.ndarray:
 def arrange(i, n, cutoff, species, near):
     """Lay out the `n` neighbours of centre `i`, in order of element already, as `Near` says; returns the places."""
     x, y, z, r, who, segment, count = near.x, near.y, near.z, near.r, near.who, near.segment, near.count
-    whole, total, place = lanes(x), np.int64(0), np.int64(0)
+    total = place = np.int64(0)
     for b in range(count.size):
         begin = total
         while total < n and species[who[total]] == b:
             total += 1
         count[b], segment[b] = total - begin, place
-        place += (total - begin + whole - 1) // whole * whole
+        place += (total - begin + LANES - 1) // LANES * LANES
     segment[count.size] = place
-    end = place + whole
+    end = place + LANES
     for b in range(count.size, -1, -1):  # from the last, as they move up; behind the last there are dummies only
         begin = segment[b]
         own = count[b] if b < count.size else np.int64(0)
@@ -197,12 +206,11 @@ def evaluate_channels(n, envelopes, channels, pairs, used, near, line):
     r, inverse, segment, envelope, slope, g = (
         near.r, near.inverse, near.segment, near.envelope, near.slope, near.channel,
     )  # fmt: skip
-    n += lanes(r)  # the dummies behind them too
-    for t in range(n):
+    for t in range(n + LANES):
         inverse[t] = 1.0 / r[t]
     for v in range(envelopes.size):
         row = envelopes[v]
-        evaluate_envelope(row.kind, row.low, row.high, r, n, envelope[v], slope[v], line[0], line[1])
+        evaluate_envelope(row.kind, row.low, row.high, r, n + LANES, envelope[v], slope[v], line[0], line[1])
     for b in range(pairs.size):
         own = slice(segment[b], segment[b + 1])
         for k in range(pairs[b].used_first, pairs[b].used_end):
@@ -332,99 +340,135 @@ def evaluate_polynomial(count, c, monomial, own, value):
 
 
 @njit_inline
-def find_triplets(part, n, total, near, triplets, far):
-    """Append the triplets of a part: neighbours j < k within the part's cutoff and, if narrow, of each other.
+def find_triplets(part, p, windows, near, triplets, far):
+    """List the triplets of a part, the `p`th: neighbours j < k within its cutoff and, if narrow, of each other.
 
-    Writes the places of j and k in the strip of `n` neighbours and r_jk^2 from `total` on, a multiple of BLOCK.
-    Returns the new total. `far` is a working strip.
+    The last block is filled up with triplets whose envelope is zero. `far` is a working strip.
     """
-    x, y, z, r, segment = near.x, near.y, near.z, near.r, near.segment
-    tri_j, tri_k, tri_d = triplets.j, triplets.k, triplets.d
-    cutoff, b1, b2, end = part.cutoff, part.element1, part.element2, segment[part.element2 + 1]
+    x, y, z, r, inverse, segment = near.x, near.y, near.z, near.r, near.inverse, near.segment
+    d, end, window, bundle = triplets.d, triplets.end, triplets.window, triplets.bundle
+    cutoff, b1, b2, last = part.cutoff, part.element1, part.element2, segment[part.element2 + 1]
     limit = cutoff * cutoff if part.narrow else 1e29
-    whole = lanes(x)
-    for t in range(n):
+    for t in range(segment[segment.size - 1]):
         far[t] = 0.0 if r[t] < cutoff else 1e30
+    total, bundles = triplets.part_start[p], triplets.bundle_start[p]
     for j in range(segment[b1], segment[b1 + 1]):
         if far[j] > 0.0:
             continue
         start = j + 1 if b1 == b2 else segment[b2]
-        while start < end:
-            total += keep_near(x, y, z, far, start, end, x[j], y[j], z[j], limit, j, tri_d, tri_j, tri_k, total)
-            start = (start // whole + 1) * whole
-    full = (total + BLOCK - 1) // BLOCK * BLOCK
-    while total < full:
-        tri_j[total], tri_k[total], tri_d[total] = n, n, 1.0
+        while start < last:
+            first = start // LANES * LANES
+            lanes = keep_near(x, y, z, far, start, last, x[j], y[j], z[j], limit, d, total)
+            bundle[bundles, 0], bundle[bundles, 1], bundle[bundles, 2], bundle[bundles, 3] = j, first, lanes, total
+            append_all(r[j], end[0], total)
+            append_all(inverse[j], end[2], total)
+            append(lanes, 1.0, r, first, end[1], total)
+            append(lanes, 1.0, inverse, first, end[3], total)
+            for v in range(part.window_end - part.window_first):
+                envelope = windows[part.window_first + v].envelope
+                f, slope = near.envelope[envelope], near.slope[envelope]
+                append(lanes, f[j], f, first, window[3 * v], total)
+                append_all(slope[j], window[3 * v + 1], total)
+                append(lanes, 1.0, slope, first, window[3 * v + 2], total)
+            total += count_bits(lanes)
+            bundles += lanes != 0
+            start = first + LANES
+    while total % BLOCK != 0:
+        d[total], end[2, total], end[3, total] = 1.0, 0.0, 0.0
+        for v in range(part.window_end - part.window_first):
+            window[3 * v, total] = 0.0
         total += 1
-    return total
+    triplets.part_start[p + 1], triplets.bundle_start[p + 1] = total, bundles
 
 
 @njit_inline
-def evaluate_angles(part, angles, c, values, line):
+def evaluate_angles(part, angles, c, values, work):
     """All angles of a part and their derivatives, in turn, at the cosines `c` of a block."""
     for row in range(part.angle_first, part.angle_end):
         angle, own = angles[row], 2 * (row - part.angle_first)
         evaluate_angle(
-            angle.kind, angle.a, angle.b, BLOCK, c, values[own], values[own + 1], line[0], line[1], line[2]
+            angle.kind, angle.a, angle.b, BLOCK, c, values[own], values[own + 1], work[0], work[1], work[2]
         )  # fmt: skip
 
 
 @njit_inline
-def block_values(part, start, envelopes, channels, tables, near, triplets, line, values):
+def block_values(part, start, envelopes, channels, tables, triplets, values):
     """Forward pass over the block of triplets of a part that begins at `start`; keeps what the backward pass needs."""
-    kept, angle, bottom = triplets.kept[start // BLOCK], triplets.angle, triplets.bottom
-    j, k, d = triplets.j[start : start + BLOCK], triplets.k[start : start + BLOCK], triplets.d[start : start + BLOCK]
-    c, inverse_jk = kept[0], kept[1]
-    r_ij, r_ik, r_jk, squares, f, f_jk = bottom[0], bottom[1], bottom[2], bottom[3], bottom[4], line[2]
-    strips.geometry(part.narrow, j, k, d, near.r, near.inverse, c, r_ij, r_ik, r_jk, inverse_jk, squares)
-    evaluate_angles(part, tables.angle, c, angle, line)
+    kept, angle, work, own = triplets.kept[start // BLOCK], triplets.angle, triplets.work, slice(start, start + BLOCK)
+    end, r_ij, r_ik = triplets.end, triplets.end[0][own], triplets.end[1][own]
+    c, inverse_jk, r_jk, squares, f, f_jk = kept[0], kept[1], work[3], work[4], work[5], work[6]
+    strips.geometry(part.narrow, r_ij, r_ik, end[2][own], end[3][own], triplets.d[own], c, r_jk, inverse_jk, squares)
+    evaluate_angles(part, tables.angle, c, angle, work)
     channel_row = 2 + part.window_end - part.window_first
-    for v in range(part.window_first, part.window_end):
-        window = tables.window[v]
+    for v in range(part.window_end - part.window_first):
+        window = tables.window[part.window_first + v]
         if part.narrow:
-            row, slope_jk = envelopes[window.envelope], kept[2 + v - part.window_first]
+            row = envelopes[window.envelope]
             # The size rather than BLOCK: a constant would compile the function a second time.
-            evaluate_envelope(row.kind, row.low, row.high, r_jk, r_jk.size, f_jk, slope_jk, line[0], line[1])
-        strips.envelope_product(part.narrow, j, k, near.envelope[window.envelope], f_jk, f)
+            evaluate_envelope(row.kind, row.low, row.high, r_jk, r_jk.size, f_jk, kept[2 + v], work[0], work[1])
+        strips.envelope_product(part.narrow, triplets.window[3 * v][own], f_jk, f)
         for u in range(window.channel_first, window.channel_end):
-            h, own = kept[channel_row + u - part.channel_first], tables.channel[u]
-            channel = channels[own.channel]
+            h, row = kept[channel_row + u - part.channel_first], tables.channel[u]
+            channel = channels[row.channel]
             strips.channel(part.narrow, r_ij, r_ik, r_jk, squares, f, channel.eta, channel.rs, h)
-            for m in range(own.term_first, own.term_end):
+            for m in range(row.term_first, row.term_end):
                 term = tables.term[m]
                 values[term.function] += term.weight * strips.dot(h, angle[2 * term.angle])
 
 
 @njit_inline
-def block_gradient(part, start, channels, tables, near, triplets, line, gradients, gradient):
-    """Backward pass over a block of triplets, given gradient = dE/dG: adds to the edge gradients."""
-    kept, angle, bottom = triplets.kept[start // BLOCK], triplets.angle, triplets.bottom
-    j, k = triplets.j[start : start + BLOCK], triplets.k[start : start + BLOCK]
-    c, inverse_jk = kept[0], kept[1]
-    evaluate_angles(part, tables.angle, c, angle, line)
-    bend, along_j, along_k, along_jk = bottom[0], bottom[1], bottom[2], bottom[3]
-    s1, s2, s3, angular, turn = bottom[4], bottom[5], bottom[6], bottom[7], bottom[8]
+def block_gradient(part, start, channels, tables, triplets, gradient):
+    """Backward pass over a block of triplets, given gradient = dE/dG: the coefficients in the edge gradients."""
+    kept, angle, work, own = triplets.kept[start // BLOCK], triplets.angle, triplets.work, slice(start, start + BLOCK)
+    end, along = triplets.end, triplets.along
+    c, inverse_jk, along_j, along_k, along_jk = kept[0], kept[1], along[0][own], along[1][own], along[2][own]
+    evaluate_angles(part, tables.angle, c, angle, work)
+    bend, s1, s2, s3, angular, turn = work[0], work[1], work[2], work[3], work[4], work[5]
     if not part.narrow:
         strips.clear(along_jk.size, along_jk)
     channel_row = 2 + part.window_end - part.window_first
-    for v in range(part.window_first, part.window_end):
-        window = tables.window[v]
+    for v in range(part.window_end - part.window_first):
+        window = tables.window[part.window_first + v]
         for u in range(window.channel_first, window.channel_end):
-            h, own = kept[channel_row + u - part.channel_first], tables.channel[u]
-            channel = channels[own.channel]
-            for row in range(own.term_first, own.term_end):
-                term = tables.term[row]
+            h, row = kept[channel_row + u - part.channel_first], tables.channel[u]
+            channel = channels[row.channel]
+            for m in range(row.term_first, row.term_end):
+                term = tables.term[m]
                 weight, value, derivative = gradient[term.function] * term.weight, 2 * term.angle, 2 * term.angle + 1
-                strips.add_term(row == own.term_first, weight, angle[value], angle[derivative], angular, turn)
+                strips.add_term(m == row.term_first, weight, angle[value], angle[derivative], angular, turn)
             first = u == window.channel_first
             strips.add_channel(first, h, angular, turn, channel.eta, channel.eta * channel.rs, s1, s2, s3)
             strips.add_bend(u == part.channel_first, h, turn, bend)
-        first = v == part.window_first
-        strips.add_sides(first, j, k, near.r, near.slope[window.envelope], s1, s2, s3, along_j, along_k)
+        slope_ij, slope_ik = triplets.window[3 * v + 1][own], triplets.window[3 * v + 2][own]
+        strips.add_side(v == 0, end[0][own], slope_ij, s1, s2, s3, along_j)
+        strips.add_side(v == 0, end[1][own], slope_ik, s1, s2, s3, along_k)
         if part.narrow:
-            strips.add_far_side(first, kept[2 + v - part.window_first], inverse_jk, s1, s2, s3, along_jk)
-    strips.finish_sides(j, k, near.inverse, c, bend, along_j, along_k, along_jk)
-    strips.add_edges(j, k, along_j, along_k, along_jk, gradients.position, gradients.edge, gradients.own)
+            strips.add_far_side(v == 0, kept[2 + v], inverse_jk, s1, s2, s3, along_jk)
+    strips.finish_sides(end[2][own], end[3][own], c, bend, along_j, along_k, along_jk)
+
+
+@njit_inline
+def add_triplets(begin, end, near, triplets, gradients):
+    """Add the edge gradients of the bundles begin .. end - 1 of triplets, whose coefficients are known.
+
+    D_ij = along_j r_ij - m r_ik and D_ik = along_k r_ik - m r_ij with m = along_jk.
+    """
+    x, y, z, bundle, along, own = near.x, near.y, near.z, triplets.bundle, triplets.along, gradients.own
+    b = np.uint64(begin)
+    while b < end:
+        j = bundle[b, 0]
+        strips.clear(LANES, own[0])
+        strips.clear(LANES, own[1])
+        strips.clear(LANES, own[2])
+        strips.clear(LANES, own[3])
+        b = strips.add_bundles(
+            b, end, j, bundle, along[0], along[1], along[2], x, y, z,
+            gradients.x, gradients.y, gradients.z, gradients.alpha, own,
+        )  # fmt: skip
+        gradients.x[j] += strips.lane_total(own[0])
+        gradients.y[j] += strips.lane_total(own[1])
+        gradients.z[j] += strips.lane_total(own[2])
+        gradients.alpha[j] += strips.lane_total(own[3])
 
 
 @njit_inline
@@ -440,13 +484,11 @@ def center_values(e, n, tables, work, values):
     if center.wide_end > center.wide_first:
         evaluate_moments(n, wide.set[center.set_first : center.set_end], wide.count, near, moments)
         wide_values(center, wide, moments, values)
-    total = np.int64(0)  # int64 from the start: a literal 0 would compile everything below twice
-    for p in range(center.part_first, center.part_end):
-        part, begin = angular.part[p], total
-        total = find_triplets(part, n, begin, near, triplets, line[0])
-        triplets.part_start[p - center.part_first], triplets.part_start[p - center.part_first + 1] = begin, total
-        for start in range(begin, total, BLOCK):
-            block_values(part, start, envelopes, channels, angular, near, triplets, line, values)
+    for p in range(center.part_end - center.part_first):
+        part = angular.part[center.part_first + p]
+        find_triplets(part, p, angular.window, near, triplets, line[0])
+        for start in range(triplets.part_start[p], triplets.part_start[p + 1], BLOCK):
+            block_values(part, start, envelopes, channels, angular, triplets, values)
 
 
 @njit_inline
@@ -455,22 +497,17 @@ def center_gradient(e, n, tables, work, gradient):
     near, triplets, moments, line, out = work.near, work.triplets, work.moments, work.line, work.gradients
     center, radial, angular, wide = tables.center[e], tables.radial, tables.triplets, tables.wide
     channels = tables.channel[center.channel_first : center.channel_end]
-    x, y, z, dx, dy, dz, alpha, position, edge = (
-        near.x, near.y, near.z, out.x, out.y, out.z, out.alpha, out.position, out.edge,
-    )  # fmt: skip
-    for t in range(n + 1):
+    x, y, z, dx, dy, dz, alpha = near.x, near.y, near.z, out.x, out.y, out.z, out.alpha
+    for t in range(n):
         alpha[t] = dx[t] = dy[t] = dz[t] = 0.0
-        position[t, 0], position[t, 1], position[t, 2], position[t, 3] = x[t], y[t], z[t], 0.0
-        edge[t, 0] = edge[t, 1] = edge[t, 2] = edge[t, 3] = 0.0
     radial_gradient(channels, radial.pair[e], radial.term, near, alpha, gradient)
     if center.wide_end > center.wide_first:
         wide_gradient(center, channels, wide, near, moments, line, out, gradient)
-    for p in range(center.part_first, center.part_end):
-        own = p - center.part_first
-        for start in range(triplets.part_start[own], triplets.part_start[own + 1], BLOCK):
-            block_gradient(angular.part[p], start, channels, angular, near, triplets, line, out, gradient)
+    for p in range(center.part_end - center.part_first):
+        for start in range(triplets.part_start[p], triplets.part_start[p + 1], BLOCK):
+            block_gradient(angular.part[center.part_first + p], start, channels, angular, triplets, gradient)
+        add_triplets(triplets.bundle_start[p], triplets.bundle_start[p + 1], near, triplets, out)
     for t in range(n):
-        along = alpha[t] + edge[t, 3]
-        dx[t] += edge[t, 0] + along * x[t]
-        dy[t] += edge[t, 1] + along * y[t]
-        dz[t] += edge[t, 2] + along * z[t]
+        dx[t] += alpha[t] * x[t]
+        dy[t] += alpha[t] * y[t]
+        dz[t] += alpha[t] * z[t]

@@ -25,7 +25,7 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from mdnnp.acsf.functions import COMPACT, NARROW, RADIAL, WEIGHTED, SymmetryFunction
-from mdnnp.simd import VECTOR_BYTES
+from mdnnp.simd import LANES
 
 MAX_MOMENT_ZETA = 8  # above, the expansion loses digits for lambda = -1, and has more terms than there are pairs
 
@@ -291,8 +291,7 @@ def _monomials(powers: list[list[float]]) -> tuple[np.ndarray, ...]:
     """The columns of WideTables by monomial, for wide functions with `powers` C(zeta, p) lambda^p of each degree p."""
     degree = max((len(own) - 1 for own in powers), default=0)
     exponents = [(x, y, p - x - y) for p in range(degree + 1) for x in range(p, -1, -1) for y in range(p - x, -1, -1)]
-    lanes = VECTOR_BYTES // 8
-    size = -(-len(exponents) // lanes) * lanes
+    size = -(-len(exponents) // LANES) * LANES
     place = {a: k for k, a in enumerate(exponents)}
     coefficient, raised, factor = np.zeros((len(powers), size)), np.zeros((3, size), np.int64), np.zeros((3, size))
     for k, a in enumerate(exponents):
