@@ -76,9 +76,7 @@ def run_stage(
             elif stage == 5:
                 for p in range(parts.size):
                     for start in range(triplets.part_start[p], triplets.part_start[p + 1], BLOCK):
-                        kernels.block_values(
-                            parts[p], start, envelopes, channels, angular, near, triplets, line, raw
-                        )  # fmt: skip
+                        kernels.block_values(parts[p], start, envelopes, channels, angular, triplets, raw)
             elif stage == 6:
                 network_gradient(e, layers, gradient, network, other)
             elif stage == 7:
@@ -88,9 +86,7 @@ def run_stage(
             elif stage == 9:
                 for p in range(parts.size):
                     for start in range(triplets.part_start[p], triplets.part_start[p + 1], BLOCK):
-                        kernels.block_gradient(
-                            parts[p], start, channels, angular, near, triplets, line, out, gradient
-                        )  # fmt: skip
+                        kernels.block_gradient(parts[p], start, channels, angular, triplets, out, gradient)
             elif stage == 10:
                 scatter_edges(i, n, who, x, y, z, out.x, out.y, out.z, forces, strain, virials)
     return found

@@ -8,157 +8,105 @@ from numba import types
 from numba.extending import intrinsic
 
 LANES = 8
-_INT8, _INT32, _INT64, _DOUBLE = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.DoubleType()
+_INT32, _INT64, _DOUBLE = ir.IntType(32), ir.IntType(64), ir.DoubleType()
 
 
 @intrinsic
-def keep_near(typingctx, x, y, z, extra, start, end, xj, yj, zj, limit, squares, found):
-    """Append the squared distances from (xj, yj, zj) that are below `limit` at squares[found:]; which, as bits.
+def keep_near(typingctx, x, y, z, extra, start, end, xj, yj, zj, limit, j, squares, owners, places, found):
+    """Append the squared distances from (xj, yj, zj) that are below `limit`, with `j` and their places, at `found`.
 
     Of the points start .. end - 1, those in the vector that begins at `start` rounded down to LANES are looked at;
-    `extra` is added to their squares. Writes LANES numbers, of which the first ones count.
+    `extra` is added to their squares. Writes LANES numbers at squares[found:], owners[found:] (all j) and
+    places[found:] (both uint32), of which the first ones count; returns how many. `squares` may be single.
     """
 
     def codegen(context, builder, signature, args):
-        vectors = _Vectors(context, builder, signature, args)
+        def loaded(array, place):
+            return _load(builder, _element(context, builder, signature, args, array, place), _DOUBLE, LANES)
+
         begin = builder.and_(args[4], ir.Constant(_INT64, -LANES))
-        square = vectors.load(3, begin)
+        square = loaded(3, begin)
         for axis in range(3):
-            side = builder.fsub(vectors.load(axis, begin), _all(builder, args[6 + axis]))
+            side = builder.fsub(loaded(axis, begin), _all(builder, args[6 + axis], LANES))
             square = builder.fadd(square, builder.fmul(side, side, flags=("contract",)), flags=("contract",))
-        counted = ir.Constant(ir.VectorType(_INT32, LANES), list(range(LANES)))
-        own = builder.add(counted, _all(builder, builder.trunc(begin, _INT32)))
-        kept = builder.fcmp_ordered("<", square, _all(builder, args[9]))
+        lanes = ir.Constant(ir.VectorType(_INT32, LANES), list(range(LANES)))
+        own = builder.add(lanes, _all(builder, builder.trunc(begin, _INT32), LANES))
+        kept = builder.fcmp_ordered("<", square, _all(builder, args[9], LANES))
         for sign, bound in ((">=", args[4]), ("<", args[5])):
-            inside = builder.icmp_unsigned(sign, own, _all(builder, builder.trunc(bound, _INT32)))
+            inside = builder.icmp_unsigned(sign, own, _all(builder, builder.trunc(bound, _INT32), LANES))
             kept = builder.and_(kept, inside)
-        vectors.store(_compressed(builder, square, kept), 10, args[11])
-        return builder.zext(builder.bitcast(kept, _INT8), _INT64)
+        owner = _all(builder, builder.trunc(args[10], _INT32), LANES)
+        square, own = _compressed(builder, square, kept), _compressed(builder, own, kept)
+        if squares.dtype == types.float32:
+            square = builder.fptrunc(square, ir.VectorType(ir.FloatType(), LANES))
+        for vector, target in ((square, 11), (owner, 12), (own, 13)):
+            _store(builder, vector, _element(context, builder, signature, args, target, args[14]))
+        return builder.zext(builder.ctpop(builder.bitcast(kept, ir.IntType(LANES))), _INT64)
 
-    return types.int64(x, y, z, extra, start, end, xj, yj, zj, limit, squares, found), codegen
-
-
-@intrinsic
-def append(typingctx, lanes, factor, source, first, target, found):
-    """Write factor * source[first:] at target[found:], of a vector only the lanes whose bits are set."""
-
-    def codegen(context, builder, signature, args):
-        vectors = _Vectors(context, builder, signature, args)
-        product = builder.fmul(vectors.load(2, args[3]), _all(builder, args[1]))
-        vectors.store(_compressed(builder, product, _mask(builder, args[0])), 4, args[5])
-        return context.get_dummy_value()
-
-    return types.none(lanes, types.float64, source, first, target, found), codegen
+    return types.int64(x, y, z, extra, start, end, xj, yj, zj, limit, j, squares, owners, places, found), codegen
 
 
 @intrinsic
-def append_all(typingctx, value, target, found):
-    """Write `value` in all lanes of a vector at target[found:]."""
+def subtract_scaled(typingctx, target, row, factor, vectors, source, last):
+    """target[row, :3] -= factor * vectors[source, :3] and target[row, 3] += last, in one vector operation.
 
-    def codegen(context, builder, signature, args):
-        _Vectors(context, builder, signature, args).store(_all(builder, args[0]), 1, args[2])
-        return context.get_dummy_value()
-
-    return types.none(value, target, found), codegen
-
-
-@intrinsic
-def count_bits(typingctx, lanes):
-    """How many bits are set."""
-
-    def codegen(context, builder, signature, args):
-        return builder.ctpop(args[0])
-
-    return lanes(lanes), codegen
-
-
-@intrinsic
-def add_edges(typingctx, lanes, t, along_j, along_k, along_jk, k, x, y, z, xj, yj, zj, dx, dy, dz, alpha, own):
-    """Add the edge gradients of triplets t, t + 1, ... of one j and the neighbours of vector `k` whose bits are set.
-
-    At the neighbours k: subtracts along_jk (xj, yj, zj) from dx, dy, dz and adds along_k to alpha; at j, a vector of
-    partial sums in each row of own (4, LANES): subtracts along_jk (x, y, z) and adds along_j.
+    Both arrays (n, 4) float64; the last column of `vectors` must be zero.
     """
 
     def codegen(context, builder, signature, args):
-        vectors, mask = _Vectors(context, builder, signature, args), _mask(builder, args[0])
-        k, fused = args[5], ("contract",)
-        along_j, along_k, m = (vectors.spread(array, args[1], mask) for array in (2, 3, 4))
-        for axis in range(3):
-            for vector, target, place in (
-                (vectors.load(6 + axis, k), 16, ir.Constant(_INT64, axis * LANES)),
-                (_all(builder, args[9 + axis]), 12 + axis, k),
-            ):
-                product = builder.fmul(m, vector, flags=fused)
-                vectors.store(builder.fsub(vectors.load(target, place), product, flags=fused), target, place)
-        for along, target, place in ((along_j, 16, ir.Constant(_INT64, 3 * LANES)), (along_k, 15, k)):
-            vectors.store(builder.fadd(vectors.load(target, place), along), target, place)
-        return context.get_dummy_value()
-
-    return types.none(lanes, t, along_j, along_k, along_jk, k, x, y, z, xj, yj, zj, dx, dy, dz, alpha, own), codegen
-
-
-class _Vectors:
-    """Vectors of LANES doubles in the array arguments of an intrinsic, which may hold them in single precision.
-
-    Places are counted over all dimensions of an array.
-    """
-
-    def __init__(self, context, builder, signature, args):
-        self.context, self.builder, self.signature, self.args = context, builder, signature, args
-
-    def load(self, array: int, place):
-        value = self.builder.load(self._pointer(array, place))
-        value.align = self._bytes(array)
-        return self._double(value)
-
-    def store(self, vector, array: int, place) -> None:
-        if self._bytes(array) == 4:
-            vector = self.builder.fptrunc(vector, ir.VectorType(ir.FloatType(), LANES))
-        self.builder.store(vector, self._pointer(array, place)).align = self._bytes(array)
-
-    def spread(self, array: int, place, mask):
-        """The numbers from `place` on, in turn, in the lanes that the mask selects; 0 in the others."""
-        pointer = self._pointer(array, place)
-        vector = pointer.type.pointee
-        expand = self.builder.module.declare_intrinsic(
-            f"llvm.masked.expandload.v{LANES}f{8 * self._bytes(array)}",
-            fnty=ir.FunctionType(vector, [vector.element.as_pointer(), mask.type, vector]),
+        pointer = _element(context, builder, signature, args, 0, _four_times(builder, args[1]))
+        vector = _load(
+            builder, _element(context, builder, signature, args, 3, _four_times(builder, args[4])), _DOUBLE, 4
         )
-        first = self.builder.bitcast(pointer, vector.element.as_pointer())
-        return self._double(self.builder.call(expand, [first, mask, ir.Constant(vector, None)]))
+        zero = ir.Constant(ir.VectorType(_DOUBLE, 4), [0.0] * 4)
+        change = builder.insert_element(zero, args[5], ir.Constant(_INT32, 3))
+        fused = ("contract", "nsz")
+        change = builder.fsub(change, builder.fmul(vector, _all(builder, args[2], 4), flags=fused), flags=fused)
+        # A plain addition: fused with the product, a chain of sums would take twice the time.
+        _store(builder, builder.fadd(_load(builder, pointer, _DOUBLE, 4), change), pointer)
+        return context.get_dummy_value()
 
-    def _double(self, vector):
-        wanted = ir.VectorType(_DOUBLE, LANES)
-        return vector if vector.type == wanted else self.builder.fpext(vector, wanted)
-
-    def _bytes(self, array: int) -> int:
-        return self.signature.args[array].dtype.bitwidth // 8
-
-    def _pointer(self, array: int, place):
-        kind = self.signature.args[array]
-        data = self.context.make_array(kind)(self.context, self.builder, self.args[array]).data
-        if place.type.width < _INT64.width:  # an index without sign
-            place = self.builder.zext(place, _INT64)
-        vector = ir.VectorType(self.context.get_value_type(kind.dtype), LANES)
-        return self.builder.bitcast(self.builder.gep(data, [place]), vector.as_pointer())
+    return types.none(target, row, factor, vectors, source, last), codegen
 
 
-def _mask(builder, lanes):
-    """Bits as a vector of conditions."""
-    return builder.bitcast(builder.trunc(lanes, _INT8), ir.VectorType(ir.IntType(1), LANES))
+def _element(context, builder, signature, args, array, place):
+    """Pointer to an element of a contiguous array argument, counted over all its dimensions."""
+    data = context.make_array(signature.args[array])(context, builder, args[array]).data
+    return builder.gep(data, [place])
 
 
-def _all(builder, scalar):
+def _four_times(builder, row):
+    """Where a row begins in a flat array of four columns; `row` is an index without sign, of 32 or 64 bits."""
+    wide = row if row.type.width == _INT64.width else builder.zext(row, _INT64)
+    return builder.shl(wide, ir.Constant(_INT64, 2))
+
+
+def _load(builder, pointer, scalar, lanes):
+    value = builder.load(builder.bitcast(pointer, ir.VectorType(scalar, lanes).as_pointer()))
+    value.align = _bytes(scalar)
+    return value
+
+
+def _store(builder, vector, pointer):
+    instruction = builder.store(vector, builder.bitcast(pointer, vector.type.as_pointer()))
+    instruction.align = _bytes(vector.type.element)
+
+
+def _bytes(scalar) -> int:
+    return 8 if isinstance(scalar, ir.DoubleType) else 4
+
+
+def _all(builder, scalar, lanes):
     """A vector with `scalar` in every lane."""
-    vector = builder.insert_element(ir.Constant(ir.VectorType(scalar.type, LANES), ir.Undefined), scalar, _INT32(0))
-    return builder.shuffle_vector(vector, vector, ir.Constant(ir.VectorType(_INT32, LANES), [0] * LANES))
+    vector = builder.insert_element(ir.Constant(ir.VectorType(scalar.type, lanes), ir.Undefined), scalar, _INT32(0))
+    return builder.shuffle_vector(vector, vector, ir.Constant(ir.VectorType(_INT32, lanes), [0] * lanes))
 
 
 def _compressed(builder, vector, mask):
     """The lanes that the mask selects, moved to the front."""
+    kind = f"v{vector.type.count}{'f64' if vector.type.element is _DOUBLE else 'i32'}"
     compress = builder.module.declare_intrinsic(
-        f"llvm.experimental.vector.compress.v{LANES}f64",
+        f"llvm.experimental.vector.compress.{kind}",
         fnty=ir.FunctionType(vector.type, [vector.type, mask.type, vector.type]),
     )
     return builder.call(compress, [vector, mask, ir.Constant(vector.type, ir.Undefined)])

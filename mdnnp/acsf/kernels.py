@@ -28,7 +28,7 @@ from mdnnp.acsf.shapes import evaluate_angle, evaluate_envelope
 from mdnnp.acsf.strips import BLOCK
 from mdnnp.acsf.tables import Tables
 from mdnnp.jit import njit_fast, njit_inline
-from mdnnp.simd import LANES, append, append_all, count_bits, keep_near
+from mdnnp.simd import LANES, keep_near
 
 
 class Near(NamedTuple):
@@ -52,32 +52,34 @@ class Near(NamedTuple):
 
 
 class Gradients(NamedTuple):
-    """D_ij = dE/dr_ij at the neighbours; in the making, what is to be added to alpha r_ij."""
+    """D_ij = dE/dr_ij at the neighbours; in the making, also what triplets add to it and the coefficient of r_ij."""
 
     x: np.ndarray  # (n,) D_ij
     y: np.ndarray
     z: np.ndarray
-    alpha: np.ndarray  # (n,)
-    own: np.ndarray  # (4, LANES) partial sums of the four at the neighbour j of triplets
+    alpha: np.ndarray  # (n,) coefficient of r_ij in D_ij
+    position: np.ndarray  # (n, 4) r_ij and 0
+    edge: np.ndarray  # (n, 4) D_ij = edge[:3] + edge[3] r_ij of the triplets
+    own: np.ndarray  # (1, 4) a row of `edge` in the making
 
 
 class Triplets(NamedTuple):
-    """Triplets of a centre in blocks of BLOCK, part by part; its real numbers may be of single precision.
-
-    They come in bundles: those of one j with the neighbours k in one vector. What belongs to the ends of a triplet is
-    laid out with the bundle: gathered by index in each loop that needs it, it took a third of the time.
-    """
+    """Triplets of a centre in blocks of BLOCK, part by part; real numbers may be of single precision but in `along`."""
 
     part_start: np.ndarray  # (parts + 1,) triplets of a part are part_start[p] .. part_start[p + 1] - 1
-    bundle_start: np.ndarray  # (parts + 1,) and its bundles
-    bundle: np.ndarray  # (bundles, 4) j, first place of the vector, its lanes as bits, first triplet
-    d: np.ndarray  # r_jk^2
-    end: np.ndarray  # (ENDS, triplets) r_ij, r_ik, and their inverses
-    window: np.ndarray  # (3 windows, triplets) f(r_ij) f(r_ik), L(r_ij), L(r_ik) of each envelope of the part
-    along: np.ndarray  # (3, triplets) coefficients in the edge gradients, see `strips.finish_sides`
+    j: np.ndarray  # places of j and k of a triplet in the strip of neighbours, and r_jk^2
+    k: np.ndarray
+    d: np.ndarray
+    end: np.ndarray  # (2 + 2 envelopes, n) of each neighbour r, 1/r, then f and f'/f of each envelope
     kept: np.ndarray  # (blocks, rows, BLOCK) what the forward pass keeps for the backward pass
     angle: np.ndarray  # (2 angles, BLOCK) P and dP/dc, computed again in the backward pass: cheaper than keeping them
     work: np.ndarray  # (9, BLOCK) short-lived strips
+    along: np.ndarray  # (3, BLOCK) coefficients in the edge gradients, see `strips.finish_sides`
+
+
+# What a block keeps: c, the sides r_ij and r_ik, the inverses of all three; then L(r_jk) of its envelopes and h of its
+# channels.
+KEPT = 6
 
 
 class Moments(NamedTuple):
@@ -89,9 +91,6 @@ class Moments(NamedTuple):
     gradient: np.ndarray  # (sets, monomials) dE/dM_a
     square_gradient: np.ndarray
     polynomial: np.ndarray  # (3, monomials) the gradient by u of sum_a dE/dM_a u^a, in monomials
-
-
-ENDS = 4
 
 
 class Scratch(NamedTuple):
@@ -113,10 +112,8 @@ def make_scratch(n: int, tables: Tables, real: type = np.float64) -> Scratch:
     )  # fmt: skip
     n_monomials = tables.wide.raised.shape[1]
     # Every pair of neighbours may count twice, narrow and wide; memory that is never touched costs nothing.
-    blocks = n * n // BLOCK + 1 + n_parts
-    triplets = blocks * BLOCK + LANES
-    # What a block keeps: c, 1/r_jk, then L of its envelopes and h of its channels.
-    rows = 2 + _most(part, "window") + _most(part, "channel")
+    triplets = n * n + n_parts * BLOCK
+    rows = KEPT + _most(part, "window") + _most(part, "channel")
     n += (n_elements + 1) * LANES
     return Scratch(
         Near(
@@ -128,18 +125,17 @@ def make_scratch(n: int, tables: Tables, real: type = np.float64) -> Scratch:
             _aligned(n_envelopes, n),
             _aligned(n_channels, n),
         ),
-        Gradients(*(_aligned(n) for _ in range(4)), _aligned(4, LANES)),
+        Gradients(*(_aligned(n) for _ in range(4)), _aligned(n, 4), _aligned(n, 4), _aligned(1, 4)),
         Triplets(
             np.zeros(n_parts + 1, np.int64),
-            np.zeros(n_parts + 1, np.int64),
-            np.zeros((2 * n * (n // LANES + 1), 4), np.uint32),
-            _aligned(triplets, dtype=real),
-            _aligned(ENDS, triplets, dtype=real),
-            _aligned(3 * _most(part, "window"), triplets, dtype=real),
-            _aligned(3, triplets, dtype=real),
-            _aligned(blocks, rows, BLOCK, dtype=real),
+            np.zeros(triplets + LANES, np.uint32),
+            np.zeros(triplets + LANES, np.uint32),
+            _aligned(triplets + LANES, dtype=real),
+            _aligned(2 + 2 * n_envelopes, n, dtype=real),
+            _aligned(triplets // BLOCK + n_parts, rows, BLOCK, dtype=real),
             _aligned(2 * _most(part, "angle"), BLOCK, dtype=real),
             _aligned(9, BLOCK, dtype=real),
+            _aligned(3, BLOCK),
         ),
         Moments(
             _aligned(n_monomials, n),
@@ -159,7 +155,7 @@ def _most(owners: np.ndarray, name: str) -> int:
 
 
 def _aligned(*shape: int, dtype: type = np.float64) -> np.ndarray:
-    """Zeros that begin at a cache line, as does each row, made longer for it if need be.
+    """Zeros that begin at a cache line, as does each row of more than four columns, made longer for it if need be.
 
     Vectors that straddle lines take twice the time. Zeros, as loops go over whole vectors: what fills up a row must be
     finite.
@@ -167,7 +163,7 @@ def _aligned(*shape: int, dtype: type = np.float64) -> np.ndarray:
     *rows, columns = shape
     size = np.dtype(dtype).itemsize
     line = 64 // size
-    columns = -(-columns // line) * line
+    columns = columns if rows and columns <= 4 else -(-columns // line) * line
     count = math.prod(rows) * columns
     memory = np.zeros(count + line, dtype)
     skip = -(memory.ctypes.data // size) % line
@@ -340,45 +336,41 @@ def evaluate_polynomial(count, c, monomial, own, value):
 
 
 @njit_inline
-def find_triplets(part, p, windows, near, triplets, far):
-    """List the triplets of a part, the `p`th: neighbours j < k within its cutoff and, if narrow, of each other.
+def find_triplets(part, n, total, near, triplets, far):
+    """Append the triplets of a part: neighbours j < k within the part's cutoff and, if narrow, of each other.
 
-    The last block is filled up with triplets whose envelope is zero. `far` is a working strip.
+    Writes the places of j and k in the strip of `n` neighbours and r_jk^2 from `total` on, a multiple of BLOCK.
+    Returns the new total. `far` is a working strip.
     """
-    x, y, z, r, inverse, segment = near.x, near.y, near.z, near.r, near.inverse, near.segment
-    d, end, window, bundle = triplets.d, triplets.end, triplets.window, triplets.bundle
-    cutoff, b1, b2, last = part.cutoff, part.element1, part.element2, segment[part.element2 + 1]
+    x, y, z, r, segment = near.x, near.y, near.z, near.r, near.segment
+    tri_j, tri_k, tri_d = triplets.j, triplets.k, triplets.d
+    cutoff, b1, b2, end = part.cutoff, part.element1, part.element2, segment[part.element2 + 1]
     limit = cutoff * cutoff if part.narrow else 1e29
-    for t in range(segment[segment.size - 1]):
+    for t in range(n):
         far[t] = 0.0 if r[t] < cutoff else 1e30
-    total, bundles = triplets.part_start[p], triplets.bundle_start[p]
     for j in range(segment[b1], segment[b1 + 1]):
         if far[j] > 0.0:
             continue
         start = j + 1 if b1 == b2 else segment[b2]
-        while start < last:
-            first = start // LANES * LANES
-            lanes = keep_near(x, y, z, far, start, last, x[j], y[j], z[j], limit, d, total)
-            bundle[bundles, 0], bundle[bundles, 1], bundle[bundles, 2], bundle[bundles, 3] = j, first, lanes, total
-            append_all(r[j], end[0], total)
-            append_all(inverse[j], end[2], total)
-            append(lanes, 1.0, r, first, end[1], total)
-            append(lanes, 1.0, inverse, first, end[3], total)
-            for v in range(part.window_end - part.window_first):
-                envelope = windows[part.window_first + v].envelope
-                f, slope = near.envelope[envelope], near.slope[envelope]
-                append(lanes, f[j], f, first, window[3 * v], total)
-                append_all(slope[j], window[3 * v + 1], total)
-                append(lanes, 1.0, slope, first, window[3 * v + 2], total)
-            total += count_bits(lanes)
-            bundles += lanes != 0
-            start = first + LANES
-    while total % BLOCK != 0:
-        d[total], end[2, total], end[3, total] = 1.0, 0.0, 0.0
-        for v in range(part.window_end - part.window_first):
-            window[3 * v, total] = 0.0
+        while start < end:
+            total += keep_near(x, y, z, far, start, end, x[j], y[j], z[j], limit, j, tri_d, tri_j, tri_k, total)
+            start = (start // LANES + 1) * LANES
+    full = (total + BLOCK - 1) // BLOCK * BLOCK
+    while total < full:
+        tri_j[total], tri_k[total], tri_d[total] = n, n, 1.0
         total += 1
-    triplets.part_start[p + 1], triplets.bundle_start[p + 1] = total, bundles
+    return total
+
+
+@njit_inline
+def copy_ends(n, n_envelopes, near, end):
+    """Copy what triplets need of the `n` neighbours and the dummies behind them, in the precision of triplets."""
+    n += LANES
+    strips.copy(n, near.r, end[0])
+    strips.copy(n, near.inverse, end[1])
+    for v in range(n_envelopes):
+        strips.copy(n, near.envelope[v], end[2 + 2 * v])
+        strips.copy(n, near.slope[v], end[3 + 2 * v])
 
 
 @njit_inline
@@ -394,19 +386,22 @@ def evaluate_angles(part, angles, c, values, work):
 @njit_inline
 def block_values(part, start, envelopes, channels, tables, triplets, values):
     """Forward pass over the block of triplets of a part that begins at `start`; keeps what the backward pass needs."""
-    kept, angle, work, own = triplets.kept[start // BLOCK], triplets.angle, triplets.work, slice(start, start + BLOCK)
-    end, r_ij, r_ik = triplets.end, triplets.end[0][own], triplets.end[1][own]
-    c, inverse_jk, r_jk, squares, f, f_jk = kept[0], kept[1], work[3], work[4], work[5], work[6]
-    strips.geometry(part.narrow, r_ij, r_ik, end[2][own], end[3][own], triplets.d[own], c, r_jk, inverse_jk, squares)
+    kept, angle, work, end = triplets.kept[start // BLOCK], triplets.angle, triplets.work, triplets.end
+    j, k, d = triplets.j[start : start + BLOCK], triplets.k[start : start + BLOCK], triplets.d[start : start + BLOCK]
+    c, r_ij, r_ik, inverse_ij, inverse_ik, inverse_jk = kept[0], kept[1], kept[2], kept[3], kept[4], kept[5]
+    r_jk, squares, f, f_jk = work[3], work[4], work[5], work[6]
+    strips.geometry(
+        part.narrow, j, k, d, end[0], end[1], c, r_ij, r_ik, r_jk, inverse_ij, inverse_ik, inverse_jk, squares
+    )  # fmt: skip
     evaluate_angles(part, tables.angle, c, angle, work)
-    channel_row = 2 + part.window_end - part.window_first
-    for v in range(part.window_end - part.window_first):
-        window = tables.window[part.window_first + v]
+    channel_row = KEPT + part.window_end - part.window_first
+    for v in range(part.window_first, part.window_end):
+        window = tables.window[v]
         if part.narrow:
-            row = envelopes[window.envelope]
+            row, slope_jk = envelopes[window.envelope], kept[KEPT + v - part.window_first]
             # The size rather than BLOCK: a constant would compile the function a second time.
-            evaluate_envelope(row.kind, row.low, row.high, r_jk, r_jk.size, f_jk, kept[2 + v], work[0], work[1])
-        strips.envelope_product(part.narrow, triplets.window[3 * v][own], f_jk, f)
+            evaluate_envelope(row.kind, row.low, row.high, r_jk, r_jk.size, f_jk, slope_jk, work[0], work[1])
+        strips.envelope_product(part.narrow, j, k, end[2 + 2 * window.envelope], f_jk, f)
         for u in range(window.channel_first, window.channel_end):
             h, row = kept[channel_row + u - part.channel_first], tables.channel[u]
             channel = channels[row.channel]
@@ -417,18 +412,19 @@ def block_values(part, start, envelopes, channels, tables, triplets, values):
 
 
 @njit_inline
-def block_gradient(part, start, channels, tables, triplets, gradient):
-    """Backward pass over a block of triplets, given gradient = dE/dG: the coefficients in the edge gradients."""
-    kept, angle, work, own = triplets.kept[start // BLOCK], triplets.angle, triplets.work, slice(start, start + BLOCK)
-    end, along = triplets.end, triplets.along
-    c, inverse_jk, along_j, along_k, along_jk = kept[0], kept[1], along[0][own], along[1][own], along[2][own]
+def block_gradient(part, start, channels, tables, triplets, gradients, gradient):
+    """Backward pass over a block of triplets, given gradient = dE/dG: adds to the edge gradients."""
+    kept, angle, work, along = triplets.kept[start // BLOCK], triplets.angle, triplets.work, triplets.along
+    j, k = triplets.j[start : start + BLOCK], triplets.k[start : start + BLOCK]
+    end, c, r_ij, r_ik, inverse_ij, inverse_ik, inverse_jk = triplets.end, kept[0], kept[1], kept[2], kept[3], kept[4], kept[5]
     evaluate_angles(part, tables.angle, c, angle, work)
-    bend, s1, s2, s3, angular, turn = work[0], work[1], work[2], work[3], work[4], work[5]
+    bend, along_j, along_k, along_jk = work[0], work[1], work[2], work[3]
+    s1, s2, s3, angular, turn = work[4], work[5], work[6], work[7], work[8]
     if not part.narrow:
         strips.clear(along_jk.size, along_jk)
-    channel_row = 2 + part.window_end - part.window_first
-    for v in range(part.window_end - part.window_first):
-        window = tables.window[part.window_first + v]
+    channel_row = KEPT + part.window_end - part.window_first
+    for v in range(part.window_first, part.window_end):
+        window = tables.window[v]
         for u in range(window.channel_first, window.channel_end):
             h, row = kept[channel_row + u - part.channel_first], tables.channel[u]
             channel = channels[row.channel]
@@ -439,36 +435,13 @@ def block_gradient(part, start, channels, tables, triplets, gradient):
             first = u == window.channel_first
             strips.add_channel(first, h, angular, turn, channel.eta, channel.eta * channel.rs, s1, s2, s3)
             strips.add_bend(u == part.channel_first, h, turn, bend)
-        slope_ij, slope_ik = triplets.window[3 * v + 1][own], triplets.window[3 * v + 2][own]
-        strips.add_side(v == 0, end[0][own], slope_ij, s1, s2, s3, along_j)
-        strips.add_side(v == 0, end[1][own], slope_ik, s1, s2, s3, along_k)
+        first = v == part.window_first
+        strips.add_sides(first, j, k, r_ij, r_ik, end[3 + 2 * window.envelope], s1, s2, s3, along_j, along_k)
         if part.narrow:
-            strips.add_far_side(v == 0, kept[2 + v], inverse_jk, s1, s2, s3, along_jk)
-    strips.finish_sides(end[2][own], end[3][own], c, bend, along_j, along_k, along_jk)
-
-
-@njit_inline
-def add_triplets(begin, end, near, triplets, gradients):
-    """Add the edge gradients of the bundles begin .. end - 1 of triplets, whose coefficients are known.
-
-    D_ij = along_j r_ij - m r_ik and D_ik = along_k r_ik - m r_ij with m = along_jk.
-    """
-    x, y, z, bundle, along, own = near.x, near.y, near.z, triplets.bundle, triplets.along, gradients.own
-    b = np.uint64(begin)
-    while b < end:
-        j = bundle[b, 0]
-        strips.clear(LANES, own[0])
-        strips.clear(LANES, own[1])
-        strips.clear(LANES, own[2])
-        strips.clear(LANES, own[3])
-        b = strips.add_bundles(
-            b, end, j, bundle, along[0], along[1], along[2], x, y, z,
-            gradients.x, gradients.y, gradients.z, gradients.alpha, own,
-        )  # fmt: skip
-        gradients.x[j] += strips.lane_total(own[0])
-        gradients.y[j] += strips.lane_total(own[1])
-        gradients.z[j] += strips.lane_total(own[2])
-        gradients.alpha[j] += strips.lane_total(own[3])
+            slope_jk = kept[KEPT + v - part.window_first]
+            strips.add_far_side(first, slope_jk, inverse_jk, s1, s2, s3, along_jk)
+    strips.finish_sides(inverse_ij, inverse_ik, c, bend, along_j, along_k, along_jk, along[0], along[1], along[2])
+    strips.add_edges(j, k, along[0], along[1], along[2], gradients.position, gradients.edge, gradients.own)
 
 
 @njit_inline
@@ -484,10 +457,13 @@ def center_values(e, n, tables, work, values):
     if center.wide_end > center.wide_first:
         evaluate_moments(n, wide.set[center.set_first : center.set_end], wide.count, near, moments)
         wide_values(center, wide, moments, values)
-    for p in range(center.part_end - center.part_first):
-        part = angular.part[center.part_first + p]
-        find_triplets(part, p, angular.window, near, triplets, line[0])
-        for start in range(triplets.part_start[p], triplets.part_start[p + 1], BLOCK):
+    copy_ends(n, envelopes.size, near, triplets.end)
+    total = np.int64(0)  # int64 from the start: a literal 0 would compile everything below twice
+    for p in range(center.part_first, center.part_end):
+        part, begin = angular.part[p], total
+        total = find_triplets(part, n, begin, near, triplets, line[0])
+        triplets.part_start[p - center.part_first], triplets.part_start[p - center.part_first + 1] = begin, total
+        for start in range(begin, total, BLOCK):
             block_values(part, start, envelopes, channels, angular, triplets, values)
 
 
@@ -497,17 +473,22 @@ def center_gradient(e, n, tables, work, gradient):
     near, triplets, moments, line, out = work.near, work.triplets, work.moments, work.line, work.gradients
     center, radial, angular, wide = tables.center[e], tables.radial, tables.triplets, tables.wide
     channels = tables.channel[center.channel_first : center.channel_end]
-    x, y, z, dx, dy, dz, alpha = near.x, near.y, near.z, out.x, out.y, out.z, out.alpha
-    for t in range(n):
+    x, y, z, dx, dy, dz, alpha, position, edge = (
+        near.x, near.y, near.z, out.x, out.y, out.z, out.alpha, out.position, out.edge,
+    )  # fmt: skip
+    for t in range(n + 1):
         alpha[t] = dx[t] = dy[t] = dz[t] = 0.0
+        position[t, 0], position[t, 1], position[t, 2], position[t, 3] = x[t], y[t], z[t], 0.0
+        edge[t, 0] = edge[t, 1] = edge[t, 2] = edge[t, 3] = 0.0
     radial_gradient(channels, radial.pair[e], radial.term, near, alpha, gradient)
     if center.wide_end > center.wide_first:
         wide_gradient(center, channels, wide, near, moments, line, out, gradient)
-    for p in range(center.part_end - center.part_first):
-        for start in range(triplets.part_start[p], triplets.part_start[p + 1], BLOCK):
-            block_gradient(angular.part[center.part_first + p], start, channels, angular, triplets, gradient)
-        add_triplets(triplets.bundle_start[p], triplets.bundle_start[p + 1], near, triplets, out)
+    for p in range(center.part_first, center.part_end):
+        own = p - center.part_first
+        for start in range(triplets.part_start[own], triplets.part_start[own + 1], BLOCK):
+            block_gradient(angular.part[p], start, channels, angular, triplets, out, gradient)
     for t in range(n):
-        dx[t] += alpha[t] * x[t]
-        dy[t] += alpha[t] * y[t]
-        dz[t] += alpha[t] * z[t]
+        along = alpha[t] + edge[t, 3]
+        dx[t] += edge[t, 0] + along * x[t]
+        dy[t] += edge[t, 1] + along * y[t]
+        dz[t] += edge[t, 2] + along * z[t]

@@ -2,41 +2,46 @@
 
 A block always holds BLOCK triplets, so that the length of every loop is known when it is compiled, and every strip is
 an argument of its own, which `vectorize_freely` promises not to overlap: no checks, no remainders. With lengths and
-strips known only at run time the same loops took 1.5 to 2 times as long.
+strips known only at run time the same loops took 1.5 to 2 times as long. j and k are places in the strips of the
+centre's neighbours.
+
+A function computes in the precision of its arrays (`jit.njit_fast`).
 """
 
 import numpy as np
 
 from mdnnp.fastmath import exp, inverse_sqrt
 from mdnnp.jit import njit_strip, vectorize_freely
-from mdnnp.simd import LANES, add_edges
+from mdnnp.simd import subtract_scaled
 
 BLOCK = 128
 
 
 @njit_strip
-def geometry(narrow, r_ij, r_ik, inverse_ij, inverse_ik, d, c, r_jk, inverse_jk, squares):
-    """cos(theta), r_jk, its inverse and the sum of the squares of the sides (of two if wide), from d = r_jk^2."""
+def geometry(narrow, j, k, d, r, inverse, c, r_ij, r_ik, r_jk, inverse_ij, inverse_ik, inverse_jk, squares):
+    """cos(theta), the sides, their inverses and the sum of their squares (of two if wide), from d = r_jk^2."""
     vectorize_freely()
     third = 1.0 if narrow else 0.0
     for t in range(BLOCK):
-        square = r_ij[t] * r_ij[t] + r_ik[t] * r_ik[t]
-        c[t] = 0.5 * (square - d[t]) * (inverse_ij[t] * inverse_ik[t])
+        a, b, uj, uk = r[j[t]], r[k[t]], inverse[j[t]], inverse[k[t]]
+        square = a * a + b * b
+        c[t] = 0.5 * (square - d[t]) * (uj * uk)
+        r_ij[t], r_ik[t], inverse_ij[t], inverse_ik[t] = a, b, uj, uk
         inverse_jk[t] = inverse_sqrt(d[t])
         r_jk[t] = d[t] * inverse_jk[t]
         squares[t] = square + third * d[t]
 
 
 @njit_strip
-def envelope_product(narrow, f, f_jk, product):
-    """f(r_ij) f(r_ik), which is `f`, and, if narrow, f(r_jk)."""
+def envelope_product(narrow, j, k, f, f_jk, product):
+    """f(r_ij) f(r_ik) and, if narrow, f(r_jk)."""
     vectorize_freely()
     if narrow:
         for t in range(BLOCK):
-            product[t] = f[t] * f_jk[t]
+            product[t] = f[j[t]] * f[k[t]] * f_jk[t]
     else:
         for t in range(BLOCK):
-            product[t] = f[t]
+            product[t] = f[j[t]] * f[k[t]]
 
 
 @njit_strip
@@ -118,15 +123,17 @@ def add_bend(first, h, turn, bend):
 
 
 @njit_strip
-def add_side(first, r, slope, s1, s2, s3, along):
-    """Add an envelope's dE/dr_ij (or dE/dr_ik): s1 L(r) - 2 (s2 r - s3); the first of a part sets it."""
+def add_sides(first, j, k, r_ij, r_ik, slope, s1, s2, s3, along_j, along_k):
+    """Add an envelope's dE/dr_ij and dE/dr_ik: s1 L(r) - 2 (s2 r - s3); the first of a part sets them."""
     vectorize_freely()
     if first:
         for t in range(BLOCK):
-            along[t] = s1[t] * slope[t] - 2.0 * (s2[t] * r[t] - s3[t])
+            along_j[t] = s1[t] * slope[j[t]] - 2.0 * (s2[t] * r_ij[t] - s3[t])
+            along_k[t] = s1[t] * slope[k[t]] - 2.0 * (s2[t] * r_ik[t] - s3[t])
     else:
         for t in range(BLOCK):
-            along[t] += s1[t] * slope[t] - 2.0 * (s2[t] * r[t] - s3[t])
+            along_j[t] += s1[t] * slope[j[t]] - 2.0 * (s2[t] * r_ij[t] - s3[t])
+            along_k[t] += s1[t] * slope[k[t]] - 2.0 * (s2[t] * r_ik[t] - s3[t])
 
 
 @njit_strip
@@ -142,41 +149,49 @@ def add_far_side(first, slope_jk, inverse_jk, s1, s2, s3, along_jk):
 
 
 @njit_strip
-def finish_sides(inverse_ij, inverse_ik, c, bend, along_j, along_k, along_jk):
-    """Turn derivatives at fixed c into the coefficients a_j/r_ij + m, a_k/r_ik + m and m (in place)."""
+def finish_sides(inverse_ij, inverse_ik, c, bend, along_j, along_k, along_jk, on_j, on_k, on_jk):
+    """From derivatives at fixed c, the coefficients a_j/r_ij + m, a_k/r_ik + m and m."""
     vectorize_freely()
     for t in range(BLOCK):
         uj, uk = inverse_ij[t], inverse_ik[t]
         m = along_jk[t] - bend[t] * (uj * uk)
-        along_jk[t] = m
-        along_j[t] = (along_j[t] + bend[t] * (uk - c[t] * uj)) * uj + m
-        along_k[t] = (along_k[t] + bend[t] * (uj - c[t] * uk)) * uk + m
+        on_jk[t] = m
+        on_j[t] = (along_j[t] + bend[t] * (uk - c[t] * uj)) * uj + m
+        on_k[t] = (along_k[t] + bend[t] * (uj - c[t] * uk)) * uk + m
 
 
 @njit_strip
-def add_bundles(b, end, j, bundle, along_j, along_k, along_jk, x, y, z, dx, dy, dz, alpha, own):
-    """Add the edge gradients of the bundles of neighbour `j` from `b` on, its own into `own`; returns the next."""
+def add_edges(j, k, along_j, along_k, along_jk, position, edge, own):
+    """Add D_ij = along_j r_ij - m r_ik and D_ik = along_k r_ik - m r_ij, m = along_jk, to the rows of `edge`.
+
+    position (n, 4) holds r_ij and 0; edge (n, 4) what is not along r_ij, and the coefficient of what is; own (1, 4).
+    """
     vectorize_freely()
-    xj, yj, zj = x[j], y[j], z[j]
-    while b < end and bundle[b, 0] == j:
-        k, lanes, t = bundle[b, 1], bundle[b, 2], bundle[b, 3]
-        add_edges(lanes, t, along_j, along_k, along_jk, k, x, y, z, xj, yj, zj, dx, dy, dz, alpha, own)
-        b += np.uint64(1)
-    return b
-
-
-@njit_strip
-def lane_total(a):
-    """Sum of the numbers of one vector."""
-    value = 0.0
-    for t in range(LANES):
-        value += a[t]
-    return value
+    t, one = np.uint64(0), np.uint64(1)  # without sign: no check for places counted from the end
+    while t < BLOCK:  # triplets of one j follow each other: its sums stay in a register
+        place = j[t]
+        own[0, 0] = own[0, 1] = own[0, 2] = own[0, 3] = 0.0
+        while t < BLOCK and j[t] == place:
+            subtract_scaled(own, 0, along_jk[t], position, k[t], along_j[t])
+            subtract_scaled(edge, k[t], along_jk[t], position, place, along_k[t])
+            t += one
+        edge[place, 0] += own[0, 0]
+        edge[place, 1] += own[0, 1]
+        edge[place, 2] += own[0, 2]
+        edge[place, 3] += own[0, 3]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Strips of the neighbours of one element: whole vectors, dummies included. They are passed as slices, so that places
 # count from 0: with a first place that might be negative, Numba checks each, and nothing is vectorised.
+
+
+@njit_strip
+def copy(n, a, b):
+    """b <- a, in the precision of b."""
+    vectorize_freely()
+    for t in range(n):
+        b[t] = a[t]
 
 
 @njit_strip
