@@ -18,13 +18,13 @@ _LN2_LOW = 1.90821492927058770002e-10
 
 
 @intrinsic
-def _by_precision(typingctx, x, double, single):
-    """`double` if x is of double precision, else `single`, in the precision of x."""
+def _is_single(typingctx, x):
+    """Whether x is of single precision: a constant, so that the compiler drops the branch not taken."""
 
     def codegen(context, builder, signature, args):
-        return args[1 if x == types.float64 else 2]
+        return ir.Constant(ir.IntType(1), int(x == types.float32))
 
-    return x(x, x, x), codegen
+    return types.boolean(x), codegen
 
 
 @intrinsic
@@ -82,7 +82,8 @@ def inverse_sqrt(x):
     half = 0.5 * x
     y = y * (1.5 - half * y * y)
     y = y * (1.5 - half * y * y)
-    y = y * (1.5 - half * y * y)
+    if not _is_single(x):
+        y = y * (1.5 - half * y * y)
     # The last step in residual form, which does not amplify rounding.
     e = _fma(-half * y, y, 0.5)
     return _fma(y, e, y)
@@ -95,21 +96,28 @@ def exp(x):
     In single precision for x <= 88 (4 ulp), and 0 below -60, so that products with other small factors do not become
     subnormal either: they would take a hundred times as long.
     """
-    least = _by_precision(x, -708.0, -60.0)
+    least = -60.0 if _is_single(x) else -708.0
     clamped = max(x, least)
     n = _round(clamped * _LOG2E)
     r = _fma(n, -_LN2_LOW, _fma(n, -_LN2_HIGH, clamped))
-    # Near-minimax polynomial on |r| <= ln(2)/2, error 3e-18 (Chebyshev fit in 40 digits).
-    p = 2.51100492048186598e-8
-    p = p * r + 2.76326547225277919e-7
-    p = p * r + 2.75572408872298686e-6
-    p = p * r + 2.4801485441561313e-5
-    p = p * r + 1.98412698900764028e-4
-    p = p * r + 1.38888889523528629e-3
-    p = p * r + 8.33333333331958962e-3
-    p = p * r + 4.16666666664879525e-2
-    p = p * r + 1.66666666666666808e-1
-    p = p * r + 0.50000000000000184
+    if _is_single(x):  # coefficients of Cephes (S. L. Moshier)
+        p = 1.9875691500e-4
+        p = p * r + 1.3981999507e-3
+        p = p * r + 8.3334519073e-3
+        p = p * r + 4.1665795894e-2
+        p = p * r + 1.6666665459e-1
+        p = p * r + 5.0000001201e-1
+    else:  # near-minimax polynomial on |r| <= ln(2)/2, error 3e-18 (Chebyshev fit in 40 digits)
+        p = 2.51100492048186598e-8
+        p = p * r + 2.76326547225277919e-7
+        p = p * r + 2.75572408872298686e-6
+        p = p * r + 2.4801485441561313e-5
+        p = p * r + 1.98412698900764028e-4
+        p = p * r + 1.38888889523528629e-3
+        p = p * r + 8.33333333331958962e-3
+        p = p * r + 4.16666666664879525e-2
+        p = p * r + 1.66666666666666808e-1
+        p = p * r + 0.50000000000000184
     p = p * r + 1.0
     p = p * r + 1.0
     result = p * _power_of_two(numba.int32(n), x)
@@ -121,9 +129,11 @@ def tanh_unit(u):
     """(p, q) with tanh u = p/q for 0 <= u <= 1, without loss of relative accuracy at small u.
 
     The caller divides, as it may need 1/tanh too. Lambert's continued fraction u/(1 + u^2/(3 + u^2/(5 + ...))) to
-    depth 9; truncation error 3e-17.
+    depth 9, truncation error 3e-17; in single precision to depth 5, 6e-8.
     """
     z = u * u
+    if _is_single(u):
+        return u * ((z + 105.0) * z + 945.0), (15.0 * z + 420.0) * z + 945.0
     num = (((z + 990.0) * z + 135135.0) * z + 4729725.0) * z + 34459425.0
     den = (((45.0 * z + 13860.0) * z + 945945.0) * z + 16216200.0) * z + 34459425.0
     return u * num, den

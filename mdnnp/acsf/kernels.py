@@ -416,7 +416,15 @@ def block_gradient(part, start, channels, tables, triplets, gradients, gradient)
     """Backward pass over a block of triplets, given gradient = dE/dG: adds to the edge gradients."""
     kept, angle, work, along = triplets.kept[start // BLOCK], triplets.angle, triplets.work, triplets.along
     j, k = triplets.j[start : start + BLOCK], triplets.k[start : start + BLOCK]
-    end, c, r_ij, r_ik, inverse_ij, inverse_ik, inverse_jk = triplets.end, kept[0], kept[1], kept[2], kept[3], kept[4], kept[5]
+    end, c, r_ij, r_ik, inverse_ij, inverse_ik, inverse_jk = (
+        triplets.end,
+        kept[0],
+        kept[1],
+        kept[2],
+        kept[3],
+        kept[4],
+        kept[5],
+    )
     evaluate_angles(part, tables.angle, c, angle, work)
     bend, along_j, along_k, along_jk = work[0], work[1], work[2], work[3]
     s1, s2, s3, angular, turn = work[4], work[5], work[6], work[7], work[8]
