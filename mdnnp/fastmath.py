@@ -15,6 +15,7 @@ _LOG2E = 1.4426950408889634
 # ln 2 as the sum of two numbers, the first with its last bits zero, so that n * _LN2_HIGH is exact.
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10
+_LN2_LOW_SINGLE = -1.90465429995776810e-9  # ln 2 less its rounding to single precision; products are exact in _fma
 
 
 @intrinsic
@@ -99,7 +100,8 @@ def exp(x):
     least = -60.0 if _is_single(x) else -708.0
     clamped = max(x, least)
     n = _round(clamped * _LOG2E)
-    r = _fma(n, -_LN2_LOW, _fma(n, -_LN2_HIGH, clamped))
+    low = _LN2_LOW_SINGLE if _is_single(x) else _LN2_LOW
+    r = _fma(n, -low, _fma(n, -_LN2_HIGH, clamped))
     if _is_single(x):  # coefficients of Cephes (S. L. Moshier)
         p = 1.9875691500e-4
         p = p * r + 1.3981999507e-3

@@ -49,6 +49,26 @@ def test_against_c_library(function, reference, domain, ulp):
     assert np.all(np.abs(applied(function)(x) - exact) <= ulp * np.spacing(np.abs(exact)))
 
 
+@pytest.mark.parametrize(
+    ("function", "reference", "domain", "ulp"),
+    [
+        (fastmath.exp, np.exp, (-1.0, 1.0), 2),
+        (fastmath.exp, np.exp, (-60.0, 80.0), 4),
+        (fastmath.inverse_sqrt, lambda x: 1.0 / np.sqrt(x), (1e-6, 1e4), 4),
+        (tanh_unit, np.tanh, (0.0, 1.0), 4),
+        (fastmath.sin_eighth, np.sin, (-np.pi / 4, np.pi / 4), 2),
+        (fastmath.cos_eighth, np.cos, (-np.pi / 4, np.pi / 4), 2),
+    ],
+)
+def test_single_precision(function, reference, domain, ulp):
+    x = np.linspace(*domain, 100_001, dtype=np.float32)
+    exact = reference(x.astype(float))
+    found = applied(function)(x)
+    assert found.dtype == np.float32
+    assert np.all(np.abs(found - exact) <= ulp * np.spacing(np.abs(exact).astype(np.float32)))
+
+
 def test_exp_underflows_to_zero():
+    assert np.array_equal(applied(fastmath.exp)(np.array([-61.0, -1e30], np.float32)), np.zeros(2))
     assert np.array_equal(applied(fastmath.exp)(np.array([-709.0, -1e5, -1e300])), np.zeros(3))
     assert applied(fastmath.exp)(np.array([0.0]))[0] == 1.0
