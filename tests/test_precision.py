@@ -6,6 +6,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
+from ase import Atoms
 
 from mdnnp.acsf.functions import SymmetryFunction
 from mdnnp.bench.water import water_box, water_model
@@ -19,8 +20,8 @@ from mdnnp.n2p2 import read_potential, write_potential
 from mdnnp.neighbors import VerletList
 from mdnnp.potential import HDNNP, load_potential
 from mdnnp.run import run
-from mdnnp.structures import read_structures, to_atoms
-from mdnnp.system import make_system, replicate
+from mdnnp.structures import read_structures
+from mdnnp.system import make_system
 from mdnnp.trajectory import Trajectory
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -57,7 +58,7 @@ def water():
 def test_water(water):
     double, mixed, box = water
     expected, found = (p.compute(box, atomic_virials=True) for p in (double, mixed))
-    assert 1e-9 < rms(found.forces - expected.forces) / rms(expected.forces) < 3e-6
+    assert 0 < rms(found.forces - expected.forces) < 3e-6 * rms(expected.forces)
     assert abs(found.energy - expected.energy) / len(box) < 1e-7
     assert np.max(np.abs(found.atomic_energies - expected.atomic_energies)) < 1e-5
     assert np.max(np.abs(found.virial - expected.virial)) < 1e-5 * np.max(np.abs(expected.virial))
@@ -66,9 +67,7 @@ def test_water(water):
     assert np.max(np.abs(found.forces.sum(axis=0))) < 1e-11
 
 
-@pytest.mark.parametrize(
-    ("name", "units"), [("H2O_RPBE-D3", ("Bohr", "Hartree")), ("Cu2S_PBE", ("Angstrom", "eV"))]
-)
+@pytest.mark.parametrize(("name", "units"), [("H2O_RPBE-D3", ("Bohr", "Hartree")), ("Cu2S_PBE", ("Angstrom", "eV"))])
 def test_published_potentials(shared, name, units):
     path = shared / "potentials" / name
     system = read_structures(path / "input.data", "0", *units)[0].system
@@ -110,11 +109,11 @@ def angular(kind: int, **parameters) -> SymmetryFunction:
 
 ANGULAR = {
     "narrow": angular(3, eta=0.05, lam=1.0, zeta=4.0),
-    "narrow, sharp": angular(3, eta=4.0, lam=-1.0, zeta=64.0),
+    "narrow, sharp": angular(3, eta=0.2, lam=-1.0, zeta=64.0),
     "narrow, shifted, any power": angular(3, eta=0.3, rs=2.0, lam=1.0, zeta=2.5),
     "wide, beyond 1": angular(9, eta=0.05, lam=1.5, zeta=2.0),
     "compact": angular(21, rl=0.5, theta_l=20.0, theta_r=170.0, subtype="p2"),
-    "compact, exponential": angular(22, rl=0.0, theta_l=-10.0, theta_r=190.0, subtype="e"),
+    "compact, exponential": angular(22, rl=0.0, theta_l=0.0, theta_r=180.0, subtype="e"),
 }
 
 
@@ -137,7 +136,7 @@ def test_at_the_cutoff(name, cutoff_type):
     scale = 0.0
     for gap in (0.0, 1e-12, 1e-9, 1e-7, 3e-7, 1e-6, 1e-4, 1e-2, 1.0, -1e-7):
         far = 5.0 - gap
-        for k in ([1.6, 1.2, 0.0], [far - 1e-7, 3e-4, 0.0], [0.1, far, 0.0]):
+        for k in ([1.6, 1.2, 0.0], [0.96 * far, 0.28 * far, 0.0], [0.1, far, 0.0]):
             system = make_system([[0, 0, 0], [far, 0, 0], k], [14, 14, 14])
             expected, found = double.compute(system), mixed.compute(system)
             assert np.isfinite(found.forces).all()
@@ -192,7 +191,7 @@ def folder(tmp_path, monkeypatch):
     box = water_box()
     small = [m for m in range(len(box) // 3) if m % 4 == 0]  # any molecules: a thin gas runs as well
     atoms = np.concatenate([[3 * m, 3 * m + 1, 3 * m + 2] for m in small])
-    ase.io.write("water.xyz", to_atoms(make_system(box.positions[atoms], box.numbers[atoms], box.cell, True)))
+    ase.io.write("water.xyz", Atoms(box.numbers[atoms], box.positions[atoms], cell=box.cell, pbc=True))
     Path("run.toml").write_text(INPUT)
     return tmp_path
 
@@ -205,7 +204,7 @@ def test_run_and_resume(folder):
     Path("run.toml").write_text(INPUT.replace("steps = 12", "steps = 5"))
     run(read_config("run.toml"), overwrite=True)
     Path("run.toml").write_text(INPUT.replace("mixed", "double"))
-    with pytest.raises(InputError, match="potential.precision is 'double', but the run was begun with 'mixed'"):
+    with pytest.raises(InputError, match=r"potential\.precision is 'double', but the run was begun with 'mixed'"):
         run(read_config("run.toml"), resume=True)
     Path("run.toml").write_text(INPUT)
     run(read_config("run.toml"), resume=True)
@@ -251,16 +250,14 @@ def polynomial(a, x, out):
 
 
 def test_literals_and_scalars_are_as_precise_as_the_arrays():
-    x = np.random.default_rng(0).uniform(size=1000)
+    single = np.random.default_rng(0).uniform(size=1000).astype(np.float32)
+    double = single.astype(float)
+    expected = (double * 0.7 + 0.1) * THIRD
     out = np.empty(1000, np.float32)
-    polynomial(0.7, x.astype(np.float32), out)
-    a, b, third = (np.float32(v) for v in (0.7, 0.1, THIRD))
-    assert np.allclose(out, (x.astype(np.float32) * a + b) * third, rtol=2.5e-7, atol=0)
-    through_double = ((x.astype(np.float32) * 0.7 + 0.1) * THIRD).astype(np.float32)
-    assert np.count_nonzero(out != through_double) > 100
-    exact = np.empty(1000)
-    polynomial(0.7, x, exact)
-    assert np.allclose(exact, (x * 0.7 + 0.1) * THIRD, rtol=1e-15, atol=0)
-    mixed = np.empty(1000)  # an array in double precision: nothing is rounded
-    polynomial(0.7, x.astype(np.float32), mixed)
-    assert np.allclose(mixed, (x.astype(np.float32) * 0.7 + 0.1) * THIRD, rtol=1e-15, atol=0)
+    polynomial(0.7, single, out)
+    assert np.allclose(out, expected, rtol=3e-7, atol=0)
+    assert np.count_nonzero(out != expected.astype(np.float32)) > 100  # it was not computed in double precision
+    for x in (double, single):  # with an array in double precision nothing is rounded
+        exact = np.empty(1000)
+        polynomial(0.7, x, exact)
+        assert np.allclose(exact, expected, rtol=1e-14, atol=0)
