@@ -1,12 +1,16 @@
 """How well runs conserve energy: drift and fluctuation of total and shadow energy against the time step.
 
     python analysis/conservation.py RUN.h5 ... [-o conservation.png]                    of runs that are there
-    python analysis/conservation.py --make INPUT.toml --timesteps-fs 1 0.5 0.25 0.125 --ps 2 [-o conservation.png]
+    python analysis/conservation.py --make [INPUT.toml] [--potential PATH] [--timesteps-fs 1 0.5 0.25 0.125] [--ps 2]
+    python analysis/conservation.py --make [INPUT.toml] --refit [TRAIN.toml] --cutoffs cos poly2 --activations tanh softplus
 
 The second form makes the runs first: the input's equilibration once, with the shortest time step, then from its end a
-run of `mdnnp run` for each time step over the same time (NAME-1fs.h5, ...). Either form reads the trajectories, groups
-them by potential, prints drift and rms of each run with error bars, and fits the order of both energies in the time
-step. Give runs of several potentials (other cutoff functions, other activations) to compare them in one figure.
+run of `mdnnp run` for each time step over the same time (FOLDER/NAME-1fs.h5, ...). INPUT.toml is that of crystalline
+silicon, inputs/silicon/crystal.toml, if none is named; it names its potential, inputs/silicon/potential, unless
+--potential does. The third form does so for potentials fitted to the data of TRAIN.toml (inputs/silicon/train.toml),
+small networks, one for each pair of cutoff function and activation: a minute for each fit. All forms read the
+trajectories, group them by potential, print drift and rms of each run with error bars, and fit the order of both
+energies in the time step. Give runs of several potentials to compare them in one figure.
 """
 
 import argparse
@@ -28,56 +32,102 @@ from mdnnp.run import run
 from mdnnp.structures import Structure, write_structures
 from mdnnp.style import STYLE
 from mdnnp.system import System
+from mdnnp.train import train
+from mdnnp.train_config import read_train_config
 from mdnnp.trajectory import Trajectory
 
+SILICON = Path(__file__).resolve().parent.parent / "inputs" / "silicon"
 COLOURS = ("#1f4e79", "#c0392b", "#3b7d4f", "#8e5ea2", "#b8860b")
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="*", metavar="RUN.h5")
-    parser.add_argument("--make", metavar="INPUT.toml", help="make the runs from this input")
+    parser.add_argument("--make", nargs="?", const=str(SILICON / "crystal.toml"), metavar="INPUT.toml",
+                        help="make the runs from this input")  # fmt: skip
+    parser.add_argument("--potential", help="instead of the input's (by default for silicon: inputs/silicon/potential)")
     parser.add_argument("--timesteps-fs", type=float, nargs="+", default=[1.0, 0.5, 0.25, 0.125])
     parser.add_argument("--ps", type=float, default=2.0, help="length of each run to make")
+    parser.add_argument("--refit", nargs="?", const=str(SILICON / "train.toml"), metavar="TRAIN.toml",
+                        help="make the runs with potentials fitted to its data")  # fmt: skip
+    parser.add_argument("--cutoffs", nargs="+", default=["cos", "poly2", "poly3"], help="cutoff functions to fit with")
+    parser.add_argument("--activations", nargs="+", default=["tanh"], help="activations to fit with")
+    parser.add_argument("--epochs", type=int, default=15, help="of each fit")
+    parser.add_argument("--folder", help="for runs and fits; by default that of the input")
     parser.add_argument("-o", "--output", default="conservation.png", help="figure; the numbers go beside it, as .json")
     options = parser.parse_args()
     if not options.runs and not options.make:
         parser.error("give trajectories, or --make with an input")
+    if options.potential and options.refit:
+        parser.error("--potential and --refit exclude each other")
     return options
+
+
+# --- Potentials ---------------------------------------------------------------------------------------------
+
+
+def refit(source: Path, folder: Path, cutoff_type: str, activation: str, epochs: int) -> Path:
+    """Fit a small network with this cutoff function and activation to the data of an input; returns its directory."""
+    config = read_train_config(source)
+    name = f"{cutoff_type}-{activation}"
+    descriptors = replace(config.descriptors, radial=8, angular=3, max_zeta=4, cutoff_type=cutoff_type, select=None,
+                          functions=None)  # fmt: skip
+    changed = replace(
+        config,
+        descriptors=descriptors,
+        network=replace(config.network, hidden=(10, 10), activation=activation),
+        fit=replace(config.fit, epochs=epochs, members=1),
+        output=replace(config.output, potential=folder / name, report=folder / f"{name}.html"),
+        source=folder / f"{name}.toml",
+        text=f"{config.text}\n# Changed by analysis/conservation.py: {name}, fewer functions and nodes\n",
+    )
+    return train(changed, overwrite=True).path
 
 
 # --- Making the runs ----------------------------------------------------------------------------------------
 
 
-def make_runs(source: Path, timesteps_fs: list[float], duration_ps: float) -> list[Path]:
-    """Runs over the same time from the end of one equilibration; returns their trajectories."""
-    config = read_config(source)
+def make_runs(
+    source: Path,
+    timesteps_fs: list[float],
+    duration_ps: float,
+    folder: Path | None = None,
+    potential: Path | None = None,
+) -> list[Path]:
+    """Runs over the same time from the end of one equilibration; returns their trajectories.
+
+    folder : for the runs, that of the input if not given; potential : instead of the input's
+    """
+    config, stem = read_config(source), source.stem
+    if potential is not None:
+        of_files = {"length_unit": None, "energy_unit": None}  # a fitted potential states its own
+        config = replace(config, potential=replace(config.potential, path=potential.absolute(), **of_files))
+        stem = f"{stem}-{potential.name}"
+    folder = (source.parent if folder is None else folder).absolute()
     shortest = min(timesteps_fs)
     factor = config.dynamics.timestep_fs / shortest
     steps = max(1, round(config.dynamics.equilibration_steps * factor))
     first = replace(config.dynamics, timestep_fs=shortest, steps=0, equilibration_steps=steps)
-    first = _run(config, source.with_name(f"{source.stem}-start.toml"), dynamics=first, frame_interval=steps)
-    start = source.with_name(f"{source.stem}-start.xyz")
+    first = _run(config, folder / f"{stem}-start.toml", dynamics=first, frame_interval=steps)
+    start = folder / f"{stem}-start.xyz"
     with Trajectory(first) as t:
         system = System(t.positions(-1), t.numbers, t.cells(-1), t.pbc)
         write_structures(start, [Structure(system, t.masses, velocities=t.velocities(-1))], overwrite=True)
-    structure = replace(config.structure, file=start.absolute(), index=-1, replicate=(1, 1, 1))
+    structure = replace(config.structure, file=start, index=-1, replicate=(1, 1, 1))
     found = []
     for timestep in timesteps_fs:
         n = round(1e3 * duration_ps / timestep)
         dynamics = replace(
             config.dynamics, timestep_fs=timestep, steps=n, equilibration_steps=0, velocities="file", temperature_K=None
         )
-        path = source.with_name(f"{source.stem}-{timestep:g}fs.toml")
+        path = folder / f"{stem}-{timestep:g}fs.toml"
         found.append(_run(config, path, dynamics=dynamics, structure=structure, frame_interval=n))
     return found
 
 
 def _run(config: RunConfig, path: Path, *, frame_interval: int, **changed) -> Path:
     """Run a changed input, which is written to `path`; returns the trajectory."""
-    output = replace(
-        config.output, file=path.with_suffix(".h5").absolute(), frame_interval=frame_interval, thermo_interval=1
-    )
+    output = replace(config.output, file=path.with_suffix(".h5"), frame_interval=frame_interval, thermo_interval=1)
     path.write_text(resolved_text(replace(config, output=output, **changed)), encoding="utf-8")
     return run(parse_config(path.read_text("utf-8"), path), overwrite=True).trajectory
 
@@ -163,12 +213,24 @@ def draw(numbers: dict, path: Path) -> None:
     figure.savefig(path, dpi=160)
 
 
+def made(options: argparse.Namespace) -> list[Path]:
+    """The runs that --make asks for."""
+    source = Path(options.make).absolute()
+    folder = Path(options.folder or source.parent).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    potentials = [None if options.potential is None else Path(options.potential)]
+    if options.refit:
+        pairs = [(cutoff, activation) for activation in options.activations for cutoff in options.cutoffs]
+        potentials = [refit(Path(options.refit), folder, *pair, options.epochs) for pair in pairs]
+    return [path for p in potentials for path in make_runs(source, options.timesteps_fs, options.ps, folder, p)]
+
+
 def main() -> None:
     plt.rcParams.update(STYLE)
     options = arguments()
     paths = [Path(p) for p in options.runs]
     if options.make:
-        paths += make_runs(Path(options.make).absolute(), options.timesteps_fs, options.ps)
+        paths += made(options)
     groups: dict[str, list[tuple[float, Analysis]]] = {}
     for path in paths:
         name, timestep = label_of(path)

@@ -1,7 +1,7 @@
 """Environments that no radial and angular functions tell apart, whatever their form.
 
 S. N. Pozdnyakov et al., Phys. Rev. Lett. 125, 166001 (2020). A centre has neighbours at r1 p, -r1 p, r2 q and r3 s, for
-unit vectors p, q, s. Each angle of q or s with p has a partner with -p, so the list of distances, and that of angles with
+unit vectors p, q, s. Each angle of q or s with p has a partner with -p: the list of distances, and that of angles with
 their distances, stays the same when p.s changes its sign while p.q and q.s do not. The two environments are neither
 rotated nor mirror images of each other: what differs is the sign of (p.q)(p.s), which takes four bodies to see.
 """
