@@ -2,7 +2,7 @@
 
     python analysis/conservation.py RUN.h5 ... [-o conservation.png]                    of runs that are there
     python analysis/conservation.py --make [INPUT.toml] [--potential PATH] [--timesteps-fs 1 0.5 0.25 0.125] [--ps 2]
-    python analysis/conservation.py --make [INPUT.toml] --refit [TRAIN.toml] --cutoffs cos poly2 --activations tanh softplus
+    python analysis/conservation.py --make [INPUT.toml] --refit [TRAIN.toml] --cutoffs cos poly2 --activations tanh
 
 The second form makes the runs first: the input's equilibration once, with the shortest time step, then from its end a
 run of `mdnnp run` for each time step over the same time (FOLDER/NAME-1fs.h5, ...). INPUT.toml is that of crystalline
