@@ -24,7 +24,6 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from mdnnp import probes
 from mdnnp.potential import HDNNP, Potential, load_potential
 from mdnnp.structures import read_structures
 from mdnnp.style import STYLE
@@ -122,19 +121,43 @@ def draw_fragments(axes, path: Path, n_first: int, cutoff: float) -> None:
     axes.legend(fontsize=9)
 
 
-def draw_replicas(axes, potential: Potential, system: System) -> None:
-    cells = [(2, 1, 1), (1, 2, 1), (1, 1, 2), (2, 2, 1), (2, 2, 2)]
+def write_replicas(folder: Path, potential: Potential, system: System) -> list[tuple[int, int, int]]:
+    """The cell and its copies in a file each, replica-NxNxN.h5; returns which."""
+    cells = [(1, 1, 1), (2, 1, 1), (1, 2, 1), (1, 1, 2), (2, 2, 1), (2, 2, 2)]
     cells = [c for c in cells if all(r == 1 or p for r, p in zip(c, system.pbc, strict=True))]
-    found = [probes.extensivity(potential, system, c) for c in cells]
-    names = ["×".join(map(str, c)) for c in cells]
-    eps = np.finfo(float).eps
-    for key, colour in (("energy", BLUE), ("forces", RED)):
-        values = [max(getattr(d, key), eps / 10) for d in found]
-        axes.semilogy(names, values, "o", color=colour, label=key)
-    axes.axhline(eps, color=GREY, ls="--", label="rounding of one number")
+    for cell in cells:
+        write(replica_path(folder, cell), potential, [replicate(system, cell)])
+    return cells
+
+
+def replica_path(folder: Path, cell: tuple[int, int, int]) -> Path:
+    return folder / f"replica-{'x'.join(map(str, cell))}.h5"
+
+
+def replica_deviations(folder: Path, cells: list[tuple[int, int, int]]) -> dict[str, list[float]]:
+    """Energies (eV/atom) and forces (eV/Å, the largest) of the replicas less those of the first."""
+    found: dict[str, list[float]] = {"energy": [], "forces": []}
+    for cell in cells:
+        with Trajectory(replica_path(folder, cell)) as t:
+            energy, forces = float(t.observables["potential_energy"][0]), t.forces(0)
+        if cell == cells[0]:
+            one, reference = energy, forces
+            continue
+        copies = int(np.prod(cell))
+        found["energy"].append(abs(energy / copies - one) / len(reference))
+        found["forces"].append(float(np.abs(forces.reshape(copies, *reference.shape) - reference).max()))
+    return found
+
+
+def draw_replicas(axes, folder: Path, cells: list[tuple[int, int, int]]) -> None:
+    found = replica_deviations(folder, cells)
+    names = ["×".join(map(str, c)) for c in cells[1:]]
+    for key, colour, unit in (("energy", BLUE, "eV/atom"), ("forces", RED, "eV/Å")):
+        axes.semilogy(names, np.maximum(found[key], 1e-17), "o", color=colour, label=f"{key} / ({unit})")
     axes.set(
-        xlabel="copies of the cell", ylabel="largest relative deviation", title="Replicated cells", ylim=(1e-17, 1e-11)
-    )
+        xlabel="copies of the cell", ylabel="largest deviation\n(0 is drawn at 1e-17)", title="Replicated cells",
+        ylim=(3e-18, 1e-10),
+    )  # fmt: skip
     axes.legend(fontsize=9)
 
 
@@ -185,7 +208,7 @@ def main() -> None:
     fragment = cut_out(system, options.fragment)
     write(folder / "fragments.h5", potential, apart(fragment, fragment, cutoff))
     draw_fragments(panels[0, 0], folder / "fragments.h5", len(fragment), cutoff)
-    draw_replicas(panels[0, 1], potential, system)
+    draw_replicas(panels[0, 1], folder, write_replicas(folder, potential, system))
     write(folder / "response.h5", potential, displaced(system, cutoff))
     draw_response(panels[1, 0], folder / "response.h5", cutoff)
 

@@ -1,19 +1,21 @@
 """Which cutoff functions and activations are smooth enough: energy conservation of a neural network for each pair.
 
-    python analysis/smoothness_matrix.py [--output smoothness_matrix.png] [--cutoffs 1 6 7] [--activations t r]
+    python analysis/smoothness_matrix.py [--folder smoothness] [--output FIGURE] [--cutoffs 1 6 7] [--activations t r]
 
 For every cutoff function (n2p2's types 0-8) and activation a network is fitted to the same liquid argon (Lennard-Jones,
 with hot configurations so that the dynamics stays in range): symmetry functions and their scaling are made anew, the
 hidden layer is random, with its turning points among the data, and the output layer is the least-squares solution for
 energies and forces. Then it runs at constant energy with dt, dt/2, dt/4 and dt/8 over the same time. The cutoff is
-short, so that many atoms cross it where they still matter. Prints the order p of the energy error in dt and the
-fluctuation of total and shadow energy at dt/8, writes a figure and the numbers (JSON). About ten minutes.
+short, so that many atoms cross it where they still matter. Writes the energies
+of each run as FOLDER/CUTOFF-ACTIVATION-DTfs.h5 (H5MD), prints from these the order p of the energy error in dt and the
+fluctuation of total and shadow energy at dt/8, and makes the figure and the numbers (JSON). About ten minutes.
 """
 
 import argparse
 import json
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -24,7 +26,7 @@ import numpy as np
 
 from mdnnp import jit
 from mdnnp.acsf.functions import CUTOFF_NAMES, CUTOFF_SMOOTHNESS, SymmetryFunction
-from mdnnp.convergence import Dynamics, climb, equilibrated
+from mdnnp.convergence import Dynamics, Ladder, Rung, climb, equilibrated, fit_order
 from mdnnp.errors import PhysicsError
 from mdnnp.integrators import MDState, verlet_step
 from mdnnp.mlp import ACTIVATION_NAMES, Network
@@ -34,6 +36,7 @@ from mdnnp.potential import HDNNP, LennardJones
 from mdnnp.smoothness import causes, order_name
 from mdnnp.style import STYLE
 from mdnnp.system import System, make_system, replicate
+from mdnnp.trajectory import Trajectory, TrajectoryWriter
 
 EPSILON_EV, SIGMA_A, MASS_U = 0.0103408, 3.4, 39.948
 CUTOFF_A = 6.0
@@ -43,6 +46,7 @@ TEMPERATURE_K, TRAINING_TEMPERATURE_K = 110.0, 300.0
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", default="smoothness", help="for the trajectories")
     parser.add_argument("--output", default="smoothness_matrix.png", help="figure; the numbers go beside it, as .json")
     parser.add_argument("--cutoffs", type=int, nargs="+", default=list(range(9)), help="types 0-8")
     parser.add_argument("--activations", nargs="+", default=list("tspr"), help="letters as in input.nn")
@@ -161,15 +165,47 @@ def measure(cutoff_type: int, activation: str, reference, start: MDState, traini
         ladder = climb(dynamics, state, options.timestep_fs, options.steps)
     except PhysicsError as error:
         return found | {"note": str(error)}
-    last, n = ladder.rungs[-1], len(start.system)
-    return found | {
-        "order": ladder.order.value,
-        "order_error": ladder.order.error,
-        "rms_meV_per_atom": [1e3 * rung.rms_eV / n for rung in ladder.rungs],
-        "shadow_rms_meV_per_atom": [1e3 * rung.shadow_rms_eV / n for rung in ladder.rungs],
-        "change_meV_per_atom": 1e3 * float(last.energy_eV[-1] - last.energy_eV[0]) / n,
-        "shadow_order": ladder.shadow_order.value,
-        "extrapolations": ladder.extrapolations,
+    name = f"{CUTOFF_NAMES[cutoff_type]}-{ACTIVATION_NAMES[activation]}"
+    paths = [write_rung(Path(options.folder) / f"{name}-{rung.timestep_fs:g}fs.h5", state, rung, ladder)
+             for rung in ladder.rungs]  # fmt: skip
+    return found | read_ladder(paths)
+
+
+def write_rung(path: Path, start: MDState, rung: Rung, ladder: Ladder) -> Path:
+    """The energies of one time step, less their mean in each segment, behind the frame that the run started from."""
+    system, unknown = start.system, dict.fromkeys(("kinetic_energy", "total_energy", "temperature"), np.nan)
+    parameters = {"timestep_fs": rung.timestep_fs, "floor_eV": ladder.floor_eV, "extrapolations": ladder.extrapolations}
+    with TrajectoryWriter.create(
+        path, numbers=system.numbers, masses=start.masses, pbc=system.pbc, parameters=parameters, forces=False,
+        thermo_units={"total_energy": "eV", "shadow_energy": "eV"}, overwrite=True,
+    ) as writer:  # fmt: skip
+        observables = {"potential_energy": start.results.energy, "stress": np.full((3, 3), np.nan)} | unknown
+        writer.write_frame(0, 0.0, system.positions, system.cell, observables, velocities=start.velocities)
+        for time_fs, total, shadow in zip(rung.time_fs, rung.energy_eV, rung.shadow_eV, strict=True):
+            step = round(time_fs / rung.timestep_fs)
+            writer.write_thermo(step, time_fs, {"total_energy": total, "shadow_energy": shadow})
+    return path
+
+
+def read_ladder(paths: Sequence[Path]) -> dict:
+    """Orders and fluctuations from the runs with one potential, from the longest time step to the shortest."""
+    timesteps, energies, shadows = [], [], []
+    for path in paths:
+        with Trajectory(path) as t:
+            timesteps.append(float(t.parameters["timestep_fs"]))
+            energies.append(t.thermo["total_energy"])
+            shadows.append(t.thermo["shadow_energy"])
+            floor, n, count = float(t.parameters["floor_eV"]), t.n_atoms, int(t.parameters["extrapolations"])
+    rms, shadow_rms = (np.array([np.std(x) for x in column]) for column in (energies, shadows))
+    order, shadow_order = (fit_order(np.array(timesteps), x, floor) for x in (rms, shadow_rms))
+    return {
+        "order": order.value,
+        "order_error": order.error,
+        "rms_meV_per_atom": (1e3 * rms / n).tolist(),
+        "shadow_rms_meV_per_atom": (1e3 * shadow_rms / n).tolist(),
+        "change_meV_per_atom": 1e3 * float(energies[-1][-1] - energies[-1][0]) / n,
+        "shadow_order": shadow_order.value,
+        "extrapolations": count,
     }
 
 
@@ -225,6 +261,7 @@ def main() -> None:
     options = arguments()
     jit.set_threads(options.threads)
     output = Path(options.output)
+    Path(options.folder).mkdir(parents=True, exist_ok=True)
     begun = time.perf_counter()
     reference, start, training = liquid(options.seed)
     print(
