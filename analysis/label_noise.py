@@ -17,7 +17,7 @@ so a prediction with derivative b by the weights has the squared error b.covaria
 to n energies this comes near sigma^2 p_eff / n, p_eff = tr A H^-1 A^T: noise is averaged out. Forces are derivatives:
 where energies alone are fitted, b is large in directions that energies hardly fix, and noise is amplified.
 
-Prints a table (also FOLDER/label_noise.json). About five minutes on one core, half a minute with --quick.
+Prints a table (also FOLDER/label_noise.json). About two minutes on one core, half a minute with --quick.
 """
 
 import argparse
@@ -246,7 +246,7 @@ def draw(found: dict[str, list[dict]], options, path: Path) -> None:
     _draw_line(panels[0, 1], size, "size", "force", [r["size"] for r in size])
     own = [r for r in size if r["kind"] == "energies"]
     rule = [1e3 * r["sigma_energy"] * np.sqrt(r["p_eff"] / r["size"]) for r in own]
-    panels[0, 0].plot([r["size"] for r in own], rule, ":", color="black", lw=1, label="σ √(p_eff / n), energies alone")
+    panels[0, 0].plot([r["size"] for r in own], rule, ":", color="black", lw=1, label="σ √(p_eff / n)")
     for axes, quantity, unit in ((panels[0, 0], "energy", "meV/atom"), (panels[0, 1], "force", "meV/Å")):
         axes.axhline(1e3 * getattr(TOLERANCES, quantity), color=DATA, ls="--", lw=1, label="noise of the labels")
         numbers = sorted({r["size"] for r in size})
@@ -273,28 +273,30 @@ def _draw_line(axes, rows: list[dict], by: str, quantity: str, x: list[float]) -
         at = [x for x, _ in own]
         found, error = (np.array([r[key] for _, r in own]) for key in (quantity, f"{quantity}_error"))
         axes.errorbar(at, found, error, fmt="o", ms=4, capsize=2, color=colour, label=f"{LABELS[kind]} fitted")
-        axes.plot(at, [r[f"{quantity}_theory"] for _, r in own], "-", lw=1, color=colour, label="theory")
+        axes.plot(
+            at, [r[f"{quantity}_theory"] for _, r in own], "-", lw=1, color=colour, label=f"theory, {LABELS[kind]}"
+        )
     axes.set_xscale("log")
     axes.set_yscale("log")
 
 
 def _draw_sources(axes, rows: list[dict]) -> None:
-    """Force errors (and, in text, energy errors) by which labels are fitted and which are noisy."""
+    """Errors of forces and energies by which labels are fitted and which are noisy."""
     names = []
     for k, r in enumerate(rows):
         where = [name for name in ("energy", "force") if r[f"sigma_{name}"] > 0]
         names.append(f"fitted: {LABELS[r['kind']]}\nnoise: {' and '.join(where)}".replace("energies and", "E and")
                      .replace("energies alone", "E").replace("forces", "F").replace("energy", "E")
                      .replace("force", "F"))  # fmt: skip
-        axes.bar(k - 0.18, r["force"], 0.36, yerr=r["force_error"], capsize=2, color=COLOURS[r["kind"]])
-        axes.bar(k + 0.18, 10 * r["energy"], 0.36, yerr=10 * r["energy_error"], capsize=2, color=DATA)
-        axes.plot([k - 0.18, k + 0.18], [r["force_theory"], 10 * r["energy_theory"]], "k_", ms=14, mew=1.5,
-                  label="theory" if k == 0 else None)  # fmt: skip
-    axes.bar(np.nan, np.nan, color=DATA, label="energy error / (0.1 meV/atom)")
-    axes.bar(np.nan, np.nan, color=MAIN, label="force error / (meV/Å)")
+        for shift, key, factor, colour, marker in ((-0.1, "force", 1, MAIN, "s"), (0.1, "energy", 10, ACCENT, "o")):
+            unit = "force error / (meV/Å)" if key == "force" else "energy error / (0.1 meV/atom)"
+            axes.errorbar(k + shift, factor * r[key], factor * r[f"{key}_error"], fmt=marker, ms=5, capsize=2,
+                          color=colour, label=unit if k == 0 else None)  # fmt: skip
+            axes.plot(k + shift, factor * r[f"{key}_theory"], "k_", ms=14, mew=1.2,
+                      label="theory" if k == 0 and key == "force" else None)  # fmt: skip
     axes.set_xticks(range(len(rows)), names, fontsize=8)
     axes.set_yscale("log")
-    axes.set_ylabel("error")
+    axes.set(ylabel="error", xlim=(-0.5, len(rows) - 0.5))
 
 
 def main() -> None:
