@@ -33,7 +33,7 @@ from mdnnp.structures import Structure, write_structures
 from mdnnp.style import STYLE
 from mdnnp.system import System
 from mdnnp.train import train
-from mdnnp.train_config import read_train_config
+from mdnnp.train_config import DescriptorsConfig, FitConfig, NetworkConfig, OutputConfig, read_train_config
 from mdnnp.trajectory import Trajectory
 
 SILICON = Path(__file__).resolve().parent.parent / "inputs" / "silicon"
@@ -52,7 +52,7 @@ def arguments() -> argparse.Namespace:
                         help="make the runs with potentials fitted to its data")  # fmt: skip
     parser.add_argument("--cutoffs", nargs="+", default=["cos", "poly2", "poly3"], help="cutoff functions to fit with")
     parser.add_argument("--activations", nargs="+", default=["tanh"], help="activations to fit with")
-    parser.add_argument("--epochs", type=int, default=15, help="of each fit")
+    parser.add_argument("--epochs", type=int, default=25, help="of each fit")
     parser.add_argument("--folder", help="for runs and fits; by default that of the input")
     parser.add_argument("-o", "--output", default="conservation.png", help="figure; the numbers go beside it, as .json")
     options = parser.parse_args()
@@ -67,17 +67,17 @@ def arguments() -> argparse.Namespace:
 
 
 def refit(source: Path, folder: Path, cutoff_type: str, activation: str, epochs: int) -> Path:
-    """Fit a small network with this cutoff function and activation to the data of an input; returns its directory."""
+    """Fit a small network to the [data] of an input, with its cutoff radius, by default settings; its directory."""
     config = read_train_config(source)
     name = f"{cutoff_type}-{activation}"
-    descriptors = replace(config.descriptors, radial=8, angular=3, max_zeta=4, cutoff_type=cutoff_type, select=None,
-                          functions=None)  # fmt: skip
     changed = replace(
         config,
-        descriptors=descriptors,
-        network=replace(config.network, hidden=(10, 10), activation=activation),
-        fit=replace(config.fit, epochs=epochs, members=1),
-        output=replace(config.output, potential=folder / name, report=folder / f"{name}.html"),
+        descriptors=DescriptorsConfig(
+            config.descriptors.cutoff_A, radial=8, angular=3, max_zeta=4, cutoff_type=cutoff_type
+        ),
+        network=NetworkConfig((10, 10), activation),
+        fit=FitConfig(epochs=epochs),
+        output=OutputConfig(potential=folder / name, report=folder / f"{name}.html"),
         source=folder / f"{name}.toml",
         text=f"{config.text}\n# Changed by analysis/conservation.py: {name}, fewer functions and nodes\n",
     )
