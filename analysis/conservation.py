@@ -136,9 +136,11 @@ def _run(config: RunConfig, path: Path, *, frame_interval: int, **changed) -> Pa
 
 
 def label_of(path: Path) -> tuple[str, float]:
-    """The potential's name and the time step in fs of a trajectory."""
+    """The potential's name (of silicon/potential: silicon) and the time step in fs of a trajectory."""
     with Trajectory(path) as t:
-        return Path(str(t.parameters["potential"])).name, float(t.parameters["timestep_fs"])
+        potential = Path(str(t.parameters["potential"]))
+        name = potential.parent.name if potential.name == "potential" else potential.name
+        return name or potential.name, float(t.parameters["timestep_fs"])
 
 
 def table(groups: dict[str, list[tuple[float, Analysis]]]) -> dict:
