@@ -181,7 +181,7 @@ def order_of(rows: list[dict]) -> Order:
 
 def draw(numbers: dict, path: Path) -> None:
     """Left: rms against time step; right: size of the drift, with error bars. Filled: total, open: shadow energy."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.6 + 0.2 * len(numbers)), layout="constrained")
     for (name, found), colour in zip(numbers.items(), COLOURS * 9, strict=False):
         for kind, face in (("total", colour), ("shadow", "white")):
             rows = [row for row in found["runs"] if row["energy"] == kind]
@@ -196,12 +196,14 @@ def draw(numbers: dict, path: Path) -> None:
                 1e6 * np.array([row[key] for row in rows], dtype=float)
                 for key in ("slope_eV_per_atom_ps", "error_eV_per_atom_ps")
             )
+            known = np.isfinite(errors)  # too short a run has a slope, but no error bar: that is not shown
+            slopes, errors = slopes[known], errors[known]
             # An unresolved drift is shown by its upper limit.
             limits = np.abs(slopes) < 2 * errors
             shown = np.where(limits, np.abs(slopes) + 2 * errors, np.abs(slopes))
             bars = np.where(limits, 0.5 * shown, np.minimum(errors, 0.9 * shown))
             style["ls"] = ""
-            right.errorbar(steps, shown, bars, uplims=limits, capsize=2, label=f"{name}, {kind} energy", **style)
+            right.errorbar(steps[known], shown, bars, uplims=limits, capsize=2, label=f"{name}, {kind} energy", **style)
     left.set_ylabel("rms about the fitted line / (meV/atom)")
     right.set_ylabel("|drift| / (meV/atom/ns)\n(arrows: upper limits, two standard errors)")
     right.set_xscale("log")
@@ -211,7 +213,7 @@ def draw(numbers: dict, path: Path) -> None:
         axes.set_xticks(steps, [f"{step:g}" for step in steps])
         axes.minorticks_off()
         axes.set_xlabel("time step / fs")
-    left.legend(fontsize=8)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
     figure.savefig(path, dpi=160)
 
 
