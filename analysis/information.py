@@ -303,6 +303,8 @@ select = {n}
 [network]
 hidden = [15, 15]
 [fit]
+energy_tolerance_meV = 2.0
+energy_loosening = 1.0
 epochs = {options.epochs}
 seed = {seed}
 """
