@@ -30,7 +30,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import physical_validation as pv
 from ase.build import bulk
-from scipy.stats import gamma
 
 from mdnnp.integrators import (
     CellRescaling,
@@ -325,32 +324,28 @@ def largest(rows: list[Row]) -> float:
     return max(abs(r.z) for r in rows if np.isfinite(r.z))
 
 
-def draw(rows: list[Row], samples: dict[str, tuple[Sample, Sample]], path: Path) -> None:
-    """Distributions of the kinetic energy, and the deviations of all checks in error bars."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 5.2), layout="constrained", width_ratios=(1, 1.25))
-    edges = np.linspace(-4, 4, 33)
-    for name, pair in samples.items():
-        sample = pair[0]
-        mean, width = 0.5 * sample.n_degrees * sample.kT, np.sqrt(0.5 * sample.n_degrees) * sample.kT
-        height, _ = np.histogram((sample.kinetic - mean) / width, edges, density=True)
-        left.plot(0.5 * (edges[1:] + edges[:-1]), height, "o", ms=3, label=name)
-    n = pair[0].n_degrees
-    x = np.linspace(-4, 4, 400)
-    left.plot(x, gamma.pdf(0.5 * n + x * np.sqrt(0.5 * n), 0.5 * n) * np.sqrt(0.5 * n), color="black", lw=1,
-              label="gamma distribution")  # fmt: skip
-    left.set(xlabel=r"(kinetic energy $-$ mean) / standard deviation", ylabel="probability density", yscale="log")
-    left.set_ylim(1e-4, 1.0)
-    left.legend(fontsize=7, loc="lower center")
-    names = list(samples)
+def draw(rows: list[Row], path: Path) -> None:
+    """Fluctuations over finite differences, and the deviations of all checks in error bars."""
+    names = list(dict.fromkeys(r.ensemble for r in rows))
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(10, 4.2), layout="constrained", width_ratios=(1, 1.8), sharey=True
+    )
     for k, name in enumerate(names):
+        for r in (r for r in rows if r.ensemble == name and "fluctuation" in r.quantity and np.isfinite(r.error)):
+            left.errorbar(r.found / r.expected, k, xerr=abs(r.error / r.expected), fmt="o", color=MAIN, capsize=3)
         z = np.array([r.z for r in rows if r.ensemble == name and np.isfinite(r.z)])
         right.plot(z, np.full(len(z), k) + np.linspace(-0.25, 0.25, len(z)), "o", ms=4, color=MAIN)
+    left.axvline(1.0, color=DATA, lw=1)
+    left.set(
+        yticks=range(len(names)),
+        yticklabels=names,
+        xlabel="heat capacity or compressibility:\nfluctuation / finite difference",
+    )
     for limit, colour in ((2, DATA), (4, ACCENT)):
         for sign in (-1, 1):
             right.axvline(sign * limit, color=colour, lw=1, ls="--")
-    right.set(yticks=range(len(names)), yticklabels=names, xlabel="deviation of each check / its error bar")
     limit = max(5.0, 1.1 * largest(rows))
-    right.set_xlim(-limit, limit)
+    right.set(xlabel="deviation of each check / its error bar", xlim=(-limit, limit))
     right.invert_yaxis()
     figure.savefig(path)
 
@@ -358,20 +353,24 @@ def draw(rows: list[Row], samples: dict[str, tuple[Sample, Sample]], path: Path)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=25_000, help="length of each of the 18 runs")
-    parser.add_argument("--seed", type=int, default=1, help="of the random numbers, which all the runs share")
+    parser.add_argument("--seed", type=int, default=1, help="of the random numbers, of which each run has its own")
     parser.add_argument("--only", nargs="+", default=[""], help="ensembles whose names begin so")
     parser.add_argument("-o", "--output", type=Path, default=Path("ensembles.png"))
     options = parser.parse_args()
     plt.rcParams.update(STYLE)
-    rows, samples = [], {}
-    for ensemble in ENSEMBLES:
+    rows = []
+    for k, ensemble in enumerate(ENSEMBLES):
         if not any(ensemble.name.startswith(name) for name in options.only):
             continue
-        pair = tuple(simulate(ensemble, point, options.steps, options.seed) for point in ensemble.points)
+        seeds = np.random.SeedSequence([options.seed, k]).generate_state(2)
+        pair = tuple(
+            simulate(ensemble, point, options.steps, int(seed))
+            for point, seed in zip(ensemble.points, seeds, strict=True)
+        )
         found = checks(ensemble, pair)
         print(table(found), flush=True)
-        rows, samples[ensemble.name] = rows + found, pair
-    draw(rows, samples, options.output)
+        rows += found
+    draw(rows, options.output)
     numbers = [asdict(r) | {"z": r.z} for r in rows]
     options.output.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n")
     known = [r for r in rows if np.isfinite(r.z)]
