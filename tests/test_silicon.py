@@ -196,7 +196,7 @@ def test_radial_distribution_of_an_ideal_gas_and_of_a_crystal():
     r, g = melt.radial_distribution(frames, 10.92)
     mean, error, shell, bars = melt.with_errors(r, g, 64 / 10.92**3)
     assert shell.peak_A == pytest.approx(5.46 * 3**0.5 / 4, abs=0.05)
-    assert shell.neighbors_fixed == pytest.approx(4, abs=0.05)
+    assert shell.neighbors == pytest.approx(4, abs=0.05)
     assert np.all(np.asarray(bars) >= 0) and np.all(error >= 0) and mean.shape == r.shape
 
 

@@ -3,7 +3,7 @@
     mdnnp run inputs/silicon/liquid.toml
     python analysis/silicon/melt.py inputs/silicon/liquid.h5 [-o silicon-melt.png]
 
-prints the first peak and minimum of g(r) and the coordination number, with error bars from blocks, and compares with
+prints the first peak of g(r), the minimum behind it and the coordination number, with error bars from blocks, beside
 published values. `inputs/silicon/melt.xyz` holds frames of such a run with DFT labels: the errors of energy and force
 on them are printed, and they are reweighted from the network's ensemble to that of DFT, with
 w ~ exp(-(E_DFT - E_network) / kT) and the effective number of frames (sum w)^2 / (sum w^2) that is left. To label
@@ -43,15 +43,13 @@ PUBLISHED = {
 
 
 class Shell(NamedTuple):
-    """The first shell of neighbours: peak of g(r) (Å, height), minimum behind it (Å, height), number of neighbours to
-    that minimum, and to FIRST_SHELL_A."""
+    """First shell of neighbours: peak of g(r) (Å, height), height of the flat minimum behind it, and neighbours within
+    FIRST_SHELL_A."""
 
     peak_A: float
     peak: float
-    minimum_A: float
     minimum: float
     neighbors: float
-    neighbors_fixed: float
 
 
 def arguments() -> argparse.Namespace:
@@ -79,20 +77,15 @@ def radial_distribution(positions: np.ndarray, width: float) -> tuple[np.ndarray
 
 
 def first_shell(r: np.ndarray, g: np.ndarray, density: float) -> Shell:
-    """The first shell of g(r); density in atoms per Å^3. Extrema by parabolas through seven points."""
-
-    def extremum(k: int) -> tuple[float, float]:
-        a, b, c = np.polyfit(r[k - 3 : k + 4] - r[k], g[k - 3 : k + 4], 2)
-        return r[k] - b / (2 * a), c - b * b / (4 * a)
-
+    """The first shell of g(r); density in atoms per Å^3. The peak by a parabola through seven points."""
     top = int(np.argmax(g))
-    # Smoothed, so that noise is not taken for the minimum, which is shallow in this liquid.
+    a, b, c = np.polyfit(r[top - 3 : top + 4] - r[top], g[top - 3 : top + 4], 2)
+    # Smoothed, so that noise is not taken for the minimum: in this liquid it is too flat to have a place.
     smooth = np.convolve(g, np.ones(7) / 7, "same")
-    behind = (r > r[top]) & (r < 3.7)
-    peak, low = extremum(top), extremum(int(np.flatnonzero(behind)[np.argmin(smooth[behind])]))
+    lowest = smooth[(r > r[top]) & (r < 4.0)].min()
     cumulative = np.concatenate([[0.0], np.cumsum(4 * np.pi * density * r**2 * g * BIN_A)])
-    edges = np.arange(len(cumulative)) * BIN_A
-    return Shell(*peak, *low, np.interp(low[0], edges, cumulative), np.interp(FIRST_SHELL_A, edges, cumulative))
+    neighbors = np.interp(FIRST_SHELL_A, np.arange(len(cumulative)) * BIN_A, cumulative)
+    return Shell(r[top] - b / (2 * a), c - b * b / (4 * a), lowest, neighbors)
 
 
 def with_errors(r: np.ndarray, g: np.ndarray, density: float) -> tuple[np.ndarray, np.ndarray, Shell, Shell]:
@@ -175,7 +168,7 @@ def compare(path: Path, potential_path: Path, temperature_K: float) -> Relabelle
 def report(shell: Shell, error: Shell, temperature: tuple[float, float], width: float, n_atoms: int) -> None:
     print(f"{n_atoms} atoms in a cube of {width:.3f} Å, {temperature[0]:.0f} ± {temperature[1]:.0f} K")
     for name, value, bar in zip(Shell._fields, shell, error, strict=True):
-        print(f"  {name:<16} {value:.3f} ± {bar:.3f}")
+        print(f"  {name:<10} {value:.3f} ± {bar:.3f}")
     for name, (kelvin, peak, neighbors) in PUBLISHED.items():
         print(f"  published: {kelvin} K, peak at {peak} Å, {neighbors} neighbours: {name}")
 
@@ -207,7 +200,7 @@ def draw(path: Path, r, g, error, shell: Shell, temperature: float, own: Relabel
         axes.annotate(text, (peak, 0.25), xytext=(6, 0), textcoords="offset points", fontsize=8)
         axes.axhline(1, color=DATA, lw=0.8, zorder=0)
         axes.set(xlabel="r / Å", ylabel="g(r)", xlim=(1.5, r[-1]), ylim=(0, None))
-        axes.set_title(f"{shell.neighbors_fixed:.2f} neighbours within {FIRST_SHELL_A:.2f} Å", fontsize=10)
+        axes.set_title(f"{shell.neighbors:.2f} neighbours within {FIRST_SHELL_A:.2f} Å", fontsize=10)
         axes.legend(fontsize=8)
         figure.savefig(path)
     print(f"written: {path}")
