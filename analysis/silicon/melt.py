@@ -63,11 +63,14 @@ def arguments() -> argparse.Namespace:
 
 
 def radial_distribution(positions: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
-    """Distances r (n,) in Å and g(r) of each frame (T, n), for positions (T, N, 3) in Å in a cube of `width` Å."""
+    """Distances r (n,) in Å and g(r) of each frame (T, n), for positions (T, N, 3) in Å in a cube of `width` Å.
+
+    Relative to the density N / V, so that its integral counts neighbours exactly; far away it is 1 - 1/N.
+    """
     edges = np.arange(0.0, width / 2, BIN_A)
     n_atoms = positions.shape[1]
     pairs = np.triu_indices(n_atoms, 1)
-    ideal = 4 / 3 * np.pi * np.diff(edges**3) * n_atoms * (n_atoms - 1) / 2 / width**3
+    ideal = 4 / 3 * np.pi * np.diff(edges**3) * n_atoms**2 / 2 / width**3
     g = []
     for x in positions:
         d = x[pairs[0]] - x[pairs[1]]
@@ -78,7 +81,7 @@ def radial_distribution(positions: np.ndarray, width: float) -> tuple[np.ndarray
 
 def first_shell(r: np.ndarray, g: np.ndarray, density: float) -> Shell:
     """The first shell of g(r); density in atoms per Å^3. The peak by a parabola through seven points."""
-    top = int(np.argmax(g))
+    top = int(np.argmax(np.where(r < FIRST_SHELL_A, g, 0.0)))
     a, b, c = np.polyfit(r[top - 3 : top + 4] - r[top], g[top - 3 : top + 4], 2)
     # Smoothed, so that noise is not taken for the minimum: in this liquid it is too flat to have a place.
     smooth = np.convolve(g, np.ones(7) / 7, "same")
@@ -175,9 +178,9 @@ def report(shell: Shell, error: Shell, temperature: tuple[float, float], width: 
 
 def report_labels(own: Relabelled) -> None:
     energy = own.energy_meV
+    scatter = f", scatter about it {energy.std(ddof=1):.2f}" if len(energy) > 1 else ""
     print(f"{len(energy)} frames labelled by DFT:")
-    print(f"  energy: rms {np.sqrt(np.mean(energy**2)):.2f} meV/atom, bias {energy.mean():+.2f}, "
-          f"scatter about it {energy.std(ddof=1):.2f}")  # fmt: skip
+    print(f"  energy: rms {np.sqrt(np.mean(energy**2)):.2f} meV/atom, bias {energy.mean():+.2f}{scatter}")
     force = own.force_eV_A
     print(f"  force components: rms {np.sqrt(np.mean(force**2)):.3f} eV/Å of {own.force_rms_eV_A:.3f}, "
           f"largest {np.abs(force).max():.2f}")  # fmt: skip
