@@ -192,7 +192,7 @@ def draw(path: Path, r, g, error, shell: Shell, temperature: float, own: Relabel
         figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
         axes.fill_between(r, g - 2 * error, g + 2 * error, color=MAIN, alpha=0.3, lw=0)
         axes.plot(r, g, color=MAIN, label=f"network, {temperature:.0f} K (band: two standard errors)")
-        if own is not None:
+        if own is not None and len(own.weights) >= 4:  # g(r) of fewer is noise
             coarse = own_distribution(own, width)
             axes.plot(coarse[0], coarse[1], "o", mfc="none", color=DATA, ms=5, label="its frames that DFT labelled")
             text = f"the same reweighted to DFT ({own.effective:.1f} of {len(own.weights)} frames effective)"
