@@ -9,8 +9,8 @@ second configuration, for two processes side by side. `-o` collects what is ther
 
 The settings are those of `inputs/silicon/silicon.xyz`, and labels of different settings must not be mixed: PBE, the
 norm-conserving pseudopotential Si.pbe-rrkj.UPF, 25 Ry, the Gamma point alone, Fermi-Dirac smearing of 0.01 Ry,
-converged to 1e-8 Ry. The energy is the free energy of the smeared electrons, whose derivatives are the forces. About a
-minute for 64 atoms on one core. On Debian or Ubuntu:
+converged to 1e-8 Ry (how densities are mixed on the way does not matter). The energy is the free energy of the smeared
+electrons, whose derivatives are the forces. About a minute for 64 atoms on one core. On Debian or Ubuntu:
 
     apt-get install --no-install-recommends quantum-espresso quantum-espresso-data libopenblas0-pthread
 
