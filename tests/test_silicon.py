@@ -1,0 +1,230 @@
+"""The silicon that is shipped: data, potential, molecular-dynamics inputs, and the scripts that compare it with DFT."""
+
+import importlib.util
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase.build import bulk, diamond100
+
+from mdnnp import load_potential, make_system
+from mdnnp.config import read_config
+from mdnnp.run import run
+from mdnnp.train_config import read_train_config
+from mdnnp.training.accuracy import evaluate
+from mdnnp.training.checks import check_dataset, leaks
+from mdnnp.training.dataset import data_hash, read_labelled, split
+
+ROOT = Path(__file__).resolve().parent.parent
+SILICON = ROOT / "inputs" / "silicon"
+DFT_EV = -106.9883  # per atom of the perfect crystal: free energy of DFT at the minimum of volumes.xyz
+
+
+@pytest.fixture(scope="module")
+def potential():
+    return load_potential(SILICON / "potential")
+
+
+def script(name):
+    """A script of analysis/silicon as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "analysis" / "silicon" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def computed(potential, atoms):
+    return potential.compute(make_system(atoms.positions, atoms.numbers, atoms.cell.array, atoms.pbc))
+
+
+# The data
+
+
+def test_data_are_sound_and_the_test_set_is_held_out():
+    training = [s for p in read_train_config(SILICON / "train.toml").data.train for s in read_labelled([p])]
+    test = read_labelled([SILICON / "test.xyz"])
+    assert not [f for f in check_dataset([*training, *test]) if f.severity == "error"]
+    assert not leaks(training, test)
+    other = read_labelled([SILICON / f"{name}.xyz" for name in ("volumes", "melt", "collected-test")])
+    assert not leaks(training, other)
+    for s in [*training, *test, *other]:
+        assert {63, 64} >= {len(s.system)}
+        assert s.energy_eV is not None and s.forces is not None and s.stress is not None
+        # Periodic plane waves: no net force but for rounding.
+        assert np.abs(s.forces.sum(axis=0)).max() < 1e-3
+        assert DFT_EV - 0.01 < s.energy_eV / len(s.system) < DFT_EV + 1.0
+    assert sum(p.stat().st_size for p in SILICON.glob("*.xyz")) < 3e6
+
+
+# The potential
+
+
+def test_the_directory_states_its_units_and_where_it_comes_from(potential):
+    text = (SILICON / "potential" / "mdnnp.toml").read_text()
+    assert 'length_unit = "Angstrom"' in text and 'energy_unit = "eV"' in text
+    config = read_train_config(SILICON / "train.toml")
+    training = read_labelled(config.data.train)
+    parts = split(training, config.data.validation_fraction, config.data.test_fraction, config.data.seed)
+    used = [training[k] for k in (*parts.train, *parts.validation)]
+    assert f'"data_sha256" = "{data_hash(used)}"' in text, "the potential was fitted to other data than are shipped"
+    assert potential.cutoff == config.descriptors.cutoff_A
+    assert potential.elements == ("Si",)
+
+
+@pytest.mark.parametrize("name", ["test.xyz", "melt.xyz"])
+def test_errors_are_those_that_its_readme_states(potential, name):
+    errors = evaluate(potential, read_labelled([SILICON / name])).quantities
+    found = [errors["energy"].overall.rmse, errors["force"].overall.rmse, errors["stress"].overall.rmse]
+    readme = (SILICON / "potential" / "README.md").read_text()
+    row = re.search(rf"`{re.escape(name)}`[^|]*\| *([\d.]+) *\| *([\d.]+) *\| *([\d.]+)", readme)
+    assert row, f"README.md of the potential has no row of {name}"
+    np.testing.assert_allclose(found, [float(x) for x in row.groups()], rtol=0.02)
+
+
+def test_forces_are_the_derivative_of_the_energy(potential):
+    atoms = next(a for a in ase.io.read(SILICON / "test.xyz", ":") if a.info["config_type"] == "liquid")
+    forces, h = computed(potential, atoms).forces, 1e-4
+    for atom, axis in ((0, 0), (17, 1), (63, 2)):
+        energies = []
+        for sign in (1, -1):
+            moved = atoms.copy()
+            moved.positions[atom, axis] += sign * h
+            energies.append(computed(potential, moved).energy)
+        assert -(energies[0] - energies[1]) / (2 * h) == pytest.approx(forces[atom, axis], abs=2e-6)
+
+
+def test_crystal_has_the_lattice_constant_and_bulk_modulus_of_its_labels(potential, tmp_path, monkeypatch, capsys):
+    module = script("equation_of_state")
+    labelled = ase.io.read(SILICON / "volumes.xyz", ":")
+    volumes = np.array([a.get_volume() / len(a) for a in labelled])
+    dft, _, _ = module.fitted(volumes, np.array([a.get_potential_energy() / len(a) for a in labelled]))
+    network, _, _ = module.fitted(volumes, np.array([computed(potential, a).energy / len(a) for a in labelled]))
+    assert network.lattice_constant_A == pytest.approx(dft.lattice_constant_A, rel=0.005)
+    assert network.bulk_modulus_GPa == pytest.approx(dft.bulk_modulus_GPa, rel=0.12)
+    monkeypatch.setattr(sys, "argv", ["equation_of_state.py", "-o", str(tmp_path / "volume.png")])
+    module.main()
+    assert f"{dft.lattice_constant_A:.3f} Å" in capsys.readouterr().out and (tmp_path / "volume.png").exists()
+
+
+# Where the data end
+
+
+def beta_tin():
+    """The high-pressure phase that follows diamond at 11 GPa."""
+    return bulk("Si", "bct", a=4.69, c=2.58, basis=[[0, 0, 0], [0, 0.5, 0.25]]).repeat(3)
+
+
+def surface():
+    return diamond100("Si", (3, 3, 8), a=5.47, vacuum=8.0, periodic=True)
+
+
+def fcc():
+    return bulk("Si", "fcc", a=3.9, cubic=True).repeat(2)
+
+
+def dimer():
+    return ase.Atoms("Si2", [[0, 0, 0], [1.6, 0, 0]])
+
+
+@pytest.mark.parametrize("structure", [beta_tin, surface, fcc, dimer])
+def test_extrapolation_is_flagged_where_the_data_end(potential, structure):
+    results = computed(potential, structure())
+    assert results.extrapolation.count > 0
+    assert np.all(
+        (results.extrapolation.value < results.extrapolation.lower)
+        | (results.extrapolation.value > results.extrapolation.upper)
+    )
+
+
+def test_crystal_conserves_energy_and_stays_in_range(tmp_path, capsys):
+    config = read_config(SILICON / "crystal.toml")
+    config = replace(
+        config,
+        structure=replace(config.structure, replicate=(2, 2, 2)),
+        dynamics=replace(config.dynamics, steps=500, equilibration_steps=200),
+        output=replace(config.output, file=tmp_path / "crystal.h5", thermo_interval=5),
+    )
+    summary = run(config)
+    assert summary.extrapolations == 0
+    assert summary.drift.rms_eV_per_atom < 1e-5
+    assert abs(summary.drift.change_eV_per_atom) < 1e-5
+    # The scatter of the total energy is velocity Verlet's own; the shadow energy takes it away.
+    assert summary.shadow_drift.rms_eV_per_atom < 0.02 * summary.drift.rms_eV_per_atom
+    assert "extrapolated   none" in capsys.readouterr().out
+
+
+def test_a_run_that_leaves_the_data_says_so(tmp_path):
+    """An atom put into a hole of the crystal: a self-interstitial, of which there are no data."""
+    atoms = bulk("Si", "diamond", a=5.47, cubic=True)
+    atoms.append(ase.Atom("Si", [0.5 * 5.47] * 3))
+    ase.io.write(tmp_path / "interstitial.xyz", atoms.repeat(2))
+    config = read_config(SILICON / "crystal.toml")
+    config = replace(
+        config,
+        structure=replace(config.structure, file=tmp_path / "interstitial.xyz", replicate=(1, 1, 1)),
+        dynamics=replace(config.dynamics, steps=5, equilibration_steps=0),
+        output=replace(config.output, file=tmp_path / "run.h5"),
+    )
+    with pytest.warns(match="extrapolation at step 0: atom"):
+        assert run(config).extrapolations > 0
+
+
+def test_inputs_can_be_read():
+    for name in ("crystal.toml", "liquid.toml"):
+        config = read_config(SILICON / name)
+        assert config.potential.path == SILICON / "potential" and config.structure.file.exists()
+
+
+# The scripts
+
+
+def test_radial_distribution_of_an_ideal_gas_and_of_a_crystal():
+    melt = script("melt")
+    rng = np.random.default_rng(1)
+    r, g = melt.radial_distribution(rng.uniform(0, 10.5, (300, 64, 3)), 10.5)
+    outside = r > 1.0
+    assert np.abs(g.mean(axis=0)[outside] - 63 / 64).max() < 0.1
+    assert g.mean(axis=0)[outside].mean() == pytest.approx(63 / 64, abs=0.005)
+    crystal = bulk("Si", "diamond", a=5.46, cubic=True).repeat(2)
+    crystal.positions += rng.normal(scale=0.05, size=crystal.positions.shape)
+    frames = crystal.positions + rng.normal(scale=0.1, size=(100, 64, 3))
+    r, g = melt.radial_distribution(frames, 10.92)
+    mean, error, shell, bars = melt.with_errors(r, g, 64 / 10.92**3)
+    assert shell.peak_A == pytest.approx(5.46 * 3**0.5 / 4, abs=0.05)
+    assert shell.neighbors == pytest.approx(4, abs=0.02)
+    assert np.all(np.asarray(bars) >= 0) and np.all(error >= 0) and mean.shape == r.shape
+
+
+def test_weights_of_frames_to_dft(tmp_path, potential):
+    """Labels that are the potential's own energies give equal weights; one that is lower by kT counts e times."""
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    melt = script("melt")
+    kelvin, frames = 2000.0, [a for a in ase.io.read(SILICON / "test.xyz", ":") if a.info["config_type"] == "liquid"]
+    for lowered in (0.0, melt.BOLTZMANN_EV_PER_K * kelvin):
+        for k, a in enumerate(frames):
+            results = computed(potential, a)
+            energy = results.energy - lowered * (k == 0)
+            a.calc = SinglePointCalculator(a, energy=energy, forces=results.forces)
+        ase.io.write(tmp_path / "own.xyz", frames)
+        own = melt.compare(tmp_path / "own.xyz", SILICON / "potential", kelvin)
+        assert own.weights[0] / own.weights[1] == pytest.approx(np.e if lowered else 1.0, rel=1e-3)
+        assert np.abs(own.force_eV_A).max() < 1e-6
+    assert own.effective < len(frames)
+
+
+def test_labels_are_told_from_those_of_other_configurations():
+    label = script("label")
+    atoms = ase.io.read(SILICON / "test.xyz", 0)
+    other = atoms.copy()
+    other.wrap()
+    other.positions += 1e-6
+    assert label.is_label_of(atoms, other)
+    other.positions[3, 1] += 0.02
+    assert not label.is_label_of(atoms, other)
+    assert not label.is_label_of(atoms, atoms[:-1])
