@@ -109,7 +109,8 @@ class FitConfig:
     )
     epochs: int = key("Epochs at most.", 100, rule=AT_LEAST_ONE, restart="free")
     patience: int = key(
-        "Epochs without a better loss on the validation structures after which the fit ends.",
+        "Epochs without better errors of the validation structures after which the fit ends; the best has the least "
+        "product of the errors of energy, force and stress.",
         15,
         rule=AT_LEAST_ONE,
         restart="free",

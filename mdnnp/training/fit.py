@@ -45,7 +45,7 @@ _LOOSE_EPOCHS, _TIGHTENING = 5, 0.8  # epochs before energies come to weigh more
 class FitSettings:
     """How to optimise.
 
-    epochs : at most; patience : epochs without a better validation loss after which a member ends
+    epochs : at most; patience : epochs without better errors of the validation structures after which a member ends
     loosening : factor of the tolerance of energies at first
     learning_rate, batch_structures : of Adam; seed : of its batches
     time_limit_s : no epoch is begun later
@@ -78,7 +78,8 @@ class Progress:
     """Where a member stands.
 
     history : a row of COLUMNS for each epoch, errors in eV/atom, eV/Å, eV/atom; NaN where nothing was measured
-    best : weights of the best epoch (by validation, if there is any); best_epoch : its number, from 1
+    best : weights of the best epoch, that with the least product of errors (of the validation structures, if there are
+        any); best_epoch : its number, from 1; least : that product
     start_loss : on the training structures before the first epoch
     stopped : why the member ended, "" while it goes on
     """
@@ -87,7 +88,7 @@ class Progress:
     history: np.ndarray
     best: np.ndarray
     best_epoch: int
-    best_loss: float
+    least: float
     start_loss: float
     stopped: str
 
@@ -159,14 +160,14 @@ def _epoch(member: Member, own: Progress, settings: FitSettings, epoch: int, num
     judged = step.score if validation is None else validation
     own.state = step.state
     own.history = np.vstack([own.history, _row(epoch, step.score, validation)])
-    if judged.loss < own.best_loss:
-        own.best, own.best_epoch, own.best_loss = step.state.theta, epoch, judged.loss
+    if judged.product < own.least:
+        own.best, own.best_epoch, own.least = step.state.theta, epoch, judged.product
     if loose > 1.0:
         return
     if step.converged:
         own.stopped = "converged: no step leads further down"
     elif epoch - own.best_epoch >= settings.patience:
-        own.stopped = f"no better validation loss in {settings.patience} epochs"
+        own.stopped = f"no better errors of the validation structures in {settings.patience} epochs"
 
 
 def _step(loss: Loss, state: State, settings: FitSettings, epoch: int, number: int) -> Step:
@@ -205,7 +206,7 @@ def _save(path: Path, key: str, progress: Sequence[Progress], epoch: int, second
         named = p.state._asdict() | {
             "history": p.history,
             "best": p.best,
-            "losses": np.array([p.best_loss, p.start_loss]),
+            "losses": np.array([p.least, p.start_loss]),
         }
         arrays |= {f"{k}.{name}": array for name, array in named.items()}
     members = [{"best_epoch": p.best_epoch, "stopped": p.stopped} for p in progress]

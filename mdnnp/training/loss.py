@@ -8,6 +8,7 @@ of the three.
 """
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -77,6 +78,11 @@ class Score:
     force: float
     stress: float
     worst: int
+
+    @property
+    def product(self) -> float:
+        """The product of the errors of all that is labelled: it judges epochs alike whatever weighs how much in the loss."""
+        return math.prod(e for e in (self.energy, self.force, self.stress) if not math.isnan(e))
 
 
 class Loss:
