@@ -67,6 +67,7 @@ O = 18
 path = "../p"
 length_unit = "Bohr"
 energy_unit = "Hartree"
+precision = "mixed"
 [dynamics]
 steps = 0
 timestep_fs = 1
