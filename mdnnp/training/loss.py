@@ -81,7 +81,7 @@ class Score:
 
     @property
     def product(self) -> float:
-        """The product of the errors of all that is labelled: it judges epochs alike whatever weighs how much in the loss."""
+        """The product of the errors of all that is labelled: judges epochs whatever weighs how much in the loss."""
         return math.prod(e for e in (self.energy, self.force, self.stress) if not math.isnan(e))
 
 
