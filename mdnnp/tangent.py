@@ -20,7 +20,7 @@ def evaluate_tangent(
     begin, end, positions, images, first, neighbor, image, species, tables, layers, factor, shift, energy_scale,
     displacements, strain, forces_t, strain_t, no_virials, clashes, work, tangent, network, rows,
 ):  # fmt: skip
-    """Tangents of the edges of centres begin .. end - 1 (sorted order) of an HDNNP; centres with an overlap are counted.
+    """Tangents of the edges of centres begin .. end - 1 (sorted order) of an HDNNP; counts overlaps.
 
     displacements (N, 3), Å, and strain (3, 3): the direction. Adds to forces_t (N, 3), eV/Å, and strain_t (3, 3), eV,
     which is sum r_ij (x) D_ij_t.

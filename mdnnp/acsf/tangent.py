@@ -270,15 +270,11 @@ def block_tangents(part, start, envelopes, channels, tables, near, triplets, tan
             evaluate_envelope_curvature(
                 row.kind, row.low, row.high, r_jk, r_jk.size, kept_t[own_row], line[0], line[1], line[2]
             )
-        tangent_strips.envelope_product(
-            part.narrow, j, k, near.slope[envelope], near_t.r, kept[own_row], far_t, log_t
-        )
+        tangent_strips.envelope_product(part.narrow, j, k, near.slope[envelope], near_t.r, kept[own_row], far_t, log_t)
         for u in range(tables.window[v].channel_first, tables.window[v].channel_end):
             own, row_h = tables.channel[u], channel_row + u - part.channel_first
             h_t, channel = kept_t[row_h], channels[own.channel]
-            tangent_strips.channel(
-                kept[row_h], log_t, squares_t, sides_t, c_t, channel.eta, channel.rs, h_t, turned
-            )
+            tangent_strips.channel(kept[row_h], log_t, squares_t, sides_t, c_t, channel.eta, channel.rs, h_t, turned)
             for m in range(own.term_first, own.term_end):
                 term = tables.term[m]
                 values_t[term.function] += term.weight * tangent_strips.two_dots(
@@ -287,7 +283,9 @@ def block_tangents(part, start, envelopes, channels, tables, near, triplets, tan
 
 
 @njit_inline
-def block_gradient_tangent(part, start, channels, tables, near, triplets, tangent, line, gradients, gradient, gradient_t):
+def block_gradient_tangent(
+    part, start, channels, tables, near, triplets, tangent, line, gradients, gradient, gradient_t
+):
     """Tangent of what `kernels.block_gradient` does for a block."""
     near_t, bottom, block = tangent.near, tangent.bottom, start // BLOCK
     kept, kept_t, angle, second = triplets.kept[block], tangent.kept[block], triplets.angle, tangent.second
@@ -365,7 +363,9 @@ def center_tangents(i, e, n, tables, work, tangent, displacements, strain, value
     for p in range(center.part_first, center.part_end):
         own = p - center.part_first
         for start in range(triplets.part_start[own], triplets.part_start[own + 1], BLOCK):
-            block_tangents(angular.part[p], start, envelopes, channels, angular, near, triplets, tangent, line, values_t)
+            block_tangents(
+                angular.part[p], start, envelopes, channels, angular, near, triplets, tangent, line, values_t
+            )
 
 
 @njit_inline

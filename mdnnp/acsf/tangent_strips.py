@@ -16,9 +16,7 @@ def geometry(third, j, k, c, inverse_jk, x, y, z, x_t, y_t, z_t, r, r_t, inverse
     vectorize_freely()
     for t in range(BLOCK):
         a, b = j[t], k[t]
-        far = (
-            (x[b] - x[a]) * (x_t[b] - x_t[a]) + (y[b] - y[a]) * (y_t[b] - y_t[a]) + (z[b] - z[a]) * (z_t[b] - z_t[a])
-        )
+        far = (x[b] - x[a]) * (x_t[b] - x_t[a]) + (y[b] - y[a]) * (y_t[b] - y_t[a]) + (z[b] - z[a]) * (z_t[b] - z_t[a])
         near = r[a] * r_t[a] + r[b] * r_t[b]
         far_t[t] = far * inverse_jk[t]
         c_t[t] = (near - far) * (inverse[a] * inverse[b]) - c[t] * (r_t[a] * inverse[a] + r_t[b] * inverse[b])
@@ -127,18 +125,14 @@ def add_side(first, j, r, r_t, slope, curvature, s1, s2, s3, s1_t, s2_t, s3_t, a
             a = j[t]
             along[t] = s1[t] * slope[a] - 2.0 * (s2[t] * r[a] - s3[t])
             along_t[t] = (
-                s1_t[t] * slope[a]
-                - 2.0 * (s2_t[t] * r[a] - s3_t[t])
-                + (s1[t] * curvature[a] - 2.0 * s2[t]) * r_t[a]
+                s1_t[t] * slope[a] - 2.0 * (s2_t[t] * r[a] - s3_t[t]) + (s1[t] * curvature[a] - 2.0 * s2[t]) * r_t[a]
             )
     else:
         for t in range(BLOCK):
             a = j[t]
             along[t] += s1[t] * slope[a] - 2.0 * (s2[t] * r[a] - s3[t])
             along_t[t] += (
-                s1_t[t] * slope[a]
-                - 2.0 * (s2_t[t] * r[a] - s3_t[t])
-                + (s1[t] * curvature[a] - 2.0 * s2[t]) * r_t[a]
+                s1_t[t] * slope[a] - 2.0 * (s2_t[t] * r[a] - s3_t[t]) + (s1[t] * curvature[a] - 2.0 * s2[t]) * r_t[a]
             )
 
 
@@ -163,7 +157,9 @@ def add_far_side(first, slope_jk, curvature_jk, far_t, inverse_jk, s1, s2, s3, s
 
 
 @njit_strip
-def finish_sides(j, k, inverse, r_t, c, c_t, bend, bend_t, along_j, along_k, along_jk, along_j_t, along_k_t, along_jk_t):
+def finish_sides(
+    j, k, inverse, r_t, c, c_t, bend, bend_t, along_j, along_k, along_jk, along_j_t, along_k_t, along_jk_t
+):
     """Turn derivatives at fixed c into the coefficients of `strips.finish_sides`, and their tangents (in place)."""
     vectorize_freely()
     for t in range(BLOCK):
