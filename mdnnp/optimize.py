@@ -31,6 +31,9 @@ PRODUCT_COST = 2.3  # force evaluations that a product with the Hessian takes (d
 _MOST_MOVE_A = 0.25  # of an atom in one step
 _SUFFICIENT = 1e-4  # Armijo's constant
 _KEPT_PAIRS = 30
+_USUAL_STIFFNESS = (
+    60.0  # of an atom among its neighbours, eV/Å^2: that of covalent bonds, so that first steps are short
+)
 
 
 @dataclass(frozen=True)
@@ -207,14 +210,9 @@ def _dot(a, b) -> float:
 def _lbfgs(landscape: Landscape, history: list[Point], keep) -> str:
     springs = Springs(history[-1].system, landscape.potential.cutoff, landscape.free)
     pairs: deque = deque(maxlen=_KEPT_PAIRS)
-    stiffness = None  # eV/Å^2, of the springs
+    stiffness = _USUAL_STIFFNESS / springs.stiffness  # eV/Å^2, of the springs; after one step it is measured
     while not landscape.done(history[-1]):
         point = history[-1]
-        if stiffness is None:  # once, the true stiffness along the first step, from a product
-            trial = landscape.project(springs.solve(point.gradient))
-            bent = _dot(trial, landscape.product(point, trial))
-            stiffness = bent / _dot(trial, point.gradient)
-            stiffness = stiffness if stiffness > 1e-2 else 10.0
         step = _two_loops(landscape, springs, point.gradient, pairs, stiffness)
         slope = _dot(step, point.gradient)
         if slope >= 0.0:
