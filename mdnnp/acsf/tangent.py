@@ -13,7 +13,7 @@ import numpy as np
 
 from mdnnp.acsf import kernels, strips, tangent_strips
 from mdnnp.acsf.curvatures import evaluate_angle_curvature, evaluate_envelope_curvature
-from mdnnp.acsf.kernels import Gradients, Moments, Scratch, evaluate_angles, evaluate_polynomial, make_scratch
+from mdnnp.acsf.kernels import KEPT, Gradients, Moments, Scratch, evaluate_angles, evaluate_polynomial, make_scratch
 from mdnnp.acsf.strips import BLOCK
 from mdnnp.acsf.tables import Tables
 from mdnnp.jit import njit_fast, njit_inline
@@ -39,7 +39,9 @@ class TangentScratch(NamedTuple):
     gradients: Gradients  # alpha: the coefficient of r_ij in D_ij itself; position: r_ij_t; edge: what goes with it
     moments: Moments
     products: np.ndarray  # (2, monomials) the two parts of M_a_t
-    kept: np.ndarray  # (blocks, rows, BLOCK) tangents of c and r_jk, then L' at r_jk of envelopes and h_t of channels
+    kept: (
+        np.ndarray
+    )  # (blocks, rows, BLOCK) tangents of c and r_jk; from row KEPT on L' at r_jk of envelopes and h_t of channels
     second: np.ndarray  # (angles, BLOCK) d2P/dc2
     bottom: np.ndarray  # (20, BLOCK) accumulators
     line: np.ndarray  # (8, n) short-lived strips
@@ -247,28 +249,28 @@ def wide_gradient_tangent(center, channels, wide, near, moments, tangent, line, 
 
 
 @njit_inline
-def block_tangents(part, start, envelopes, channels, tables, near, triplets, tangent, line, values_t):
+def block_tangents(part, start, envelopes, channels, tables, near, triplets, tangent, values_t):
     """Tangents of what `kernels.block_values` does for a block, after it was called; keeps what the rest needs."""
     near_t, bottom, block = tangent.near, tangent.bottom, start // BLOCK
     kept, kept_t, angle = triplets.kept[block], tangent.kept[block], triplets.angle
     j, k, d = triplets.j[start : start + BLOCK], triplets.k[start : start + BLOCK], triplets.d[start : start + BLOCK]
-    c, inverse_jk, c_t, far_t = kept[0], kept[1], kept_t[0], kept_t[1]
+    c, inverse_jk, c_t, far_t, work = kept[0], kept[5], kept_t[0], kept_t[1], triplets.work
     squares_t, sides_t, log_t, turned, r_jk = bottom[0], bottom[1], bottom[2], bottom[3], bottom[4]
     third = 1.0 if part.narrow else 0.0
     tangent_strips.geometry(
         third, j, k, c, inverse_jk, near.x, near.y, near.z, near_t.x, near_t.y, near_t.z,
         near.r, near_t.r, near.inverse, c_t, far_t, squares_t, sides_t,
     )  # fmt: skip
-    evaluate_angles(part, tables.angle, c, angle, line)
+    evaluate_angles(part, tables.angle, c, angle, work)
     for t in range(BLOCK):
         r_jk[t] = d[t] * inverse_jk[t]
-    channel_row = 2 + part.window_end - part.window_first
+    channel_row = KEPT + part.window_end - part.window_first
     for v in range(part.window_first, part.window_end):
-        envelope, own_row = tables.window[v].envelope, 2 + v - part.window_first
+        envelope, own_row = tables.window[v].envelope, KEPT + v - part.window_first
         if part.narrow:
             row = envelopes[envelope]
             evaluate_envelope_curvature(
-                row.kind, row.low, row.high, r_jk, r_jk.size, kept_t[own_row], line[0], line[1], line[2]
+                row.kind, row.low, row.high, r_jk, r_jk.size, kept_t[own_row], work[0], work[1], work[2]
             )
         tangent_strips.envelope_product(part.narrow, j, k, near.slope[envelope], near_t.r, kept[own_row], far_t, log_t)
         for u in range(tables.window[v].channel_first, tables.window[v].channel_end):
@@ -283,19 +285,17 @@ def block_tangents(part, start, envelopes, channels, tables, near, triplets, tan
 
 
 @njit_inline
-def block_gradient_tangent(
-    part, start, channels, tables, near, triplets, tangent, line, gradients, gradient, gradient_t
-):
+def block_gradient_tangent(part, start, channels, tables, near, triplets, tangent, gradients, gradient, gradient_t):
     """Tangent of what `kernels.block_gradient` does for a block."""
     near_t, bottom, block = tangent.near, tangent.bottom, start // BLOCK
     kept, kept_t, angle, second = triplets.kept[block], tangent.kept[block], triplets.angle, tangent.second
     j, k = triplets.j[start : start + BLOCK], triplets.k[start : start + BLOCK]
-    c, inverse_jk, c_t, far_t = kept[0], kept[1], kept_t[0], kept_t[1]
-    evaluate_angles(part, tables.angle, c, angle, line)
+    c, inverse_jk, c_t, far_t, work = kept[0], kept[5], kept_t[0], kept_t[1], triplets.work
+    evaluate_angles(part, tables.angle, c, angle, work)
     for row in range(part.angle_first, part.angle_end):
         own = tables.angle[row]
         evaluate_angle_curvature(
-            own.kind, own.a, own.b, BLOCK, c, second[row - part.angle_first], line[0], line[1], line[2], line[3],
+            own.kind, own.a, own.b, BLOCK, c, second[row - part.angle_first], work[0], work[1], work[2], work[3],
             bottom[0],
         )  # fmt: skip
     p0, p1, p2, q0, q1 = bottom[0], bottom[1], bottom[2], bottom[3], bottom[4]
@@ -305,7 +305,7 @@ def block_gradient_tangent(
     if not part.narrow:
         strips.clear(along_jk.size, along_jk)
         strips.clear(along_jk_t.size, along_jk_t)
-    channel_row = 2 + part.window_end - part.window_first
+    channel_row = KEPT + part.window_end - part.window_first
     for v in range(part.window_first, part.window_end):
         window = tables.window[v]
         for u in range(window.channel_first, window.channel_end):
@@ -323,7 +323,7 @@ def block_gradient_tangent(
                 s1, s2, s3, s1_t, s2_t, s3_t,
             )  # fmt: skip
             tangent_strips.add_bend(u == part.channel_first, h, h_t, c_t, p1, p2, q1, bend, bend_t)
-        first, own_row = v == part.window_first, 2 + v - part.window_first
+        first, own_row = v == part.window_first, KEPT + v - part.window_first
         slope, curvature = near.slope[window.envelope], near_t.curvature[window.envelope]
         tangent_strips.add_side(
             first, j, near.r, near_t.r, slope, curvature, s1, s2, s3, s1_t, s2_t, s3_t, along_j, along_j_t
@@ -363,9 +363,7 @@ def center_tangents(i, e, n, tables, work, tangent, displacements, strain, value
     for p in range(center.part_first, center.part_end):
         own = p - center.part_first
         for start in range(triplets.part_start[own], triplets.part_start[own + 1], BLOCK):
-            block_tangents(
-                angular.part[p], start, envelopes, channels, angular, near, triplets, tangent, line, values_t
-            )
+            block_tangents(angular.part[p], start, envelopes, channels, angular, near, triplets, tangent, values_t)
 
 
 @njit_inline
@@ -390,7 +388,7 @@ def center_gradient_tangent(e, n, tables, work, tangent, gradient, gradient_t):
         own = p - center.part_first
         for start in range(triplets.part_start[own], triplets.part_start[own + 1], BLOCK):
             block_gradient_tangent(
-                angular.part[p], start, channels, angular, near, triplets, tangent, line, out, gradient, gradient_t
+                angular.part[p], start, channels, angular, near, triplets, tangent, out, gradient, gradient_t
             )
     for t in range(n):
         along_t, along = alpha_t[t] + edge[t, 3], alpha[t] + edge_of_velocity[t, 3]
