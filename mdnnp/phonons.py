@@ -119,7 +119,7 @@ def crystal_phonons(
 ) -> Bands:
     """Phonons of the crystal of which `structure` is a cell. Raises InputError without phonopy, or for no crystal.
 
-    repeats : of the supercell, which should be wider than twice the potential's cutoff
+    repeats : of the supercell, which should be wider than four times the potential's cutoff (twice, for pair potentials)
     """
     try:
         from phonopy import Phonopy
