@@ -27,7 +27,7 @@ from mdnnp.system import System, volume
 from mdnnp.units import EV_PER_A3_IN_GPA
 
 METHODS = ("lbfgs", "newton-cg", "fire")
-PRODUCT_COST = 2.3  # force evaluations that a product with the Hessian takes (docs/performance.md)
+PRODUCT_COST = 2.3  # force evaluations that a product with the Hessian takes (docs/vibrations.md)
 _MOST_MOVE_A = 0.25  # of an atom in one step
 _SUFFICIENT = 1e-4  # Armijo's constant
 _KEPT_PAIRS = 30

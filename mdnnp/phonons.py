@@ -119,7 +119,7 @@ def crystal_phonons(
 ) -> Bands:
     """Phonons of the crystal of which `structure` is a cell. Raises InputError without phonopy, or for no crystal.
 
-    repeats : of the supercell, which should be wider than four times the potential's cutoff (twice, for pair potentials)
+    repeats : of the supercell, which should be wider than four cutoffs of the potential (two, if it is of pairs)
     """
     try:
         from phonopy import Phonopy
