@@ -291,6 +291,28 @@ def _smooth(arguments) -> int:
     return smooth(arguments, potential, structure)
 
 
+def _relax(arguments) -> int:
+    _refuse_existing(arguments.output, arguments.overwrite)
+    _refuse_existing(arguments.trajectory, arguments.overwrite)
+    potential = _load(arguments)
+    from mdnnp.relax import main as relax
+    from mdnnp.structures import read_structures
+
+    _use_threads(arguments)
+    (structure,) = read_structures(arguments.structure, arguments.index, arguments.length_unit, arguments.energy_unit)
+    return relax(arguments, potential, structure)
+
+
+def _phonons(arguments) -> int:
+    potential = _load(arguments)
+    from mdnnp.phonons import main as phonons
+    from mdnnp.structures import read_structures
+
+    _use_threads(arguments)
+    (structure,) = read_structures(arguments.structure, arguments.index, arguments.length_unit, arguments.energy_unit)
+    return phonons(arguments, potential, structure)
+
+
 def _without_hdf5(hook):
     """A hook for exceptions that nobody catches, without those of HDF5 objects that are freed after a failed write.
 
@@ -474,6 +496,59 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("-o", "--output", metavar="FIGURE.png", help="draw energy errors against time step")
     p.add_argument("--overwrite", action="store_true", help="replace FIGURE.png if it exists")
     _add_threads(p)
+
+    p = verb("relax", _relax, "Relax positions, and the cell, to the nearest minimum.", _RELAX_EPILOG)
+    _add_potential(p)
+    p.add_argument("structure", metavar="STRUCTURE", help="file of any format that ASE reads, or input.data")
+    p.add_argument("-o", "--output", required=True, metavar="OUT.xyz", help="file for the relaxed structure")
+    p.add_argument("--index", type=int, default=-1, help="which structure of the file (default: the last)")
+    p.add_argument("--cell", action="store_true", help="relax the cell too")
+    p.add_argument("--pressure-GPa", type=float, default=0.0, metavar="P", help="with --cell: pressure (default: 0)")
+    p.add_argument(
+        "--force-tolerance",
+        type=float,
+        default=0.01,
+        metavar="F",
+        help="largest force in the end, eV/Å (default: 0.01)",
+    )
+    p.add_argument(
+        "--stress-tolerance-GPa", type=float, default=0.05, metavar="S", help="with --cell: likewise (default: 0.05)"
+    )
+    p.add_argument("--fix", type=int, nargs="+", default=[], metavar="ATOM", help="atoms that stay, counted from 0")
+    p.add_argument("--keep-symmetry", action="store_true", help="keep the space group (needs spglib)")
+    p.add_argument(
+        "--method", choices=["lbfgs", "newton-cg", "fire"], default="lbfgs", help="how (default: lbfgs, the quickest)"
+    )
+    p.add_argument("--most-evaluations", type=int, default=2000, metavar="N", help="give up then (default: 2000)")
+    p.add_argument("--trajectory", metavar="PATH.xyz", help="write every step, extended XYZ")
+    p.add_argument("--json", action="store_true", help="print the outcome as JSON")
+    p.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    _add_threads(p)
+
+    p = verb("phonons", _phonons, "Vibrations of a relaxed structure: modes, or a crystal's phonons.", _PHONONS_EPILOG)
+    _add_potential(p)
+    p.add_argument("structure", metavar="STRUCTURE", help="file of any format that ASE reads, or input.data")
+    p.add_argument("-o", "--output", required=True, metavar="DIR", help="directory to write, which must not exist")
+    p.add_argument("--index", type=int, default=-1, help="which structure of the file (default: the last)")
+    p.add_argument(
+        "--modes",
+        type=_positive,
+        metavar="N",
+        help="the lowest N modes, without the Hessian (default: all modes up to 300 atoms, else the lowest 12)",
+    )
+    p.add_argument(
+        "--supercell",
+        type=_positive,
+        nargs=3,
+        metavar=("A", "B", "C"),
+        help="the structure is a crystal's cell: dispersion and density of states, from this supercell (needs phonopy)",
+    )
+    p.add_argument("--animate", type=_positive, default=0, metavar="N", help="write the lowest N modes as movies")
+    p.add_argument(
+        "--temperature-K", type=float, nargs="+", default=[0.0, 100.0, 200.0, 300.0, 600.0, 1000.0], metavar="T",
+        help="temperatures of free energy, entropy and heat capacity",
+    )  # fmt: skip
+    _add_threads(p)
     return parser
 
 
@@ -590,6 +665,26 @@ high order if the potential is smooth, must fluctuate less. The exit status is 3
 
 example:
   mdnnp smooth potential/ water.xyz --length-unit Bohr --energy-unit Hartree -o smooth.png
+"""
+
+
+_RELAX_EPILOG = """\
+L-BFGS with a spring network as preconditioner; or Newton's method with exact products of the Hessian (newton-cg); or
+FIRE. Moves of a step are limited to 0.25 Å, energies never rise (except with FIRE). The exit status is 3 if the
+tolerance was not reached; the structure is written all the same.
+
+examples:
+  mdnnp relax potential/ crystal.xyz -o relaxed.xyz --cell --pressure-GPa 2
+  mdnnp relax potential/ slab.xyz -o relaxed.xyz --fix 0 1 2 3 --trajectory steps.xyz
+"""
+_PHONONS_EPILOG = """\
+Relax first (tightly: --force-tolerance 0.0001). Writes modes.csv (frequencies) and, as asked, mode-K.xyz (movies);
+of a crystal, phonons.png, bands.csv, dos.csv. Second derivatives are exact, not differences of forces.
+
+examples:
+  mdnnp phonons potential/ molecule.xyz -o modes --animate 3
+  mdnnp phonons potential/ 4096-atoms.xyz -o modes --modes 12
+  mdnnp phonons potential/ unit-cell.xyz -o phonons --supercell 4 4 4
 """
 
 

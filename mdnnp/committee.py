@@ -105,6 +105,21 @@ class Committee:
             ),
         )
 
+    def hessian_vector_product(
+        self, system: System, displacements: np.ndarray, neighbors: NeighborList | None = None
+    ) -> np.ndarray:
+        """Mean of the members' products; see `HDNNP.hessian_vector_product`."""
+        return -self.directional_derivative(system, displacements, np.zeros((3, 3)), neighbors)[0]
+
+    def directional_derivative(
+        self, system: System, displacements: np.ndarray, strain: np.ndarray, neighbors: NeighborList | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Means of the members' derivatives; see `HDNNP.directional_derivative`."""
+        neighbors = _neighbors_for(self, system, neighbors)
+        each = [member.directional_derivative(system, displacements, strain, neighbors) for member in self.members]
+        forces, strain_t = zip(*each, strict=True)
+        return np.mean(forces, axis=0), np.mean(strain_t, axis=0)
+
     def _compute_shared(self, system: System, neighbors: NeighborList, atomic_virials: bool) -> list[Results]:
         """The members' results, with the symmetry functions evaluated once."""
         n, n_members, first = len(system), len(self.members), self.members[0]

@@ -229,6 +229,7 @@ class HDNNP:
         self._element_of[list(self.numbers)] = np.arange(len(self.numbers))
         self.cutoff = float(self._tables.center["cutoff"].max())
         self._workspace = PerThread(self._make_workspace)
+        self._tangent_workspace: PerThread | None = None
 
     def offset_energy(self, numbers: np.ndarray) -> float:
         """Sum of atomic offsets and mean energies of atoms with these atomic numbers, eV."""
@@ -305,6 +306,45 @@ class HDNNP:
         real = np.float32 if self.precision == "mixed" else np.float64
         return make_scratch(n, self._tables, real), make_network_scratch(self._layers), rows
 
+    def hessian_vector_product(
+        self, system: System, displacements: np.ndarray, neighbors: NeighborList | None = None
+    ) -> np.ndarray:
+        """(N, 3) eV/Å: the Hessian of the energy times `displacements` (N, 3) Å, exact, without the Hessian.
+
+        It is minus the derivative of the forces along the displacements. Raises InputError as `compute` does.
+        """
+        return -self.directional_derivative(system, displacements, np.zeros((3, 3)), neighbors)[0]
+
+    def directional_derivative(
+        self, system: System, displacements: np.ndarray, strain: np.ndarray, neighbors: NeighborList | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Derivatives of the forces (N, 3), eV/Å, and sum r_ij (x) dD_ij (3, 3), eV, as the atoms move.
+
+        They move by r_i -> r_i + s (displacements_i + r_i strain), and the cell with the strain (3, 3); derivatives by
+        s at s = 0. See `hessian.results_derivative` for the virial's.
+        """
+        from mdnnp.acsf.tangent import make_tangent_scratch  # compiled only where it is used
+        from mdnnp.tangent import evaluate_tangent
+
+        if self._tangent_workspace is None:
+            n_functions = int(np.diff(self._tables.function_first).max())
+            deepest = int(np.diff(self._layers.first).max())
+            self._tangent_workspace = PerThread(
+                lambda n: (
+                    *make_tangent_scratch(n, self._tables),
+                    np.empty((4 * deepest + 4, self._layers.widest)),
+                    np.empty((6, n_functions)),
+                )
+            )
+
+        def run(c, most, geometry, direction, forces, strain_t, none, clashes):
+            evaluate_tangent(
+                *c, *geometry, self._tables, self._layers, self._factor, self._shift, self._energy_scale,
+                *direction, forces, strain_t, none, clashes, *self._tangent_workspace.get(most),
+            )  # fmt: skip
+
+        return _run_tangent(self, run, system, displacements, strain, neighbors)
+
     def _run(self, mode, system, neighbors, total: _Accumulators, values, gradients):
         """Run the kernel over all chunks; returns the chunks' extrapolation counts and events."""
         positions = coordinates(system.positions, system.cell, neighbors)
@@ -338,6 +378,31 @@ class HDNNP:
             atom, row - self._tables.function_first[element] + 1, rows[:, 2], self._lower[row], self._upper[row],
         )  # fmt: skip
         return Extrapolation(int(counts[:, 0].sum()), *(column[by_atom] for column in columns))
+
+
+def _run_tangent(potential, run, system, displacements, strain, neighbors) -> tuple[np.ndarray, np.ndarray]:
+    """What `directional_derivative` returns, of a kernel behind `run`, called for every chunk of atoms."""
+    displacements, strain = np.asarray(displacements, dtype=float), np.ascontiguousarray(strain, dtype=float)
+    if displacements.shape != (len(system), 3) or not np.isfinite(displacements).all():
+        raise InputError(f"displacements must be {(len(system), 3)} finite numbers, got {displacements.shape}")
+    neighbors = _neighbors_for(potential, system, neighbors)
+    total = _Accumulators(len(system), False)
+    geometry = (
+        coordinates(system.positions, system.cell, neighbors), image_vectors(neighbors, system.cell),
+        neighbors.first, neighbors.j, neighbors.image, potential._element_of[system.numbers[neighbors.order]],
+    )  # fmt: skip
+    direction = np.ascontiguousarray(displacements[neighbors.order]), strain
+    clashes, most = np.zeros(total.n_chunks, np.int64), int(np.diff(neighbors.first).max(initial=1))
+
+    def work(c):
+        run(
+            (total.bounds[c], total.bounds[c + 1]), most, geometry, direction,
+            total.forces[c], total.strain[c], total.atomic_virials[c], clashes[c:],
+        )  # fmt: skip
+
+    run_chunks(work, total.n_chunks)
+    _refuse_overlap(system, clashes)
+    return _unsorted(total.forces.sum(axis=0), neighbors.order), total.strain.sum(axis=0)
 
 
 _FUSED, _DESCRIPTORS, _PULL_BACK = 0, 1, 2  # modes of `_evaluate`
@@ -497,6 +562,25 @@ class LennardJones:
         run_chunks(work, total.n_chunks)
         _refuse_overlap(system, clashes)
         return total.results(neighbors.order, np.zeros(len(system)), NO_EXTRAPOLATION)
+
+    def hessian_vector_product(
+        self, system: System, displacements: np.ndarray, neighbors: NeighborList | None = None
+    ) -> np.ndarray:
+        """As `HDNNP.hessian_vector_product`."""
+        return -self.directional_derivative(system, displacements, np.zeros((3, 3)), neighbors)[0]
+
+    def directional_derivative(
+        self, system: System, displacements: np.ndarray, strain: np.ndarray, neighbors: NeighborList | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `HDNNP.directional_derivative`."""
+        from mdnnp.tangent import evaluate_lennard_jones_tangent
+
+        parameters = self._epsilon, self._sigma, _SMOOTHINGS[self.smoothing], self.inner_cutoff, self.cutoff
+
+        def run(c, most, geometry, direction, forces, strain_t, none, clashes):
+            evaluate_lennard_jones_tangent(*c, *geometry, *parameters, *direction, forces, strain_t, none, clashes)
+
+        return _run_tangent(self, run, system, displacements, strain, neighbors)
 
 
 @njit

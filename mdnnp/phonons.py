@@ -1,0 +1,231 @@
+"""The verb `mdnnp phonons`: modes of a structure, or dispersion and density of states of a crystal through phonopy.
+
+Force constants are exact: rows of the Hessian of the supercell, from products with unit displacements of the atoms of
+one primitive cell. phonopy: A. Togo, J. Phys. Soc. Jpn. 92, 012001 (2023).
+"""
+
+import csv
+import sys
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mdnnp.errors import InputError, MdnnpWarning
+from mdnnp.files import new_directory
+from mdnnp.hessian import hessian_vector_product
+from mdnnp.neighbors import VerletList
+from mdnnp.potential import Potential
+from mdnnp.structures import Structure, write_structures
+from mdnnp.system import System, make_system
+from mdnnp.vibrations import THZ_IN_PER_CM, Modes, all_modes, animate, lowest_modes, thermal
+
+_FULL_UP_TO = 300  # atoms
+_LOWEST = 12
+_LOOSE_EV_PER_A = 0.01
+_MESH_LENGTH_A = 100.0  # mesh of q points: this over the length of a cell vector
+_IMAGINARY_THZ = -0.05
+
+
+class Bands(NamedTuple):
+    """Phonons of a crystal.
+
+    distance : (n,) along the path, 1/Å; frequencies : (n, branches) THz; labels : names and places of special points
+    mesh : (points, branches) THz; weights : (points,); dos : (m, 2) THz, states per THz and primitive cell
+    """
+
+    distance: np.ndarray
+    frequencies: np.ndarray
+    labels: list[tuple[str, float]]
+    mesh: np.ndarray
+    weights: np.ndarray
+    dos: np.ndarray
+    n_primitive: int
+
+
+def main(arguments, potential: Potential, structure: Structure) -> int:
+    """Do as the command line says."""
+    forces = potential.compute(structure.system).forces
+    largest = np.sqrt(np.square(forces).sum(axis=1).max())
+    if largest > _LOOSE_EV_PER_A:
+        warnings.warn(
+            f"{structure.label}: the largest force is {largest:.3f} eV/Å: this is no minimum, and the frequencies are "
+            "not those of one; relax it first (mdnnp relax --force-tolerance 0.0001)",
+            MdnnpWarning,
+            stacklevel=2,
+        )
+    with new_directory(arguments.output) as directory:
+        if arguments.supercell:
+            _crystal(arguments, potential, structure, directory)
+        else:
+            _modes(arguments, potential, structure, directory)
+    print(f"Written: {arguments.output}")
+    return 0
+
+
+def _modes(arguments, potential, structure, directory: Path) -> None:
+    system, masses = structure.system, structure.masses
+    n_modes = arguments.modes or (None if len(system) <= _FULL_UP_TO else _LOWEST)
+    if n_modes is None:
+        modes = all_modes(potential, system, masses)
+    else:
+        counter = _Counter()
+        modes = lowest_modes(potential, system, masses, n_modes, each=counter.show)
+        counter.close()
+    print(table(modes))
+    rows = [(k + 1, f, f * THZ_IN_PER_CM, r) for k, (f, r) in enumerate(zip(modes[0], modes.residual_THz, strict=True))]
+    _write_csv(directory / "modes.csv", ("mode", "frequency_THz", "wavenumber_per_cm", "residual_THz"), rows)
+    for k in range(min(arguments.animate, len(modes.vectors))):
+        bare = replace(structure, velocities=None, energy=None, forces=None, stress=None, atomic_energies=None)
+        frames = [replace(bare, system=s) for s in animate(system, masses, modes.vectors[k])]
+        write_structures(directory / f"mode-{k + 1}.xyz", frames)
+    if n_modes is None and modes.frequencies_THz[0] > 0:
+        print(thermal_table(modes.frequencies_THz, np.ones(1), arguments.temperature_K, "the structure"))
+
+
+def _crystal(arguments, potential, structure, directory: Path) -> None:
+    bands = crystal_phonons(potential, structure, tuple(arguments.supercell))
+    lowest = bands.frequencies.min()
+    print(f"{bands.n_primitive} atoms in the primitive cell, frequencies {lowest:.3f} to {bands.mesh.max():.3f} THz")
+    if lowest < _IMAGINARY_THZ:
+        print(f"UNSTABLE: imaginary frequencies down to {-lowest:.3f} i THz")
+    rows = np.column_stack([bands.distance, bands.frequencies])
+    names = ("distance_per_A", *(f"branch_{k + 1}_THz" for k in range(bands.frequencies.shape[1])))
+    _write_csv(directory / "bands.csv", names, rows)
+    _write_csv(directory / "dos.csv", ("frequency_THz", "states_per_THz_and_cell"), bands.dos)
+    draw(bands, directory / "phonons.png", structure)
+    if lowest > _IMAGINARY_THZ:
+        positive = np.maximum(bands.mesh, 1e-3)  # acoustic branches at q = 0 are zero to rounding
+        weights = bands.weights / bands.weights.sum()
+        print(thermal_table(positive, weights, arguments.temperature_K, "a primitive cell"))
+
+
+def force_constants(potential: Potential, supercell: System, atoms: np.ndarray) -> np.ndarray:
+    """(len(atoms), N, 3, 3) eV/Å^2: rows of the Hessian of a supercell for these atoms."""
+    neighbors = VerletList(potential.cutoff, skin=0.0).update(supercell)
+    out = np.empty((len(atoms), len(supercell), 3, 3))
+    for k, atom in enumerate(atoms):
+        for axis in range(3):
+            unit = np.zeros((len(supercell), 3))
+            unit[atom, axis] = 1.0
+            out[k, :, axis] = hessian_vector_product(potential, supercell, unit, neighbors)
+    return out
+
+
+def crystal_phonons(
+    potential: Potential, structure: Structure, repeats: tuple[int, int, int], points: int = 60
+) -> Bands:
+    """Phonons of the crystal of which `structure` is a cell. Raises InputError without phonopy, or for no crystal.
+
+    repeats : of the supercell, which should be wider than four cutoffs of the potential (two, if it is of pairs)
+    """
+    try:
+        from phonopy import Phonopy
+        from phonopy.structure.atoms import PhonopyAtoms
+    except ImportError:
+        raise InputError("phonons of crystals need phonopy: pip install 'mdnnp[phonons]'") from None
+    system = structure.system
+    if not system.pbc.all():
+        raise InputError(f"{structure.label}: --supercell is for crystals, periodic in three directions")
+    from ase.cell import Cell
+
+    cell = PhonopyAtoms(cell=system.cell, positions=system.positions, numbers=system.numbers, masses=structure.masses)
+    phonon = Phonopy(cell, supercell_matrix=np.diag(repeats), primitive_matrix="auto")
+    big = phonon.supercell
+    supercell = make_system(big.positions, big.numbers, big.cell, True)
+    phonon.force_constants = force_constants(potential, supercell, phonon.primitive.p2s_map)
+    path = Cell(phonon.primitive.cell).bandpath(npoints=points * 6)
+    distance, places, names = path.get_linear_kpoint_axis()
+    phonon.run_qpoints(path.kpts)
+    frequencies = np.array(phonon.get_qpoints_dict()["frequencies"])
+    phonon.run_mesh(_MESH_LENGTH_A)
+    mesh = phonon.get_mesh_dict()
+    phonon.run_total_dos()
+    dos = phonon.get_total_dos_dict()
+    return Bands(
+        distance * 2 * np.pi, frequencies, list(zip(names, places * 2 * np.pi, strict=True)),
+        np.array(mesh["frequencies"]), np.array(mesh["weights"], float),
+        np.column_stack([dos["frequency_points"], dos["total_dos"]]), len(phonon.primitive),
+    )  # fmt: skip
+
+
+def table(modes: Modes, most: int = 30) -> str:
+    """Frequencies, the lowest `most` of them."""
+    lines = [f"{'mode':>5} {'THz':>12} {'1/cm':>12} {'error/THz':>10}"]
+    for k, (f, r) in enumerate(zip(modes.frequencies_THz[:most], modes.residual_THz, strict=False)):
+        imaginary = "  imaginary" if f < 0 else ""
+        lines.append(f"{k + 1:>5} {f:>12.5f} {f * THZ_IN_PER_CM:>12.4f} {r:>10.1e}{imaginary}")
+    if len(modes.frequencies_THz) > most:
+        f = modes.frequencies_THz[-1]
+        lines.append(f"  ... {len(modes.frequencies_THz)} modes, up to {f:.5f} THz, {f * THZ_IN_PER_CM:.4f} 1/cm")
+    lines.append(f"{modes.products} products with the Hessian")
+    return "\n".join(lines)
+
+
+def thermal_table(frequencies: np.ndarray, weights: np.ndarray, temperatures, what: str) -> str:
+    """Harmonic free energy, energy, entropy and heat capacity; frequencies (points, branches) with weights, or (n,)."""
+    points = frequencies if frequencies.ndim == 2 else frequencies[None]
+    t = np.array(temperatures, dtype=float)
+    each = [thermal(p, t) for p in points]
+    mean = [sum(w * np.array(e[k]) for w, e in zip(weights, each, strict=True)) for k in range(1, 5)]
+    lines = ["", f"Harmonic, of {what}:", f"{'T/K':>8} {'F/eV':>12} {'E/eV':>12} {'S/(eV/K)':>14} {'C_V/(eV/K)':>14}"]
+    lines += [f"{a:>8.1f} {f:>12.6f} {e:>12.6f} {s:>14.8f} {c:>14.8f}" for a, f, e, s, c in zip(t, *mean, strict=True)]
+    return "\n".join(lines)
+
+
+def draw(bands: Bands, path: Path, structure: Structure) -> None:
+    """Dispersion beside the density of states."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
+    jumps = np.flatnonzero(np.diff(bands.distance) == 0) + 1  # the path starts anew there
+    for part in np.split(np.arange(len(bands.distance)), jumps):
+        left.plot(bands.distance[part], bands.frequencies[part], color="C0", lw=1.2)
+    merged: dict[float, str] = {}
+    for name, place in bands.labels:
+        key = round(place, 9)
+        label = "Γ" if name == "G" else name
+        merged[key] = f"{merged[key]}|{label}" if key in merged and merged[key] != label else label
+    left.set_xticks(list(merged), list(merged.values()))
+    for place in merged:
+        left.axvline(place, color="0.8", lw=0.6, zorder=0)
+    left.axhline(0.0, color="0.5", lw=0.6, zorder=0)
+    left.set_xlim(bands.distance[0], bands.distance[-1])
+    left.set_ylabel("frequency / THz")
+    left.set_xlabel("wave vector")
+    right.fill_betweenx(bands.dos[:, 0], bands.dos[:, 1], color="C0", alpha=0.3, lw=0)
+    right.plot(bands.dos[:, 1], bands.dos[:, 0], color="C0", lw=1.0)
+    right.set_xlim(0.0, None)
+    right.set_xlabel("states / (THz cell)")
+    if bands.frequencies.min() > _IMAGINARY_THZ:
+        left.set_ylim(0.0, 1.05 * bands.mesh.max())
+    figure.savefig(path, dpi=160)
+
+
+def _write_csv(path: Path, names, rows) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(names)
+        writer.writerows([f"{v:.10g}" for v in row] for row in rows)
+
+
+class _Counter:
+    """Number of products made so far, on a terminal."""
+
+    def __init__(self):
+        self._bar = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(unit="product", leave=False, delay=1.0)
+
+    def show(self, products: int) -> None:
+        if self._bar is not None:
+            self._bar.update(products - self._bar.n)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()

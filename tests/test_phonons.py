@@ -1,0 +1,100 @@
+"""The verbs relax and phonons: argon from the command line; force constants against phonopy's own differences."""
+
+import json
+
+import numpy as np
+import pytest
+from ase.io import read, write
+from systems import argon
+
+from mdnnp.cli import main
+from mdnnp.phonons import crystal_phonons
+from mdnnp.potential import LennardJones
+from mdnnp.structures import from_atoms
+
+LJ = 'kind = "lennard-jones"\ncutoff_A = 8.5\nsmoothing = "poly3"\n[elements.Ar]\nepsilon_eV = 0.0104\nsigma_A = 3.4\n'
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    from ase import Atoms
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lj.toml").write_text(LJ)
+    for name, s in (("rattled.xyz", argon(2, 0.1)), ("cell.xyz", argon(1, 0.0))):
+        write(tmp_path / name, Atoms(s.numbers, s.positions, cell=s.cell, pbc=True))
+    return tmp_path
+
+
+def test_relax_writes_structure_and_trajectory(files, capsys):
+    command = "relax lj.toml rattled.xyz -o out.xyz --cell --force-tolerance 1e-4 --trajectory steps.xyz --threads 1"
+    assert main([*command.split(), "--json"]) == 0
+    outcome = json.loads(capsys.readouterr().out)
+    assert outcome["converged"] and outcome["max_force_eV_per_A"] <= 1e-4
+    end, steps = read("out.xyz"), read("steps.xyz", ":")
+    assert len(steps) == outcome["steps"] + 1
+    assert end.get_potential_energy() == pytest.approx(outcome["energy_eV"], abs=1e-12)
+    assert np.allclose(steps[-1].positions, end.positions)
+    assert main(command.split()) == 4  # out.xyz exists
+    assert "out.xyz" in capsys.readouterr().err
+
+
+def test_relax_tells_of_failure_and_bad_input(files, capsys):
+    command = "relax lj.toml rattled.xyz -o out.xyz --threads 1"
+    assert main([*command.split(), "--most-evaluations", "4"]) == 3
+    assert "NOT converged: gave up after 4 evaluations" in capsys.readouterr().out
+    for extra, message in (
+        ("--pressure-GPa 1", "needs --cell"),
+        ("--force-tolerance -1", "must be positive"),
+        ("--fix 99", "atom 99"),
+    ):
+        assert main([*command.split(), "--overwrite", *extra.split()]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_modes_and_movies(files, capsys):
+    assert (
+        main(["relax", "lj.toml", "rattled.xyz", "-o", "out.xyz", "--force-tolerance", "1e-5", "--threads", "1"]) == 0
+    )
+    assert main(["phonons", "lj.toml", "out.xyz", "-o", "all", "--animate", "2", "--threads", "1"]) == 0
+    assert main(["phonons", "lj.toml", "out.xyz", "-o", "few", "--modes", "5", "--threads", "1"]) == 0
+    full, few = (np.loadtxt(f"{d}/modes.csv", delimiter=",", skiprows=1) for d in ("all", "few"))
+    assert len(full) == 93 and np.abs(few[:, 1] - full[:5, 1]).max() < 1e-3
+    assert len(read("all/mode-1.xyz", ":")) == 20
+    capsys.readouterr()
+    assert main(["phonons", "lj.toml", "rattled.xyz", "-o", "loose", "--modes", "3", "--threads", "1"]) == 0
+    assert "no minimum" in capsys.readouterr().err
+
+
+def test_phonons_of_a_crystal_against_differences_of_forces(files, capsys):
+    pytest.importorskip("phonopy")
+    from phonopy import Phonopy
+    from phonopy.structure.atoms import PhonopyAtoms
+
+    potential = LennardJones({"Ar": (0.0104, 3.4)}, 8.5, "poly3")
+    structure = from_atoms(read("cell.xyz"))
+    bands = crystal_phonons(potential, structure, (2, 2, 2), points=10)
+    assert bands.n_primitive == 1 and bands.frequencies.shape[1] == 3
+    assert np.trapezoid(bands.dos[:, 1], bands.dos[:, 0]) == pytest.approx(3.0, rel=0.02)
+    gamma = [k for k, (name, _) in enumerate(bands.labels) if name == "G"]
+    assert gamma and np.abs(bands.frequencies[0]).max() < 1e-3  # the path begins at Gamma
+    s = structure.system
+    reference = Phonopy(
+        PhonopyAtoms(cell=s.cell, positions=s.positions, numbers=s.numbers, masses=structure.masses),
+        supercell_matrix=np.diag([2, 2, 2]),
+        primitive_matrix="auto",
+    )
+    reference.generate_displacements(distance=0.005)
+    reference.forces = [
+        potential.compute(s._replace(positions=c.positions, numbers=c.numbers, cell=c.cell)).forces
+        for c in reference.supercells_with_displacements
+    ]
+    reference.produce_force_constants()
+    reference.run_mesh(100.0)
+    expected = np.array(reference.get_mesh_dict()["frequencies"])
+    assert np.abs(np.sort(bands.mesh.ravel()) - np.sort(expected.ravel())).max() < 2e-3
+    assert (
+        main(["phonons", "lj.toml", "cell.xyz", "-o", "crystal", "--supercell", "2", "2", "2", "--threads", "1"]) == 0
+    )
+    assert {"phonons.png", "bands.csv", "dos.csv"} <= {p.name for p in (files / "crystal").iterdir()}
+    assert "Harmonic, of a primitive cell" in capsys.readouterr().out
