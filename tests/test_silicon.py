@@ -13,6 +13,8 @@ from ase.build import bulk, diamond100
 
 from mdnnp import load_potential, make_system
 from mdnnp.config import read_config
+from mdnnp.integrators import MDState, maxwell_boltzmann, total_energy, verlet_step
+from mdnnp.neighbors import VerletList
 from mdnnp.run import run
 from mdnnp.train_config import read_train_config
 from mdnnp.training.accuracy import evaluate
@@ -228,3 +230,21 @@ def test_labels_are_told_from_those_of_other_configurations():
     other.positions[3, 1] += 0.02
     assert not label.is_label_of(atoms, other)
     assert not label.is_label_of(atoms, atoms[:-1])
+
+
+def test_convergence_of_the_energy_with_the_time_step(potential):
+    """The rms of the total energy goes as the square of the time step: deviation of physical_validation below 0.15."""
+    pv = pytest.importorskip("physical_validation")
+    cell = ase.io.read(SILICON / "crystal.xyz").repeat(2)
+    system = make_system(cell.positions, cell.numbers, cell.cell.array, cell.pbc)
+    masses = cell.get_masses()
+    first = MDState(system, maxwell_boltzmann(masses, 600.0, 1), masses, potential.compute(system), 0)
+    runs = []
+    for timestep_fs in (2.0, 1.0, 0.5):
+        neighbors, state, energies = VerletList(potential.cutoff, 1.0), first, []
+        for _ in range(round(300.0 / timestep_fs)):
+            state = verlet_step(state, timestep_fs, lambda s, near=neighbors: potential.compute(s, near.update(s)))
+            energies.append(total_energy(state))
+        observables = pv.data.ObservableData(constant_of_motion=np.array(energies))
+        runs.append(pv.data.SimulationData(dt=timestep_fs, observables=observables))
+    assert pv.integrator.convergence(runs, verbose=False) < 0.15  # found 0.002
