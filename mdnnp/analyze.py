@@ -7,19 +7,21 @@ has `figures` draw them. Files of other programs are analysed as far as what the
 import contextlib
 import json
 import math
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from ase.data import chemical_symbols
 
 from mdnnp import observables as obs
-from mdnnp.errors import FileError, InputError
+from mdnnp.errors import FileError, InputError, MdnnpWarning
 from mdnnp.observables import DEFAULT_WARMUP, Drift, Mean, plus_minus
 from mdnnp.trajectory import Trajectory
 from mdnnp.units import BOLTZMANN_EV_PER_K, EV_PER_U_A2_PER_FS2
 
 NUMBERS_FILE = "numbers.json"
+PHYSICS_FILES = ("report.html", "physics.json", "physics.csv", "curves.csv", "bonds.csv")
 _ATOMS_AT_ONCE = 2_000_000  # velocities read at a time
 # Names and units of the series, as `Trajectory.thermo` and `.observables` have them.
 _UNITS = {
@@ -405,32 +407,144 @@ def _plain(value):
 def main(arguments) -> int:
     """`mdnnp analyze`: print the numbers, write them and the figures into a folder.
 
-    arguments : trajectory, output (folder or None), json, warmup_ps, no_figures (the last three optional)
+    arguments : trajectory (one, or the parts of a run), output (folder or None); json, warmup_ps, no_figures and what
+        `_settings` takes are optional
     Raises FileError for a file that is no trajectory, and for a folder that cannot be written to.
     """
     warmup_ps = getattr(arguments, "warmup_ps", None)
     if warmup_ps is not None and not (math.isfinite(warmup_ps) and warmup_ps >= 0):
         raise InputError(f"the warm-up must not be negative, found {warmup_ps} ps")
-    analysis = analyze(read_series(arguments.trajectory), None if warmup_ps is None else 1e3 * warmup_ps)
+    given = arguments.trajectory
+    paths = [Path(path) for path in (given if isinstance(given, list) else [given])]
+    settings = _settings(arguments)
+    analysis = analyze(_read_parts(paths), settings.warmup_fs)
     numbers = json.dumps(as_dict(analysis), indent=2)
     wants_json = getattr(arguments, "json", False)
     print(numbers if wants_json else report(analysis))
     if getattr(arguments, "no_figures", False):
         return 0
+    from mdnnp.analysis.page import page
+    from mdnnp.analysis.physics import as_dict as physics_numbers
+    from mdnnp.analysis.physics import bonds_csv, curves_csv, lines, numbers_csv
     from mdnnp.figures import FIGURES, draw
 
     path = analysis.series.path
     folder = Path(arguments.output) if arguments.output else path.with_name(f"{path.stem}_analysis")
-    replaced = _make_folder(folder, [NUMBERS_FILE, *FIGURES])
+    replaced = _make_folder(folder, [NUMBERS_FILE, *FIGURES, *PHYSICS_FILES])
     try:
         (folder / NUMBERS_FILE).write_text(numbers + "\n", encoding="utf-8")
         written = [folder / NUMBERS_FILE, *draw(analysis, folder)]
+        for name in PHYSICS_FILES:
+            (folder / name).unlink(missing_ok=True)
+        found = None if getattr(arguments, "no_physics", False) else _physics(paths, settings)
+        if found is not None:
+            texts = (page(found), json.dumps(physics_numbers(found), indent=2) + "\n")
+            texts += (numbers_csv(found), curves_csv(found), bonds_csv(found))
+            for name, text in zip(PHYSICS_FILES, texts, strict=True):
+                (folder / name).write_text(text, encoding="utf-8")
+                written.append(folder / name)
     except OSError as error:
         raise FileError(f"{folder}: cannot be written: {error.strerror or error}") from None
     if not wants_json:
+        if found is not None:
+            print("\n" + "\n".join(lines(found)))
         names = ", ".join(file.name for file in written)
         print(f"\nWritten to {folder}{' (replacing an earlier analysis)' if replaced else ''}: {names}")
     return 0
+
+
+def _settings(arguments):
+    """Settings of the physics. Raises InputError for a bond that makes no sense."""
+    from mdnnp.analysis.physics import Settings
+
+    def scaled(name, factor=1.0):
+        value = getattr(arguments, name, None)
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise InputError(f"--{name.replace('_', '-')}: must be positive, found {value}")
+        return None if value is None else factor * value
+
+    warmup_ps, fit_ps = getattr(arguments, "warmup_ps", None), getattr(arguments, "fit_ps", None)
+    if fit_ps is not None and not 0 <= fit_ps[0] < fit_ps[1] < math.inf:
+        raise InputError(f"--fit-ps: must be two increasing times, found {fit_ps[0]} and {fit_ps[1]}")
+    bonds = {}
+    for pair, form, break_ in getattr(arguments, "bond", None) or ():
+        symbols = tuple(pair.split("-"))
+        try:
+            bonds[symbols] = (float(form), float(break_))
+        except ValueError:
+            raise InputError(f"--bond {pair}: {form!r} and {break_!r} must be distances in Å") from None
+        if len(symbols) != 2 or not 0 < bonds[symbols][0] <= bonds[symbols][1]:
+            raise InputError(f"--bond {pair} {form} {break_}: expected as in O-H 1.2 1.6, the second no shorter")
+    return Settings(
+        warmup_fs=None if warmup_ps is None else 1e3 * warmup_ps,
+        r_max_A=scaled("r_max"),
+        lag_fs=scaled("lag_ps", 1e3),
+        fit_fs=None if fit_ps is None else (1e3 * fit_ps[0], 1e3 * fit_ps[1]),
+        viscosity_mPas=scaled("viscosity"),
+        temperature_K=scaled("temperature"),
+        axis="abc".index(getattr(arguments, "axis", None) or "c"),
+        bonds_A=bonds or None,
+    )
+
+
+def _physics(paths: list[Path], settings):
+    """What `mdnnp.analysis` finds; None, with a warning, where there is nothing to find."""
+    from tqdm import tqdm
+
+    from mdnnp.analysis.physics import physics
+
+    with tqdm(total=9, desc="physics", leave=False, disable=None) as bar:
+
+        def say(what: str) -> None:
+            bar.set_postfix_str(what)
+            bar.update()
+
+        try:
+            return physics(paths, settings, say)
+        except (InputError, FileError) as error:
+            warnings.warn(f"no structure or dynamics: {error}", MdnnpWarning, stacklevel=2)
+            return None
+
+
+def _read_parts(paths: list[Path]) -> Series:
+    """The series of all parts of a run; what of one overlaps with the next is the next one's."""
+    parts = []
+    for path in paths:
+        try:
+            parts.append(read_series(path))
+        except FileError as error:
+            if len(paths) == 1:
+                raise
+            warnings.warn(f"left out: {error}", MdnnpWarning, stacklevel=2)
+    if not parts:
+        raise FileError(f"{', '.join(map(str, paths))}: none of them can be read")
+    joined = parts[0]
+    for part in parts[1:]:
+        joined = _join(joined, part)
+    return joined
+
+
+def _join(a: Series, b: Series) -> Series:
+    if b.n_atoms != a.n_atoms:
+        raise InputError(f"{b.path}: {b.n_atoms} atoms, {a.path} has {a.n_atoms}; analyse each by itself")
+    kept = a.time_fs < b.time_fs[0] if len(b.time_fs) else np.ones(len(a.time_fs), bool)
+
+    def chain(x, y):
+        return np.concatenate([x[kept], y])
+
+    both = len(a.momentum) == len(kept) and len(b.momentum) == len(b.time_fs)
+    shadows = [s.shadow_eV if len(s.shadow_eV) else np.full(len(s.time_fs), np.nan) for s in (a, b)]
+    return replace(
+        a,
+        step=chain(a.step, b.step),
+        time_fs=chain(a.time_fs, b.time_fs),
+        values={name: chain(a.values[name], b.values[name]) for name in a.values if name in b.values},
+        shadow_eV=chain(*shadows),
+        momentum=chain(a.momentum, b.momentum) if both else np.empty((0, 3)),
+        n_frames=a.n_frames + b.n_frames,
+        extrapolations=a.extrapolations + b.extrapolations,
+        notes=(*a.notes, *b.notes),
+    )
 
 
 def _make_folder(folder: Path, names: list[str]) -> bool:

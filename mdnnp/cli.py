@@ -448,10 +448,10 @@ def _parser() -> argparse.ArgumentParser:
     p = verb(
         "analyze",
         _analyze,
-        "Drift, energies, temperature, pressure of a run: numbers and figures.",
+        "From a trajectory to physics: drift, structure, diffusion, spectra, transport, with error bars.",
         _ANALYZE_EPILOG,
     )
-    p.add_argument("trajectory", metavar="RUN.h5", help="trajectory that `mdnnp run` wrote")
+    p.add_argument("trajectory", nargs="+", metavar="RUN.h5", help="H5MD trajectory, or the parts of one in order")
     p.add_argument("-o", "--output", metavar="DIR", help="directory for figures and numbers (default: RUN_analysis)")
     p.add_argument(
         "--warmup-ps",
@@ -460,7 +460,21 @@ def _parser() -> argparse.ArgumentParser:
         help="time to leave out at the beginning (default: the equilibration, or a tenth of the run)",
     )
     p.add_argument("--json", action="store_true", help="print the numbers as JSON")
-    p.add_argument("--no-figures", action="store_true", help="print the numbers and write nothing")
+    p.add_argument("--no-figures", action="store_true", help="energies only: print the numbers and write nothing")
+    p.add_argument("--no-physics", action="store_true", help="energies only, with their figures")
+    p.add_argument("--r-max", type=float, metavar="R", help="longest distance of g(r), Å (default: half the cell, 10)")
+    p.add_argument("--lag-ps", type=float, metavar="T", help="longest correlation time (default: a fifth of the run)")
+    p.add_argument("--fit-ps", type=float, nargs=2, metavar=("FROM", "TO"), help="lags where the MSD is fitted")
+    p.add_argument("--viscosity", type=float, metavar="ETA", help="mPa s, for D at infinite size (cubic cells)")
+    p.add_argument("--temperature", type=float, metavar="T", help="K (default: that of the velocities)")
+    p.add_argument("--axis", choices=["a", "b", "c"], default="c", help="cell vector of the profiles (default: c)")
+    p.add_argument(
+        "--bond",
+        nargs=3,
+        action="append",
+        metavar=("A-B", "FORM", "BREAK"),
+        help="distances in Å below which bonds form and above which they break (default: 1.2 and 1.6 covalent sums)",
+    )
 
     p = verb("check", _check, "Prove on a structure that a potential behaves.", _CHECK_EPILOG)
     _add_potential(p)
@@ -633,10 +647,13 @@ example:
   mdnnp info potential/ --length-unit Bohr --energy-unit Hartree
 """
 _ANALYZE_EPILOG = """\
-Reads any H5MD file, one that a run is still writing included.
+Reads any H5MD file, one that a run is still writing included. All goes into a folder: report.html with the figures,
+physics.json and physics.csv with the numbers, curves.csv, bonds.csv. What cannot be done is said, the rest is done.
 
-example:
+examples:
   mdnnp analyze run.h5
+  mdnnp analyze run.h5 run.part2.h5 --lag-ps 5 --fit-ps 1 5 --viscosity 0.89
+  mdnnp analyze run.h5 --bond O-H 1.2 1.6 -o bonds
 """
 _BENCH_EPILOG = """\
 Without arguments, a box of water with a potential of usual size (its weights are of no use for chemistry) and a

@@ -210,7 +210,9 @@ def velocity_spectrum(frames: Frames, lag_fs: float | None = None) -> dict[str, 
         c, error = _over_blocks(sums[name] / norm, counts)
         found[f"vacf {name}"] = Table(time * 1e-3, c, error, "lag / ps", "velocity autocorrelation")
         full = counts[:, -1] > 0
-        each = np.array([_spectrum(s / k / norm, dt, padded) for s, k in zip(sums[name][full], counts[full], strict=True)])
+        each = np.array(
+            [_spectrum(s / k / norm, dt, padded) for s, k in zip(sums[name][full], counts[full], strict=True)]
+        )
         _, g_error = block_mean(each, np.ones(len(each)))
         g = _spectrum(c, dt, padded)
         g_error = g_error * math.sqrt(1 + n_lags / counts[0, 0])

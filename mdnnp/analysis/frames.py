@@ -19,6 +19,7 @@ class Frames:
 
     paths : H5MD files in order; warmup_fs : time to leave out at the beginning
     times_fs (T,), n_atoms, numbers (N,), masses (N,) u, pbc (3,); species : symbol -> indices of its atoms
+    parameters : what `mdnnp run` kept with the first file
     notes : what was left out, and why
     Raises FileError if no file can be read, InputError if they are not of one system.
     """
@@ -42,6 +43,7 @@ class Frames:
             self.masses = atomic_masses[self.numbers]
             self.notes.append("the file gives no masses: those of the elements are taken")
         self.species = {chemical_symbols[z]: np.flatnonzero(self.numbers == z) for z in np.unique(self.numbers)}
+        self.parameters = first.parameters
         self._ours = bool(first.parameters)  # whose positions are never wrapped
 
     def _open(self, paths) -> list[Trajectory]:

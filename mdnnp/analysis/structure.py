@@ -370,7 +370,9 @@ def bond_events(frames: Frames, limits_A: Mapping[tuple[str, str], tuple[float, 
     for a, b in combinations_with_replacement(names, 2):
         limits[a, b] = _of_pair(limits_A or {}, a, b, (FORM * covalent_A(a, b), BREAK * covalent_A(a, b)))
         if not 0 < limits[a, b][0] <= limits[a, b][1]:
-            raise InputError(f"bond {a}-{b}: forms below {limits[a, b][0]} Å, which must not exceed {limits[a, b][1]} Å")
+            raise InputError(
+                f"bond {a}-{b}: forms below {limits[a, b][0]} Å, which must not exceed {limits[a, b][1]} Å"
+            )
     kinds = np.searchsorted(np.unique(frames.numbers), frames.numbers)
     table = np.array([[_of_pair(limits, a, b, None) for b in names] for a in names])
     n, bonded, events = frames.n_atoms, np.empty(0, np.int64), []

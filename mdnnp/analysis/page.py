@@ -1,0 +1,187 @@
+"""The report of an analysis: one HTML file, figures embedded."""
+
+import base64
+import io
+from html import escape
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from mdnnp import __version__
+from mdnnp.analysis.physics import Physics, shown
+from mdnnp.analysis.structure import Table
+from mdnnp.style import ACCENT, DATA, MAIN, STYLE
+
+_COLOURS = (MAIN, ACCENT, "#2e7d32", "#8e5ea2", "#d98200", DATA)
+_MAX_POINTS = 4000
+_CSS = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 70em; margin: 2em auto; padding: 0 1em; }
+h1 { font-size: 1.6em; } h2 { font-size: 1.2em; margin-top: 2em; border-bottom: 1px solid #ccc; }
+table { border-collapse: collapse; margin: 1em 0; font-variant-numeric: tabular-nums; }
+th, td { padding: 0.2em 0.8em; text-align: left; border-bottom: 1px solid #eee; }
+img { max-width: 100%; } .note { color: #a33; }
+"""
+# Prefix of the tables, heading, what the reader must know.
+_SECTIONS = (
+    ("rdf", "Radial distribution functions",
+     "Normalised by the mean density; line: ideal gas. Shaded: one standard error."),
+    ("coordination", "Coordination numbers", "A-B: mean number of B within r of an A."),
+    ("angle", "Angles", "A-B-C: at B, over neighbours within 1.3 times the sum of covalent radii unless given."),
+    ("structure factor", "Static structure factor", "From wave vectors of the cell (Ashcroft-Langreth)."),
+    ("msd", "Mean squared displacement",
+     "Less the motion of the centre of mass. Shaded: the window of the fit. Where the exponent in "
+     "the window is not 1, D is not yet that of diffusion."),
+    ("vacf", "Velocity autocorrelation", "Mass weighted; at zero lag, the share of the kinetic energy."),
+    ("vdos", "Vibrational density of states",
+     "Mass weighted, Hann window; its integral over the frequency in THz is the share of the kinetic energy."),
+    ("stress autocorrelation", "Stress autocorrelation", "Mean of the five independent components, potential and "
+     "kinetic."),
+    ("shear viscosity", "Shear viscosity", "Running Green-Kubo integral. Dotted: where the plateau begins."),
+    ("heat current autocorrelation", "Heat-current autocorrelation", ""),
+    ("thermal conductivity", "Thermal conductivity",
+     "Running Green-Kubo integral. Dotted: where the plateau begins. For mixtures, diffusion of heat with particles "
+     "is not separated."),
+    ("density profile", "Density profile", ""),
+    ("temperature profile", "Temperature profile", ""),
+)  # fmt: skip
+
+
+def page(found: Physics) -> str:
+    """The report as HTML."""
+    with matplotlib.rc_context(STYLE):
+        parts = ["<h1>Analysis of a trajectory</h1>", _facts(found), _notes(found), _numbers(found)]
+        for prefix, heading, text in _SECTIONS:
+            tables = {n: t for n, t in found.tables.items() if n == prefix or n.startswith(prefix + " ")}
+            if prefix == "heat current autocorrelation":
+                tables = {n: t for n, t in tables.items() if n == prefix}
+            if tables:
+                parts.append(_section(prefix, heading, text, tables))
+        if found.bonds is not None:
+            parts.append(_bonds(found))
+    title = "Analysis of a trajectory"
+    head = f'<meta charset="utf-8"><title>{title}</title><style>{_CSS}</style>'
+    body = "\n".join(p for p in parts if p)
+    return f"<!DOCTYPE html><html lang='en'><head>{head}</head><body>{body}</body></html>\n"
+
+
+def _facts(found: Physics) -> str:
+    rows = [*found.run, ("program", f"mdnnp {__version__}")]
+    return _table(["", ""], [[escape(a), escape(b)] for a, b in rows])
+
+
+def _notes(found: Physics) -> str:
+    return "<ul>" + "".join(f'<li class="note">{escape(n)}</li>' for n in found.notes) + "</ul>" if found.notes else ""
+
+
+def _numbers(found: Physics) -> str:
+    rows = []
+    for name, numbers in found.numbers.items():
+        for k, (what, (value, error)) in enumerate(numbers.items()):
+            rows.append([escape(name) if k == 0 else "", escape(what), escape(shown(value, error))])
+    return "<h2>Numbers</h2>" + _table(["quantity", "number", "value"], rows)
+
+
+def _section(prefix: str, heading: str, text: str, tables: dict[str, Table]) -> str:
+    figure = _curves(prefix, tables) if len(tables) <= 6 and prefix not in _PANELS else _panels(prefix, tables)
+    return f"<h2>{escape(heading)}</h2>" + _image(figure, heading) + (f"<p>{escape(text)}</p>" if text else "")
+
+
+_PANELS = ("rdf", "coordination", "angle", "structure factor", "vdos")
+
+
+def _curves(prefix: str, tables: dict[str, Table]) -> Figure:
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    for colour, (name, table) in zip(_COLOURS, tables.items(), strict=False):
+        _draw(axes, table, colour, name.removeprefix(prefix).strip())
+    _finish(axes, prefix, next(iter(tables.values())))
+    if len(tables) > 1:
+        axes.legend(fontsize=9)
+    return figure
+
+
+def _panels(prefix: str, tables: dict[str, Table]) -> Figure:
+    """A panel for each table, three in a row."""
+    columns = min(3, len(tables))
+    rows = -(-len(tables) // columns)
+    wide = 6.4 if columns == 1 else 3.9 * columns
+    figure = Figure(figsize=(wide, (4.0 if columns == 1 else 3.0) * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid[len(tables) :]:
+        axes.set_visible(False)
+    for axes, (name, table) in zip(grid, tables.items(), strict=False):
+        _draw(axes, table, MAIN, None)
+        axes.set_title(name.removeprefix(prefix).strip() or "all atoms", fontsize=10)
+        _finish(axes, prefix, table)
+    return figure
+
+
+def _draw(axes, table: Table, colour: str, label: str | None) -> None:
+    every = max(1, len(table.x) // _MAX_POINTS)
+    x, y, error = table.x[::every], table.y[::every], table.error[::every]
+    axes.plot(x, y, color=colour, lw=1.3, label=label)
+    if np.isfinite(error).any():
+        axes.fill_between(x, y - error, y + error, color=colour, alpha=0.25, lw=0)
+
+
+def _finish(axes, prefix: str, table: Table) -> None:
+    axes.set_xlabel(table.x_name)
+    axes.set_ylabel(table.y_name)
+    axes.set_xlim(0 if table.x[0] >= 0 else table.x[0], table.x[-1])
+    if prefix in ("rdf", "structure factor"):
+        axes.axhline(1.0, color="#777777", lw=0.7)
+        # What is shown must not be squeezed by the peak of a bond.
+        if prefix == "rdf" and table.y.max() > 8:
+            tail = table.y[table.x > 1.25 * table.x[int(np.argmax(table.y))]]
+            top = 1.4 * max(float(tail.max(initial=0.0)), 1.5)
+            axes.set_ylim(0, top)
+            axes.text(0.97, 0.95, f"highest {table.y.max():.3g}", transform=axes.transAxes, ha="right", va="top",
+                      fontsize=8)  # fmt: skip
+        else:
+            axes.set_ylim(bottom=min(0.0, float(np.nanmin(table.y))))
+    if prefix == "coordination":
+        axes.set_ylim(0, None)
+    if prefix == "vdos":
+        shown = np.flatnonzero(table.y > 2e-3 * table.y.max())
+        axes.set_xlim(0, min(1.1 * table.x[shown[-1]], table.x[-1]))
+        axes.set_ylim(bottom=min(0.0, float(table.y.min())))
+        top = axes.secondary_xaxis("top", functions=(lambda c: c / 33.3564, lambda t: t * 33.3564))
+        top.set_xlabel("ν / THz", fontsize=8)
+        top.tick_params(labelsize=8)
+    if prefix in ("vacf", "stress autocorrelation", "heat current autocorrelation"):
+        axes.axhline(0.0, color="#777777", lw=0.7)
+    if prefix == "msd":
+        _draw_fit(axes, table)
+        axes.set_ylim(bottom=0)
+    if prefix in ("shear viscosity", "thermal conductivity"):
+        axes.axhline(0.0, color="#777777", lw=0.7)
+        begin = table.numbers["plateau from / ps"][0]
+        if np.isfinite(begin):
+            axes.axvline(begin, color="#555555", lw=0.8, ls=":")
+
+
+def _draw_fit(axes, table: Table) -> None:
+    low, high = (table.numbers[f"fit {end} / ps"][0] for end in ("from", "to"))
+    axes.axvspan(low, high, color="#eeeeee", zorder=0)
+
+
+def _bonds(found: Physics) -> str:
+    bonds = found.bonds
+    figure = _curves("bonds", {"bonds": bonds.table})
+    limits = [[f"{a}-{b}", f"{low:.3g}", f"{high:.3g}"] for (a, b), (low, high) in bonds.limits_A.items()]
+    table = _table(["pair", "forms below / Å", "breaks above / Å"], limits)
+    return "<h2>Bonds</h2>" + _image(figure, "number of bonds") + table + "<p>Events: bonds.csv.</p>"
+
+
+def _table(head: list[str], rows) -> str:
+    top = "<thead><tr>" + "".join(f"<th>{escape(h)}</th>" for h in head) + "</tr></thead>" if any(head) else ""
+    body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table>{top}{body}</table>"
+
+
+def _image(figure: Figure, description: str) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    return f'<img alt="{escape(description)}" src="data:image/png;base64,{data}">'

@@ -1,0 +1,211 @@
+"""All analyses of a run, each of which may fail by itself: what can be computed is computed, the rest is a note."""
+
+import csv
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mdnnp.analysis import dynamics, structure
+from mdnnp.analysis.frames import Frames
+from mdnnp.analysis.structure import Bonds, Table
+from mdnnp.errors import FileError, InputError
+from mdnnp.observables import default_warmup_fs, plus_minus
+from mdnnp.trajectory import Trajectory
+
+_TENSOR = ("xx", "yy", "zz", "yz", "xz", "xy")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is asked of the analyses; None: their own defaults.
+
+    bonds_A : (symbol, symbol) -> (form, break), Å
+    """
+
+    warmup_fs: float | None = None
+    r_max_A: float | None = None
+    lag_fs: float | None = None
+    fit_fs: tuple[float, float] | None = None
+    viscosity_mPas: float | None = None
+    temperature_K: float | None = None
+    axis: int = 2
+    bonds_A: dict[tuple[str, str], tuple[float, float]] | None = None
+
+
+@dataclass(frozen=True)
+class Physics:
+    """Results: tables by name, bonds (None if they failed), notes on what could not be done; the run in words."""
+
+    tables: dict[str, Table]
+    bonds: Bonds | None
+    notes: list[str]
+    run: list[tuple[str, str]]
+
+    @property
+    def numbers(self) -> dict[str, dict[str, tuple[float, float]]]:
+        """Of each table, what was read off it."""
+        found = {name: table.numbers for name, table in self.tables.items() if table.numbers}
+        return found | ({"bonds": self.bonds.table.numbers} if self.bonds is not None else {})
+
+
+def physics(paths: Sequence[str | Path], settings: Settings, say: Callable[[str], None] = lambda text: None) -> Physics:
+    """Analyse a run of one file or several parts. `say` is told what is being done.
+
+    Raises FileError and InputError only where nothing at all can be done.
+    """
+    with Frames(paths, _warmup(paths, settings)) as frames:
+        notes = list(frames.notes)
+        tables: dict[str, Table] = {}
+        lag, s = settings.lag_fs, settings
+        work = {
+            "radial distribution": lambda: structure.radial_distribution(frames, s.r_max_A),
+            "angular distribution": lambda: structure.angular_distribution(
+                frames, None if s.bonds_A is None else {pair: limits[1] for pair, limits in s.bonds_A.items()}
+            ),
+            "structure factor": lambda: structure.structure_factor(frames),
+            "profiles": lambda: structure.profiles(frames, s.axis),
+            "mean squared displacement": lambda: dynamics.mean_squared_displacement(
+                frames, lag, s.fit_fs, s.viscosity_mPas, s.temperature_K
+            ),
+            "velocity spectrum": lambda: dynamics.velocity_spectrum(frames, lag),
+            "viscosity": lambda: _from_log(paths, frames, s, [f"pressure_{ij}" for ij in _TENSOR]),
+            "thermal conductivity": lambda: _from_log(paths, frames, s, [f"heat_current_{i}" for i in "xyz"]),
+        }
+        for name, function in work.items():
+            say(name)
+            found = _attempt(name, function, notes)
+            tables |= found or {}
+        say("bonds")
+        bonds = _attempt("bonds", lambda: structure.bond_events(frames, s.bonds_A), notes)
+        return Physics(tables, bonds, notes, _in_words(paths, frames))
+
+
+def _attempt(name: str, function: Callable, notes: list[str]):
+    try:
+        return function()
+    except (InputError, FileError, OSError) as error:
+        notes.append(f"{name}: {error}")
+        return None
+
+
+def _warmup(paths: Sequence[str | Path], settings: Settings) -> float:
+    """As for the energies: the equilibration, or a tenth of the run."""
+    if settings.warmup_fs is not None:
+        return settings.warmup_fs
+    with Frames(paths) as frames:
+        own = frames.parameters
+        equilibration = float(own.get("equilibration_steps", 0)) * float(own.get("timestep_fs", 0))
+        return default_warmup_fs(frames.times_fs, equilibration)
+
+
+def _from_log(paths, frames: Frames, settings: Settings, columns: list[str]) -> dict[str, Table]:
+    """A Green-Kubo integral of columns of the dense log."""
+    time, values = _log(paths, columns)
+    kept = (time >= frames.times_fs[0]) & np.isfinite(values).all(axis=1)
+    time, values = time[kept], values[kept]
+    if len(time) < 2 or np.ptp(np.diff(time)) > 1e-3 * np.median(np.diff(time)):
+        raise InputError(f"{columns[0]} ...: fewer than two rows of the log, or not equally spaced")
+    dt, volume = float(np.mean(np.diff(time))), float(np.mean(frames.volumes()))
+    temperature = settings.temperature_K or dynamics.temperature_K(frames)
+    if columns[0].startswith("pressure"):
+        tensor = dict(zip(_TENSOR, values.T, strict=True))
+        return dynamics.viscosity(tensor, dt, volume, temperature, settings.lag_fs)
+    return dynamics.thermal_conductivity(values, dt, volume, temperature, settings.lag_fs)
+
+
+def _log(paths, columns: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Times (rows,) and values (rows, columns) of the dense logs; a later file replaces what an earlier one has."""
+    times, values = np.empty(0), np.empty((0, len(columns)))
+    for path in paths:
+        try:
+            with Trajectory(path) as trajectory:
+                thermo = trajectory.thermo
+        except FileError:
+            continue
+        if not set(columns) <= set(thermo):
+            raise InputError(f"{path}: its log has no {columns[0]}" + (
+                ": ask the run for it with output.heat_current = true" if "heat" in columns[0] else ""))  # fmt: skip
+        if len(thermo["time"]):
+            earlier = times < thermo["time"][0]
+            times = np.concatenate([times[earlier], thermo["time"]])
+            values = np.concatenate([values[earlier], np.stack([thermo[c] for c in columns], axis=1)])
+    return times, values
+
+
+def _in_words(paths, frames: Frames) -> list[tuple[str, str]]:
+    atoms = ", ".join(f"{name} {len(members)}" for name, members in frames.species.items())
+    blocks = frames.block_of[-1] + 1
+    begin, end = frames.times_fs[[0, -1]] * 1e-3
+    return [
+        ("files", ", ".join(str(path) for path in paths)),
+        ("atoms", f"{frames.n_atoms} ({atoms})"),
+        ("frames", f"{len(frames)}, from {begin:.6g} to {end:.6g} ps"),
+        ("error bars", f"one standard error, from {blocks} blocks of {(end - begin) / blocks:.4g} ps"),
+    ]
+
+
+def lines(found: Physics) -> list[str]:
+    """The numbers as text."""
+    text = []
+    for name, numbers in found.numbers.items():
+        text += [f"{name + ': ' + what:<55}{shown(value, error)}" for what, (value, error) in numbers.items()]
+    return text + [f"Note: {note}" for note in found.notes]
+
+
+def shown(value: float, error: float) -> str:
+    """A number with its error, if it has one."""
+    if not math.isfinite(value):
+        return "?"
+    return plus_minus(value, error, "").strip() if math.isfinite(error) else f"{value:.5g}"
+
+
+def numbers_csv(found: Physics) -> str:
+    """quantity, number, value, error."""
+    rows = [
+        (name, what, repr(float(value)), repr(float(error)))
+        for name, numbers in found.numbers.items()
+        for what, (value, error) in numbers.items()
+    ]
+    return _csv([("quantity", "number", "value", "error"), *rows])
+
+
+def curves_csv(found: Physics) -> str:
+    """quantity, names of x and y, x, y, error: one row for each point of each curve."""
+    tables = found.tables | ({"bonds": found.bonds.table} if found.bonds is not None else {})
+    rows: list[tuple] = [("quantity", "x_name", "y_name", "x", "y", "error")]
+    for name, t in tables.items():
+        rows += [(name, t.x_name, t.y_name, *map(repr, map(float, p))) for p in zip(t.x, t.y, t.error, strict=True)]
+    return _csv(rows)
+
+
+def bonds_csv(found: Physics) -> str:
+    """time_fs, atoms i and j (from 0), formed or broken: one row for each event."""
+    events = found.bonds.events if found.bonds is not None else []
+    rows = [(repr(t), i, j, "formed" if formed else "broken") for t, i, j, formed in events]
+    return _csv([("time_fs", "i", "j", "event"), *rows])
+
+
+def _csv(rows) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()
+
+
+def as_dict(found: Physics) -> dict:
+    """The numbers, ready for JSON: quantity -> number -> [value, error], None for what is not known."""
+
+    def plain(x):
+        return float(x) if math.isfinite(x) else None
+
+    return {
+        "run": dict(found.run),
+        "numbers": {
+            name: {what: [plain(value), plain(error)] for what, (value, error) in numbers.items()}
+            for name, numbers in found.numbers.items()
+        },
+        "notes": found.notes,
+    }
