@@ -217,7 +217,10 @@ def velocity_spectrum(frames: Frames, lag_fs: float | None = None) -> dict[str, 
         g = _spectrum(c, dt, padded)
         g_error = g_error * math.sqrt(1 + n_lags / counts[0, 0])
         wave = frequency * CM_PER_THZ
-        numbers = {"resolution / cm⁻¹": (CM_PER_THZ / (time[-1] * 1e-3), math.nan)}
+        numbers = {
+            "highest that the frames resolve / cm⁻¹": (float(wave[-1]), math.nan),
+            "resolution / cm⁻¹": (CM_PER_THZ / (time[-1] * 1e-3), math.nan),
+        }
         for rank, at in enumerate(_peaks(g)[:4], 1):
             numbers[f"peak {rank} / cm⁻¹"] = (float(wave[at]), 0.5 * CM_PER_THZ / (time[-1] * 1e-3))
         label = "G(ν) / (1/THz)"
@@ -246,15 +249,15 @@ def green_kubo(
 
     series : (T, columns), equally spaced by dt_fs; each column is an equivalent component, of mean zero
     names : of the correlation, of the integral (with unit), of the number. The number is the mean of the running
-    integral from the first lag t at which the correlation is below twice its error, to 2 t.
+    integral from the lag t at which the correlation has decayed into its error bar (`_decay`), to 2 t.
     Raises InputError if the series is too short. Source: Allen & Tildesley (2017), eq. 2.124.
     """
     n = len(series)
     n_lags = int(0.1 * n) + 1 if lag_fs is None else round(lag_fs / dt_fs) + 1
     if n_lags < MIN_LAGS or n_lags > n // 2:
         raise InputError(
-            f"{n} samples {dt_fs:.4g} fs apart are too few for a correlation over {(n_lags - 1) * dt_fs * 1e-3:.4g} ps: "
-            f"at least {MIN_LAGS} lags, and no more than half of the run"
+            f"{n} samples {dt_fs:.4g} fs apart are too few for a correlation over {(n_lags - 1) * dt_fs * 1e-3:.4g} "
+            f"ps: at least {MIN_LAGS} lags, and no more than half of the run"
         )
     columns = series.shape[1]
     sums, counts = [], []
@@ -269,19 +272,33 @@ def green_kubo(
     each = np.array([factor * _integral(s / k, dt_fs) for s, k in zip(sums[full], counts[full], strict=True)])
     widen = np.sqrt(1 + np.arange(n_lags) / counts[0, 0])
     running_error = block_mean(each, np.ones(len(each)))[1] * widen
-    below = np.flatnonzero(~(c > 2 * error))
-    cut = int(below[0]) if len(below) else n_lags - 1
-    plateau = slice(max(1, cut), max(2, min(2 * cut, n_lags - 1) + 1))
+    cut = _decay(c, error)
+    decayed = 2 * cut < n_lags
+    plateau = slice(max(1, cut), min(2 * cut, n_lags - 1) + 1)
     value = float(running[plateau].mean())
     spread = block_mean(each[:, plateau].mean(axis=1), np.ones(len(each)))[1] * widen[plateau.stop - 1]
     time = np.arange(n_lags) * dt_fs * 1e-3
     numbers = {names[2]: (value, float(spread)), "plateau from / ps": (float(time[cut]), math.nan)}
-    if not len(below) or 2 * cut >= n_lags:
-        numbers["plateau from / ps"] = (math.nan, math.nan)  # the correlation has not decayed
+    if not decayed:
+        numbers["plateau from / ps"] = (math.nan, math.nan)
     return {
         names[0]: Table(time, c / c[0], error / c[0], "lag / ps", "normalised correlation"),
         names[1].split(" / ")[0]: Table(time, running, running_error, "upper limit / ps", names[1], numbers),
     }
+
+
+def _decay(c: np.ndarray, error: np.ndarray) -> int:
+    """First lag t from which to 2 t a tenth at most of the correlation is beyond twice its error; or else the last.
+
+    The correlation of a molecular liquid crosses zero many times before it has decayed.
+    """
+    n = len(c)
+    beyond = np.concatenate([[0], np.cumsum(np.abs(c) > 2 * error)])
+    for t in range(1, n):
+        end = min(2 * t, n - 1) + 1
+        if beyond[end] - beyond[t] <= 0.1 * (end - t) and end - t >= min(MIN_LAGS, n - t):
+            return t
+    return n - 1
 
 
 def _integral(c: np.ndarray, dt: float) -> np.ndarray:

@@ -105,10 +105,10 @@ class Frames:
             )
         return float(np.mean(steps))
 
-    def read(self, what: str, start: int, stop: int) -> np.ndarray:
-        """`positions`, `velocities` or `cells` of frames start to stop, as the file has them, in Å and fs.
+    def read(self, what: str, start: int, stop: int, *, optional: bool = False) -> np.ndarray | None:
+        """`positions`, `velocities`, `images` or `cells` of frames start to stop, as the file has them, in Å and fs.
 
-        Raises InputError if there are none, FileError where the file is damaged.
+        Raises InputError if there are none (optional: None then), FileError where the file is damaged.
         """
         pieces = []
         k = start
@@ -123,6 +123,8 @@ class Frames:
                 raise FileError(
                     f"{self._files[f].path}: {what} of frames {local[0]}-{local[-1]} cannot be read ({error})"
                 ) from None
+            if values is None and optional:
+                return None
             if values is None:
                 raise InputError(f"{self._files[f].path}: holds no {what}")
             pieces.append(values if contiguous else values[local - local[0]])
@@ -138,7 +140,8 @@ class Frames:
     def unwrapped(self, start: int, stop: int, atoms: np.ndarray, *, remove_drift: bool = False) -> np.ndarray:
         """(stop - start, len(atoms), 3) positions followed across boundaries from frame `start` on, Å.
 
-        Our own are as they are; others are followed by the nearest image from frame to frame.
+        Our own are as they are; others follow the image flags of the file, or without any the nearest image from frame
+        to frame.
         remove_drift : less the displacement of the centre of mass, of all atoms
         """
         out = np.empty((stop - start, len(atoms), 3))
@@ -147,7 +150,10 @@ class Frames:
         for a in range(start, stop, piece):
             b = min(a + piece, stop)
             x = self.read("positions", a, b)
-            if not self._ours and self.pbc.any():
+            flags = None if self._ours else self.read("images", a, b, optional=True)
+            if flags is not None:
+                x = x + flags @ self.read("cells", a, b)
+            elif not self._ours and self.pbc.any():
                 x, previous, images = self._follow(x, self.read("cells", a, b), previous, images)
             if remove_drift:
                 mean = np.einsum("tnk,n->tk", x, self.masses) / np.sum(self.masses)

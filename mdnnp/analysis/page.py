@@ -130,7 +130,9 @@ def _finish(axes, prefix: str, table: Table) -> None:
     axes.set_ylabel(table.y_name)
     axes.set_xlim(0 if table.x[0] >= 0 else table.x[0], table.x[-1])
     if prefix in ("rdf", "structure factor"):
-        axes.axhline(1.0, color="#777777", lw=0.7)
+        # Without correlation: 1, but 0 for the structure factor of two species.
+        pair = axes.get_title().split("-")
+        axes.axhline(float(prefix == "rdf" or pair[0] == pair[-1]), color="#777777", lw=0.7)
         # What is shown must not be squeezed by the peak of a bond.
         if prefix == "rdf" and table.y.max() > 8:
             tail = table.y[table.x > 1.25 * table.x[int(np.argmax(table.y))]]

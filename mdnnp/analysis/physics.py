@@ -152,7 +152,7 @@ def lines(found: Physics) -> list[str]:
     """The numbers as text."""
     text = []
     for name, numbers in found.numbers.items():
-        text += [f"{name + ': ' + what:<55}{shown(value, error)}" for what, (value, error) in numbers.items()]
+        text += [f"{name + ': ' + what:<60} {shown(value, error)}" for what, (value, error) in numbers.items()]
     return text + [f"Note: {note}" for note in found.notes]
 
 

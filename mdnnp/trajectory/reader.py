@@ -90,6 +90,13 @@ class Trajectory:
              "m s-1": 1e-5},
         )  # fmt: skip
 
+    def images(self, frames=slice(None)) -> np.ndarray | None:
+        """Images (T, N, 3) of the cell that the atoms are in, in units of its vectors; None if the file gives none."""
+        element = self._group.get("image")
+        if not isinstance(element, h5py.Group):
+            return None
+        return element["value"][self._committed_slice(frames)]
+
     def forces(self, frames=slice(None)) -> np.ndarray | None:
         """Forces (T, N, 3), eV/Å; None if there are none."""
         kj, kcal = 1 / units.EV_IN_KJ_PER_MOL, 4.184 / units.EV_IN_KJ_PER_MOL
