@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mdnnp import figures
-from mdnnp.analyze import analyze, as_dict, main, read_series, report
+from mdnnp.analyze import PHYSICS_FILES, analyze, as_dict, main, read_series, report
 from mdnnp.cli import main as command_line
 from mdnnp.errors import FileError, InputError
 from mdnnp.observables import drift, kinetic_energy, temperature
@@ -170,7 +170,7 @@ def test_report_and_figures_on_the_command_line(run, capsys):
     assert "10% of the run" in text and "meV/atom/ns" in text and "kT/ns per degree of freedom" in text
     assert "resolved" in text and "temperature" in text and "GPa" in text
     folder = run.with_name("run_analysis")
-    assert sorted(p.name for p in folder.iterdir()) == sorted([*figures.FIGURES, "numbers.json"])
+    assert sorted(p.name for p in folder.iterdir()) == sorted([*figures.FIGURES, "numbers.json", *PHYSICS_FILES])
     for name in figures.FIGURES:
         content = (folder / name).read_bytes()
         assert content.startswith(PNG) and len(content) > 10_000

@@ -128,7 +128,8 @@ def _draw(axes, table: Table, colour: str, label: str | None) -> None:
 def _finish(axes, prefix: str, table: Table) -> None:
     axes.set_xlabel(table.x_name)
     axes.set_ylabel(table.y_name)
-    axes.set_xlim(0 if table.x[0] >= 0 else table.x[0], table.x[-1])
+    if table.x[-1] > max(0.0, table.x[0]):
+        axes.set_xlim(min(0.0, table.x[0]), table.x[-1])
     if prefix in ("rdf", "structure factor"):
         # Without correlation: 1, but 0 for the structure factor of two species.
         pair = axes.get_title().split("-")

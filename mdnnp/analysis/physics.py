@@ -108,7 +108,7 @@ def _from_log(paths, frames: Frames, settings: Settings, columns: list[str]) -> 
     kept = (time >= frames.times_fs[0]) & np.isfinite(values).all(axis=1)
     time, values = time[kept], values[kept]
     if len(time) < 2 or np.ptp(np.diff(time)) > 1e-3 * np.median(np.diff(time)):
-        raise InputError(f"{columns[0]} ...: fewer than two rows of the log, or not equally spaced")
+        raise InputError("fewer than two usable rows of the log, or they are not equally spaced")
     dt, volume = float(np.mean(np.diff(time))), float(np.mean(frames.volumes()))
     temperature = settings.temperature_K or dynamics.temperature_K(frames)
     if columns[0].startswith("pressure"):
@@ -127,8 +127,8 @@ def _log(paths, columns: list[str]) -> tuple[np.ndarray, np.ndarray]:
         except FileError:
             continue
         if not set(columns) <= set(thermo):
-            raise InputError(f"{path}: its log has no {columns[0]}" + (
-                ": ask the run for it with output.heat_current = true" if "heat" in columns[0] else ""))  # fmt: skip
+            heat = "no heat current in its log: a run with output.heat_current = true has one"
+            raise InputError(f"{path}: " + (heat if "heat" in columns[0] else "no stress tensor in its log"))
         if len(thermo["time"]):
             earlier = times < thermo["time"][0]
             times = np.concatenate([times[earlier], thermo["time"]])
