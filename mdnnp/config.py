@@ -253,6 +253,9 @@ class OutputConfig:
     )
     velocities: bool = key("Store velocities in the frames.", True)
     forces: bool = key("Store forces in the frames.", True)
+    heat_current: bool = key(
+        "Record the heat current, from which `mdnnp analyze` computes the thermal conductivity. Steps cost more.", False
+    )
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,20 @@ def _autocorrelation_time(deviations: np.ndarray) -> float:
     return max(0.5, float(tau[window]) * (1.0 + (2 * window + 1) / n))
 
 
+def heat_current(
+    velocities: np.ndarray, masses: np.ndarray, atomic_energies_eV: np.ndarray, atomic_virials_eV: np.ndarray
+) -> np.ndarray:
+    """Heat current J (3,) of the whole system, eV Å/fs: sum_i e_i v_i + W_i v_i, e_i with the kinetic energy.
+
+    velocities (N, 3) Å/fs; masses (N,) u; atomic_energies_eV (N,) potential energies; atomic_virials_eV (N, 3, 3)
+    W_i = sum_j r_ij (x) dE_j/dr_ji. Of an open system, J = d/dt sum_i r_i e_i. W_i is not symmetric, and symmetrised
+    gives another current. Source: Z. Fan et al., Phys. Rev. B 92, 094301 (2015), eq. 17.
+    """
+    kinetic = 0.5 * EV_PER_U_A2_PER_FS2 * masses * np.sum(np.square(velocities), axis=1)
+    convective = (atomic_energies_eV + kinetic) @ velocities
+    return convective + np.einsum("iab,ib->a", atomic_virials_eV, velocities)
+
+
 def conserved_column(columns) -> str:
     """Which of a run's columns is conserved: conserved_energy where there is one, else total_energy."""
     return "conserved_energy" if "conserved_energy" in columns else "total_energy"

@@ -26,7 +26,15 @@ from mdnnp.config import RunConfig, resolved_text, restart_settings
 from mdnnp.errors import FileError, InputError, MdnnpWarning
 from mdnnp.files import check_writable
 from mdnnp.integrators import Bath, MDState
-from mdnnp.observables import density, kinetic_energy, kinetic_tensor, momentum, pressure_tensor, temperature
+from mdnnp.observables import (
+    density,
+    heat_current,
+    kinetic_energy,
+    kinetic_tensor,
+    momentum,
+    pressure_tensor,
+    temperature,
+)
 from mdnnp.prepare import Start
 from mdnnp.shadow import REACH, ShadowEnergy
 from mdnnp.system import System, volume
@@ -51,6 +59,7 @@ THERMO_UNITS = {
     "extrapolations": "1",
 }
 CELL_COLUMNS = {f"cell_{'abc'[k]}{'xyz'[l]}": (k, l) for k in range(3) for l in range(k + 1)}
+HEAT_CURRENT_UNITS = {f"heat_current_{i}": "eV Angstrom fs-1" for i in "xyz"}
 BAROSTAT_UNITS = {"volume": "Angstrom3", "density": "g cm-3", **dict.fromkeys(CELL_COLUMNS, "Angstrom")}
 MAX_STORED_EXTRAPOLATIONS = 1_000_000  # all are counted
 
@@ -319,7 +328,19 @@ class Recorder:
             "extrapolations": self.extrapolations,
             **columns(state),
             **self._of_ensemble(state),
+            **self._heat_current(state),
         }
+
+    def _heat_current(self, state: MDState) -> dict[str, float]:
+        if not self._config.output.heat_current:
+            return {}
+        numbers, results = state.system.numbers, state.results
+        # Without their constants, which would make a current of the diffusion of elements.
+        energies = results.atomic_energies.copy()
+        for z in np.unique(numbers):
+            energies[numbers == z] -= self._start.potential.offset_energy(np.array([z]))
+        current = heat_current(state.velocities, state.masses, energies, results.atomic_virials)
+        return dict(zip(HEAT_CURRENT_UNITS, current.tolist(), strict=True))
 
     def _of_ensemble(self, state: MDState) -> dict[str, float]:
         """What the ensemble adds to a row: see `thermo_units`."""
@@ -431,7 +452,12 @@ def thermo_units(config: RunConfig) -> dict[str, str]:
     """Columns of the dense log and their units."""
     dynamics = config.dynamics
     conserved = {} if dynamics.ensemble == "nve" else {"conserved_energy": "eV"}
-    return THERMO_UNITS | conserved | (BAROSTAT_UNITS if dynamics.has_barostat else {})
+    return (
+        THERMO_UNITS
+        | conserved
+        | (BAROSTAT_UNITS if dynamics.has_barostat else {})
+        | (HEAT_CURRENT_UNITS if config.output.heat_current else {})
+    )
 
 
 def _save(

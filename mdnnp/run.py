@@ -80,7 +80,7 @@ def _run(config: RunConfig, resume: bool, overwrite: bool) -> Summary:
     neighbors = VerletList(start.potential.cutoff, config.dynamics.skin_A)
 
     def compute(system):
-        return start.potential.compute(system, neighbors.update(system))
+        return start.potential.compute(system, neighbors.update(system), atomic_virials=config.output.heat_current)
 
     if saved is not None:
         check_same_run(saved, config, start)
