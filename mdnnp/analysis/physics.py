@@ -92,7 +92,7 @@ def _doubts(tables: dict[str, Table], frames: Frames) -> list[str]:
         exponent = table.numbers.get("exponent of the MSD in the window (1: diffusion)")
         if exponent is not None and not 0.9 < exponent[0] < 1.1:
             doubts.append(
-                f"{name}: grows as time^{exponent[0]:.2f} in the window of the fit, so that D is not that of diffusion; "
+                f"{name}: grows as time^{exponent[0]:.2f} in the window of the fit, so that D is not yet diffusion: "
                 "fit later (--fit-ps) and run longer"
             )
         plateau = table.numbers.get("plateau from / ps")
@@ -103,7 +103,7 @@ def _doubts(tables: dict[str, Table], frames: Frames) -> list[str]:
             doubts.append(f"{name}: the correlation has not decayed within the longest lag: there is no plateau")
         elif ratio < MIN_DECAYS:
             doubts.append(
-                f"{name}: the run is only {ratio:.0f} times as long as the decay of the correlation, so that a slow tail "
+                f"{name}: the run is only {ratio:.0f} times as long as the decay of the correlation: a slow tail "
                 "hides in the noise and the error bar does not know of it; run longer"
             )
     return doubts
