@@ -434,3 +434,12 @@ def test_truncated_part_is_left_out(tmp_path, capsys):
         command([good, bad], tmp_path / "out")
     assert "left out" in capsys.readouterr().out
     assert "msd Ar" in json.loads((tmp_path / "out/physics.json").read_text())["numbers"]
+
+
+def test_doubtful_numbers_are_named(tmp_path, capsys):
+    t = np.arange(300.0)
+    v = np.random.default_rng(16).normal(0, 1e-2, (1, 5, 3))
+    path = foreign(tmp_path / "x.h5", t[:, None, None] * v + [[[1], [2], [3], [4], [5]]] * np.ones(3), np.eye(3) * 50,
+                   numbers=[18] * 5)  # fmt: skip
+    command(path, tmp_path / "out")
+    assert "msd Ar: grows as time^2.00" in capsys.readouterr().out

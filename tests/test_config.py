@@ -88,6 +88,7 @@ checkpoint_interval = 0x10
 log_interval = 1
 velocities = false
 forces = false
+heat_current = true
 [limits]
 max_extrapolations = 0
 max_temperature_K = 1e4

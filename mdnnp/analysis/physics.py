@@ -16,6 +16,7 @@ from mdnnp.errors import FileError, InputError
 from mdnnp.observables import default_warmup_fs, plus_minus
 from mdnnp.trajectory import Trajectory
 
+MIN_DECAYS = 300  # length of a run in decay times below which a Green-Kubo integral is not to be trusted
 _TENSOR = ("xx", "yy", "zz", "yz", "xz", "xy")
 
 
@@ -81,7 +82,31 @@ def physics(paths: Sequence[str | Path], settings: Settings, say: Callable[[str]
             tables |= found or {}
         say("bonds")
         bonds = _attempt("bonds", lambda: structure.bond_events(frames, s.bonds_A), notes)
-        return Physics(tables, bonds, notes, _in_words(paths, frames))
+        return Physics(tables, bonds, notes + _doubts(tables, frames), _in_words(paths, frames))
+
+
+def _doubts(tables: dict[str, Table], frames: Frames) -> list[str]:
+    """What the numbers cannot tell of themselves."""
+    doubts = []
+    for name, table in tables.items():
+        exponent = table.numbers.get("exponent of the MSD in the window (1: diffusion)")
+        if exponent is not None and not 0.9 < exponent[0] < 1.1:
+            doubts.append(
+                f"{name}: grows as time^{exponent[0]:.2f} in the window of the fit, so that D is not yet diffusion: "
+                "fit later (--fit-ps) and run longer"
+            )
+        plateau = table.numbers.get("plateau from / ps")
+        if plateau is None:
+            continue
+        ratio = float(np.ptp(frames.times_fs)) * 1e-3 / plateau[0]
+        if not math.isfinite(ratio):
+            doubts.append(f"{name}: the correlation has not decayed within the longest lag: there is no plateau")
+        elif ratio < MIN_DECAYS:
+            doubts.append(
+                f"{name}: the run is only {ratio:.0f} times as long as the decay of the correlation: a slow tail "
+                "hides in the noise and the error bar does not know of it; run longer"
+            )
+    return doubts
 
 
 def _attempt(name: str, function: Callable, notes: list[str]):
