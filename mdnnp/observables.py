@@ -138,7 +138,7 @@ def heat_current(
 
     velocities (N, 3) Å/fs; masses (N,) u; atomic_energies_eV (N,) potential energies; atomic_virials_eV (N, 3, 3)
     W_i = sum_j r_ij (x) dE_j/dr_ji. Of an open system, J = d/dt sum_i r_i e_i. W_i is not symmetric, and symmetrised
-    gives another current. Source: Z. Fan et al., Phys. Rev. B 92, 094301 (2015), eq. 17.
+    gives another current. Source: Z. Fan et al., Phys. Rev. B 92, 094301 (2015).
     """
     kinetic = 0.5 * EV_PER_U_A2_PER_FS2 * masses * np.sum(np.square(velocities), axis=1)
     convective = (atomic_energies_eV + kinetic) @ velocities
