@@ -237,13 +237,20 @@ def _analyze(arguments) -> int:
     return analyze(arguments)
 
 
-def _check(arguments) -> int:
+def _load_both(arguments):
+    """The potential, and the structure that it is asked about."""
     potential = _load(arguments)
-    from mdnnp.check import check
     from mdnnp.structures import read_structures
 
     _use_threads(arguments)
     (structure,) = read_structures(arguments.structure, arguments.index, arguments.length_unit, arguments.energy_unit)
+    return potential, structure
+
+
+def _check(arguments) -> int:
+    from mdnnp.check import check
+
+    potential, structure = _load_both(arguments)
     report = check(potential, structure.system)
     print(report.to_json() if arguments.json else report.table())
     return report.exit_code
@@ -282,34 +289,25 @@ def _bench(arguments) -> int:
 
 def _smooth(arguments) -> int:
     _refuse_existing(arguments.output, arguments.overwrite)
-    potential = _load(arguments)
     from mdnnp.smooth import main as smooth
-    from mdnnp.structures import read_structures
 
-    _use_threads(arguments)
-    (structure,) = read_structures(arguments.structure, arguments.index, arguments.length_unit, arguments.energy_unit)
+    potential, structure = _load_both(arguments)
     return smooth(arguments, potential, structure)
 
 
 def _relax(arguments) -> int:
     _refuse_existing(arguments.output, arguments.overwrite)
     _refuse_existing(arguments.trajectory, arguments.overwrite)
-    potential = _load(arguments)
     from mdnnp.relax import main as relax
-    from mdnnp.structures import read_structures
 
-    _use_threads(arguments)
-    (structure,) = read_structures(arguments.structure, arguments.index, arguments.length_unit, arguments.energy_unit)
+    potential, structure = _load_both(arguments)
     return relax(arguments, potential, structure)
 
 
 def _phonons(arguments) -> int:
-    potential = _load(arguments)
     from mdnnp.phonons import main as phonons
-    from mdnnp.structures import read_structures
 
-    _use_threads(arguments)
-    (structure,) = read_structures(arguments.structure, arguments.index, arguments.length_unit, arguments.energy_unit)
+    potential, structure = _load_both(arguments)
     return phonons(arguments, potential, structure)
 
 

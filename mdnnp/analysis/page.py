@@ -1,27 +1,18 @@
 """The report of an analysis: one HTML file, figures embedded."""
 
-import base64
-import io
 from html import escape
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from mdnnp import __version__
+from mdnnp import __version__, html
 from mdnnp.analysis.physics import Physics, shown
 from mdnnp.analysis.structure import Table
 from mdnnp.style import ACCENT, DATA, MAIN, STYLE
 
 _COLOURS = (MAIN, ACCENT, "#2e7d32", "#8e5ea2", "#d98200", DATA)
 _MAX_POINTS = 4000
-_CSS = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 70em; margin: 2em auto; padding: 0 1em; }
-h1 { font-size: 1.6em; } h2 { font-size: 1.2em; margin-top: 2em; border-bottom: 1px solid #ccc; }
-table { border-collapse: collapse; margin: 1em 0; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.2em 0.8em; text-align: left; border-bottom: 1px solid #eee; }
-img { max-width: 100%; } .note { color: #a33; }
-"""
 # Prefix of the tables, heading, what the reader must know.
 _SECTIONS = (
     ("rdf", "Radial distribution functions",
@@ -50,7 +41,7 @@ _SECTIONS = (
 def page(found: Physics) -> str:
     """The report as HTML."""
     with matplotlib.rc_context(STYLE):
-        parts = ["<h1>Analysis of a trajectory</h1>", _facts(found), _notes(found), _numbers(found)]
+        parts = [_facts(found), html.notes(found.notes), _numbers(found)]
         for prefix, heading, text in _SECTIONS:
             tables = {n: t for n, t in found.tables.items() if n == prefix or n.startswith(prefix + " ")}
             if prefix == "heat current autocorrelation":
@@ -59,19 +50,12 @@ def page(found: Physics) -> str:
                 parts.append(_section(prefix, heading, text, tables))
         if found.bonds is not None:
             parts.append(_bonds(found))
-    title = "Analysis of a trajectory"
-    head = f'<meta charset="utf-8"><title>{title}</title><style>{_CSS}</style>'
-    body = "\n".join(p for p in parts if p)
-    return f"<!DOCTYPE html><html lang='en'><head>{head}</head><body>{body}</body></html>\n"
+    return html.page("Analysis of a trajectory", parts)
 
 
 def _facts(found: Physics) -> str:
     rows = [*found.run, ("program", f"mdnnp {__version__}")]
-    return _table(["", ""], [[escape(a), escape(b)] for a, b in rows])
-
-
-def _notes(found: Physics) -> str:
-    return "<ul>" + "".join(f'<li class="note">{escape(n)}</li>' for n in found.notes) + "</ul>" if found.notes else ""
+    return html.table(["", ""], [[escape(a), escape(b)] for a, b in rows], text_columns=(1,))
 
 
 def _numbers(found: Physics) -> str:
@@ -79,12 +63,12 @@ def _numbers(found: Physics) -> str:
     for name, numbers in found.numbers.items():
         for k, (what, (value, error)) in enumerate(numbers.items()):
             rows.append([escape(name) if k == 0 else "", escape(what), escape(shown(value, error))])
-    return "<h2>Numbers</h2>" + _table(["quantity", "number", "value"], rows)
+    return "<h2>Numbers</h2>" + html.table(["quantity", "number", "value"], rows, text_columns=(1,))
 
 
 def _section(prefix: str, heading: str, text: str, tables: dict[str, Table]) -> str:
     figure = _curves(prefix, tables) if len(tables) <= 6 and prefix not in _PANELS else _panels(prefix, tables)
-    return f"<h2>{escape(heading)}</h2>" + _image(figure, heading) + (f"<p>{escape(text)}</p>" if text else "")
+    return f"<h2>{escape(heading)}</h2>" + html.image(figure, heading) + (f"<p>{escape(text)}</p>" if text else "")
 
 
 _PANELS = ("rdf", "coordination", "angle", "structure factor", "vdos")
@@ -173,18 +157,5 @@ def _bonds(found: Physics) -> str:
     bonds = found.bonds
     figure = _curves("bonds", {"bonds": bonds.table})
     limits = [[f"{a}-{b}", f"{low:.3g}", f"{high:.3g}"] for (a, b), (low, high) in bonds.limits_A.items()]
-    table = _table(["pair", "forms below / Å", "breaks above / Å"], limits)
-    return "<h2>Bonds</h2>" + _image(figure, "number of bonds") + table + "<p>Events: bonds.csv.</p>"
-
-
-def _table(head: list[str], rows) -> str:
-    top = "<thead><tr>" + "".join(f"<th>{escape(h)}</th>" for h in head) + "</tr></thead>" if any(head) else ""
-    body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table>{top}{body}</table>"
-
-
-def _image(figure: Figure, description: str) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return f'<img alt="{escape(description)}" src="data:image/png;base64,{data}">'
+    table = html.table(["pair", "forms below / Å", "breaks above / Å"], limits)
+    return "<h2>Bonds</h2>" + html.image(figure, "number of bonds") + table + "<p>Events: bonds.csv.</p>"

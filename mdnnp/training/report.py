@@ -1,7 +1,5 @@
 """The report on a potential, one HTML file: learning curves, parity plots, errors, worst cases, provenance."""
 
-import base64
-import io
 import platform
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -12,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from mdnnp import __version__
+from mdnnp import __version__, html
 from mdnnp.files import new_file
 from mdnnp.style import ACCENT, DATA, MAIN, STYLE
 from mdnnp.training.accuracy import UNITS, Errors, Statistics, calibration_line, coverage_line, remarks, worst_place
@@ -20,16 +18,6 @@ from mdnnp.training.accuracy import UNITS, Errors, Statistics, calibration_line,
 HISTORY_UNITS = {"loss": "", **UNITS}
 _COLOURS = (MAIN, ACCENT, DATA)
 _PARITY_UNITS = {"energy": ("eV/atom", 1e3), "force": ("eV/Å", 1e3), "stress": ("GPa", 1.0)}
-_CSS = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 70em; margin: 2em auto; padding: 0 1em; }
-h1 { font-size: 1.6em; } h2 { font-size: 1.2em; margin-top: 2em; border-bottom: 1px solid #ccc; }
-table { border-collapse: collapse; margin: 1em 0; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.2em 0.8em; text-align: right; border-bottom: 1px solid #eee; }
-th:first-child, td:first-child, td.text { text-align: left; } thead th { border-bottom: 1px solid #888; }
-tr.all td { font-weight: 600; } tr.part td:first-child { padding-left: 1.8em; }
-img { max-width: 100%; } pre { background: #f5f5f5; padding: 0.8em; overflow-x: auto; }
-.scroll { overflow-x: auto; } .note { color: #a33; }
-"""
 
 
 def write_report(
@@ -54,7 +42,6 @@ def write_report(
     """
     with matplotlib.rc_context(STYLE):
         parts = [
-            f"<h1>{escape(title)}</h1>",
             _remarks(sets, notes),
             _summary(sets),
             _learning(history, best_epoch),
@@ -64,10 +51,8 @@ def write_report(
             _coverage(sets),
             _provenance(provenance or {}),
         ]
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_CSS}</style>'
-    text = f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(filter(None, parts))
     with new_file(path, overwrite) as temporary:
-        temporary.write_text(text + "\n</body></html>\n", encoding="utf-8")
+        temporary.write_text(html.page(title, parts), encoding="utf-8")
 
 
 def provenance() -> dict[str, str]:
@@ -87,7 +72,7 @@ def _remarks(sets: Mapping[str, Errors], notes: Sequence[str]) -> str:
     lines = [*notes]
     for name, errors in sets.items():
         lines += [f"{name}: {line.removeprefix('note: ')}" for line in remarks(errors)]
-    return "<ul>" + "".join(f'<li class="note">{escape(line)}</li>' for line in lines) + "</ul>" if lines else ""
+    return html.notes(lines)
 
 
 def _summary(sets: Mapping[str, Errors]) -> str:
@@ -97,7 +82,7 @@ def _summary(sets: Mapping[str, Errors]) -> str:
     for name, e in sets.items():
         values = [f"{e.quantities[q].overall.rmse:.4g}" if q in e.quantities else "–" for q, _ in columns]
         rows.append([escape(name), str(e.configurations), str(e.atoms), *values, f"{100 * e.coverage.fraction:.3g} %"])
-    return _table(head, rows)
+    return html.table(head, rows)
 
 
 def _errors(quantity: str, sets: Mapping[str, Errors]) -> str:
@@ -121,7 +106,7 @@ def _errors(quantity: str, sets: Mapping[str, Errors]) -> str:
             classes.append("all" if label == "all" else "part")
     head = ["", "set", "RMSE", "MAE", "95 % quantile", "maximum", "max/RMSE", "bias", "values"]
     what = {"energy": "energy", "force": "force components", "stress": "stress components"}[quantity]
-    return f"<h2>Errors of {what} / ({UNITS[quantity]})</h2>" + _table(head, rows, classes)
+    return f"<h2>Errors of {what} / ({UNITS[quantity]})</h2>" + html.table(head, rows, classes)
 
 
 def _present(by_set: Mapping[str, Statistics | None]) -> dict[str, Statistics]:
@@ -129,7 +114,7 @@ def _present(by_set: Mapping[str, Statistics | None]) -> dict[str, Statistics]:
 
 
 def _worst(sets: Mapping[str, Errors]) -> str:
-    html = "<h2>Worst configurations</h2>"
+    text = "<h2>Worst configurations</h2>"
     for quantity, unit in UNITS.items():
         rows = [
             [f"{w.error:.4g}", escape(name), escape(worst_place(w))]
@@ -138,25 +123,25 @@ def _worst(sets: Mapping[str, Errors]) -> str:
             for w in e.quantities[quantity].worst
         ]
         if rows:
-            html += _table([f"error of {quantity}<br>{unit}", "set", "where"], rows, text_columns=(1, 2))
-    return html + "<p>Of a force: the length of the difference, of the atom where it is largest.</p>"
+            text += html.table([f"error of {quantity}<br>{unit}", "set", "where"], rows, text_columns=(1, 2))
+    return text + "<p>Of a force: the length of the difference, of the atom where it is largest.</p>"
 
 
 def _coverage(sets: Mapping[str, Errors]) -> str:
-    html = "<h2>Range of the symmetry functions, disagreement of a committee</h2>"
+    text = "<h2>Range of the symmetry functions, disagreement of a committee</h2>"
     for name, e in sets.items():
-        html += f"<p>{escape(name)}: {escape(coverage_line(e.coverage).removeprefix('range: '))}</p>"
+        text += f"<p>{escape(name)}: {escape(coverage_line(e.coverage).removeprefix('range: '))}</p>"
         if e.calibration is not None:
-            html += f"<p>{escape(name)}: {escape(calibration_line(e.calibration))}</p>"
+            text += f"<p>{escape(name)}: {escape(calibration_line(e.calibration))}</p>"
         if e.coverage.outside:
             kinds = [[escape(kind or "(no type)"), f"{100 * f:.3g} %"] for kind, f in e.coverage.by_kind.items()]
             functions = [
                 [f"{f.element} {f.function}", str(f.count), f"{100 * f.furthest:.3g} %"]
                 for f in e.coverage.functions[:10]
             ]
-            html += _table(["kind", "environments out of range"], kinds)
-            html += _table(["function", "environments", "furthest, of its range"], functions)
-    return html
+            text += html.table(["kind", "environments out of range"], kinds)
+            text += html.table(["function", "environments", "furthest, of its range"], functions)
+    return text
 
 
 def _provenance(provenance: Mapping[str, object]) -> str:
@@ -166,16 +151,7 @@ def _provenance(provenance: Mapping[str, object]) -> str:
         [escape(str(k)), f"<pre>{escape(str(v))}</pre>" if "\n" in str(v) else escape(str(v))]
         for k, v in provenance.items()
     ]
-    return "<h2>Provenance</h2>" + _table(["", ""], rows, text_columns=(1,))
-
-
-def _table(head: Sequence[str], rows, classes: Sequence[str] = (), text_columns: Sequence[int] = ()) -> str:
-    """A table of cells that are HTML already."""
-    lines = ["<thead><tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr></thead>"] if any(head) else []
-    for k, row in enumerate(rows):
-        cells = (f"<td{' class=text' if c in text_columns else ''}>{cell}</td>" for c, cell in enumerate(row))
-        lines.append(f'<tr class="{classes[k] if classes else ""}">' + "".join(cells) + "</tr>")
-    return '<div class="scroll"><table>' + "\n".join(lines) + "</table></div>"
+    return "<h2>Provenance</h2>" + html.table(["", ""], rows, text_columns=(1,))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -203,7 +179,7 @@ def _learning(history: Mapping[str, Sequence[float]] | None, best_epoch: int | N
         if best_epoch is not None:
             axes.axvline(best_epoch, color="#555555", lw=0.8, ls="--", label=f"best epoch, {best_epoch}")
         axes.legend(fontsize=8)
-    return "<h2>Learning curves</h2>" + _image(figure, "loss and errors against the epoch")
+    return "<h2>Learning curves</h2>" + html.image(figure, "loss and errors against the epoch")
 
 
 def _parity(sets: Mapping[str, Errors]) -> str:
@@ -221,7 +197,7 @@ def _parity(sets: Mapping[str, Errors]) -> str:
         "<p>Energies are per atom and less the constants in the potential. Where there are more than 50,000 values, "
         "figures and quantiles are of so many at random.</p>"
     )
-    return "<h2>Predicted and reference values</h2>" + _image(figure, "parity plots and residuals") + text
+    return "<h2>Predicted and reference values</h2>" + html.image(figure, "parity plots and residuals") + text
 
 
 def _draw_parity(axes, name: str, samples) -> None:
@@ -264,10 +240,3 @@ def _logarithmic(axes) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter(lambda x, _: f"{x:g}")
     axes.yaxis.set_minor_formatter(lambda x, _: "")
-
-
-def _image(figure: Figure, description: str) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return f'<img alt="{description}" src="data:image/png;base64,{data}">'
