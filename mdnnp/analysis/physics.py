@@ -95,6 +95,12 @@ def _doubts(tables: dict[str, Table], frames: Frames) -> list[str]:
                 f"{name}: grows as time^{exponent[0]:.2f} in the window of the fit, so that D is not yet diffusion: "
                 "fit later (--fit-ps) and run longer"
             )
+        if name.startswith("vacf ") and table.y[1] < 0.5 * table.y[0]:  # a quarter of a period or so between frames
+            doubts.append(
+                f"{name}: velocities have forgotten themselves from frame to frame ({1e3 * table.x[1]:.4g} fs): "
+                "vibrations faster than the frames resolve are folded into the spectrum, whose peaks mean nothing; "
+                "write frames more often (output.frame_interval)"
+            )
         plateau = table.numbers.get("plateau from / ps")
         if plateau is None:
             continue
