@@ -443,3 +443,17 @@ def test_doubtful_numbers_are_named(tmp_path, capsys):
                    numbers=[18] * 5)  # fmt: skip
     command(path, tmp_path / "out")
     assert "msd Ar: grows as time^2.00" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("dt_fs", "folded"), [(5.0, False), (45.0, True)])
+def test_a_spectrum_that_frames_are_too_far_apart_for_is_named(tmp_path, capsys, dt_fs, folded):
+    """Two atoms that vibrate with a period of 60 fs."""
+    time = dt_fs * np.arange(200)
+    x = 0.1 * np.sin(2 * np.pi * time / 60.0)[:, None, None] * np.array([[[1.0, 0, 0], [-1.0, 0, 0]]])
+    v = 0.2 * np.pi / 60.0 * np.cos(2 * np.pi * time / 60.0)[:, None, None] * np.array([[[1.0, 0, 0], [-1.0, 0, 0]]])
+    positions = x + np.array([[5.0, 5, 5], [7.0, 5, 5]])
+    own(tmp_path / "run.h5", positions, 12.0 * np.eye(3), [6, 6], v, dt_fs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MdnnpWarning)
+        main(SimpleNamespace(trajectory=str(tmp_path / "run.h5"), output=str(tmp_path / "out")))
+    assert ("folded" in capsys.readouterr().out) == folded
