@@ -366,6 +366,13 @@ def _parser() -> argparse.ArgumentParser:
         p.set_defaults(verb=function)
         return p
 
+    for add in (_add_runs, _add_predictions, _add_files, _add_analysis, _add_proofs, _add_mechanics):
+        add(verb)
+    return parser
+
+
+def _add_runs(verb) -> None:
+    """Verbs that read an input file and compute for long."""
     p = verb("run", _run, "Run molecular dynamics as an input file says.", _RUN_EPILOG)
     p.add_argument("input", metavar="INPUT.toml", help="input file; `mdnnp init` writes one to start from")
     p.add_argument("--resume", action="store_true", help="go on from the checkpoint of this run")
@@ -378,6 +385,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--overwrite", action="store_true", help="replace the results of an earlier fit")
     _add_threads(p)
 
+
+def _add_predictions(verb) -> None:
+    """Verbs on many structures."""
     p = verb("predict", _predict, "Energy, forces, stress of structures.", _PREDICT_EPILOG)
     _add_potential(p)
     p.add_argument(
@@ -424,6 +434,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--json", action="store_true", help="print functions and report as JSON")
     _add_units(p)
 
+
+def _add_files(verb) -> None:
+    """Verbs that write and show files."""
     p = verb("convert", _convert, "Rewrite a potential, or structures, in another form.", _CONVERT_EPILOG)
     p.add_argument("input", metavar="INPUT", help="directory of a potential, or file with structures")
     p.add_argument("output", metavar="OUT", help="directory or file to write")
@@ -443,6 +456,9 @@ def _parser() -> argparse.ArgumentParser:
     p = verb("info", _info, "Show what a potential is made of.", _INFO_EPILOG)
     _add_potential(p)
 
+
+def _add_analysis(verb) -> None:
+    """The verb that looks at a trajectory."""
     p = verb(
         "analyze",
         _analyze,
@@ -474,6 +490,9 @@ def _parser() -> argparse.ArgumentParser:
         help="distances in Å below which bonds form and above which they break (default: 1.2 and 1.6 covalent sums)",
     )
 
+
+def _add_proofs(verb) -> None:
+    """Verbs that judge a potential, and this machine."""
     p = verb("check", _check, "Prove on a structure that a potential behaves.", _CHECK_EPILOG)
     _add_potential(p)
     p.add_argument("structure", metavar="STRUCTURE", help="file of any format that ASE reads, or input.data")
@@ -509,6 +528,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--overwrite", action="store_true", help="replace FIGURE.png if it exists")
     _add_threads(p)
 
+
+def _add_mechanics(verb) -> None:
+    """Verbs on minima and vibrations."""
     p = verb("relax", _relax, "Relax positions, and the cell, to the nearest minimum.", _RELAX_EPILOG)
     _add_potential(p)
     p.add_argument("structure", metavar="STRUCTURE", help="file of any format that ASE reads, or input.data")
@@ -561,7 +583,6 @@ def _parser() -> argparse.ArgumentParser:
         help="temperatures of free energy, entropy and heat capacity",
     )  # fmt: skip
     _add_threads(p)
-    return parser
 
 
 def _add_potential(p) -> None:
