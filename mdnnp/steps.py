@@ -11,9 +11,10 @@ from mdnnp import __version__
 from mdnnp.errors import InputError
 from mdnnp.files import check_writable, new_file
 from mdnnp.potential import Results
+from mdnnp.prepare import enclosing_box
 from mdnnp.structures import Structure, write_structures
-from mdnnp.system import System, complete_cell, lower_triangular, transformed, volume
-from mdnnp.trajectory import TrajectoryWriter
+from mdnnp.system import System, lower_triangular, transformed, volume
+from mdnnp.trajectory import STEPS, TrajectoryWriter
 
 H5_SUFFIXES = (".h5", ".h5md", ".hdf5")
 
@@ -62,14 +63,15 @@ def write_steps(
 
     H5MD: step and time are the number of the step, the latter in the fs that the format wants of a time; nothing moves
     (temperature and kinetic energy 0, no velocities). Cells are turned lower triangular, as readers of H5MD expect
-    them, and with them positions, forces and stress. parameters : kept in /parameters/mdnnp.
+    them, and with them positions, forces and stress; open directions get an edge. parameters : kept in
+    /parameters/mdnnp.
     """
     path = Path(path)
     if path.suffix.lower() not in H5_SUFFIXES:
         frames = [labelled(structure, step) for step in steps]
         write_structures(path, frames, format="extxyz", overwrite=overwrite)
         return
-    kept = {"version": __version__, "structure": structure.label, "kind": "steps"} | dict(parameters or {})
+    kept = {"version": __version__, "structure": structure.label, "kind": STEPS} | dict(parameters or {})
     with new_file(path, overwrite) as temporary:
         writer = TrajectoryWriter.create(
             temporary, numbers=structure.system.numbers, masses=structure.masses, pbc=structure.system.pbc,
@@ -81,8 +83,7 @@ def write_steps(
 
 
 def _write_frame(writer: TrajectoryWriter, number: int, frame: Structure) -> None:
-    cell, rotation = lower_triangular(complete_cell(frame.system.cell, frame.system.pbc))
-    given = np.linalg.norm(frame.system.cell, axis=1) > 0
+    cell, rotation = lower_triangular(enclosing_box(frame.system))
     stress = np.full((3, 3), np.nan) if frame.stress is None else rotation @ frame.stress @ rotation.T
     energy = float(frame.energy)
     observables = {
@@ -93,6 +94,6 @@ def _write_frame(writer: TrajectoryWriter, number: int, frame: Structure) -> Non
         "stress": stress,
     }
     writer.write_frame(
-        number, float(number), transformed(frame.system.positions, rotation.T), np.where(given[:, None], cell, 0.0),
-        observables, forces=transformed(frame.forces, rotation.T),
+        number, float(number), transformed(frame.system.positions, rotation.T), cell, observables,
+        forces=transformed(frame.forces, rotation.T),
     )  # fmt: skip
