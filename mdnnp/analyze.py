@@ -17,7 +17,7 @@ from ase.data import chemical_symbols
 from mdnnp import observables as obs
 from mdnnp.errors import FileError, InputError, MdnnpWarning
 from mdnnp.observables import DEFAULT_WARMUP, Drift, Mean, plus_minus
-from mdnnp.trajectory import Trajectory
+from mdnnp.trajectory import STEPS, Trajectory
 from mdnnp.units import BOLTZMANN_EV_PER_K, EV_PER_U_A2_PER_FS2
 
 NUMBERS_FILE = "numbers.json"
@@ -112,6 +112,9 @@ def read_series(path: str | Path) -> Series:
         if "kinetic_energy" in values and "temperature" not in values:
             values["temperature"] = np.asarray(obs.temperature(values["kinetic_energy"], n_degrees))
         notes: list[str] = []
+        if parameters.get("kind") == STEPS:
+            notes.append("the frames are steps of a relaxation or a search, which step and time count")
+            values = {name: values[name] for name in ("potential_energy", "pressure", "density") if name in values}
         if masses is None and trajectory.velocities(slice(0, 0)) is not None:
             notes.append("there are velocities but no masses, so nothing is made of them")
         kept = _usable(step, time_fs, values, notes)

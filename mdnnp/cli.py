@@ -297,11 +297,26 @@ def _smooth(arguments) -> int:
 
 def _relax(arguments) -> int:
     _refuse_existing(arguments.output, arguments.overwrite)
-    _refuse_existing(arguments.trajectory, arguments.overwrite)
     from mdnnp.relax import main as relax
+    from mdnnp.steps import check_steps_file
 
+    check_steps_file(arguments.trajectory, arguments.overwrite)
     potential, structure = _load_both(arguments)
     return relax(arguments, potential, structure)
+
+
+def _saddle(arguments) -> int:
+    from mdnnp.barrier import check_outputs
+    from mdnnp.barrier import main as saddle
+
+    check_outputs(arguments)
+    potential, structure = _load_both(arguments)
+    final = None
+    if arguments.to:
+        from mdnnp.structures import read_structures
+
+        (final,) = read_structures(arguments.to, -1, arguments.length_unit, arguments.energy_unit)
+    return saddle(arguments, potential, structure, final)
 
 
 def _phonons(arguments) -> int:
@@ -554,7 +569,36 @@ def _add_mechanics(verb) -> None:
         "--method", choices=["lbfgs", "newton-cg", "fire"], default="lbfgs", help="how (default: lbfgs, the quickest)"
     )
     p.add_argument("--most-evaluations", type=int, default=2000, metavar="N", help="give up then (default: 2000)")
-    p.add_argument("--trajectory", metavar="PATH.xyz", help="write every step, extended XYZ")
+    p.add_argument("--trajectory", metavar="PATH", help="write every step: H5MD (PATH.h5) or extended XYZ")
+    p.add_argument("--json", action="store_true", help="print the outcome as JSON")
+    p.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    _add_threads(p)
+
+    p = verb("saddle", _saddle, "Find the saddle and the barrier beside a minimum, or between two.", _SADDLE_EPILOG)
+    _add_potential(p)
+    p.add_argument("structure", metavar="STRUCTURE", help="file of any format that ASE reads, or input.data")
+    p.add_argument("-o", "--output", required=True, metavar="OUT.xyz", help="file for the saddle; OUT.json: numbers")
+    p.add_argument("--index", type=int, default=-1, help="which structure of the file (default: the last)")
+    where = p.add_mutually_exclusive_group()
+    where.add_argument("--atom", type=int, metavar="I", help="push atom I (from 0) and a little its neighbours")
+    where.add_argument("--mode", type=int, metavar="K", help="push along the K-th lowest mode; -K: the other way")
+    where.add_argument("--to", metavar="FINAL", help="the other minimum (its last structure): an elastic band first")
+    p.add_argument(
+        "--along", type=float, nargs=3, metavar=("X", "Y", "Z"), help="with --atom: push it there, and nothing else"
+    )
+    p.add_argument("--seed", type=int, default=0, help="of the random push, without --along, --mode, --to (default: 0)")
+    p.add_argument("--guess", action="store_true", help="STRUCTURE is near the saddle: neither relax nor push it first")
+    p.add_argument("--images", type=_positive, default=7, metavar="N", help="with --to: images between (default: 7)")
+    p.add_argument("--sides", action="store_true", help="slide down on both sides, and say which minima are there")
+    p.add_argument(
+        "--force-tolerance",
+        type=float,
+        default=0.01,
+        metavar="F",
+        help="largest force in the end, eV/Å (default: 0.01)",
+    )
+    p.add_argument("--most-steps", type=_positive, default=300, metavar="N", help="give up then (default: 300)")
+    p.add_argument("--trajectory", metavar="PATH", help="write every step: H5MD (PATH.h5) or extended XYZ")
     p.add_argument("--json", action="store_true", help="print the outcome as JSON")
     p.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     _add_threads(p)
@@ -711,7 +755,20 @@ tolerance was not reached; the structure is written all the same.
 
 examples:
   mdnnp relax potential/ crystal.xyz -o relaxed.xyz --cell --pressure-GPa 2
-  mdnnp relax potential/ slab.xyz -o relaxed.xyz --fix 0 1 2 3 --trajectory steps.xyz
+  mdnnp relax potential/ slab.xyz -o relaxed.xyz --fix 0 1 2 3 --trajectory steps.h5
+"""
+_SADDLE_EPILOG = """\
+STRUCTURE is relaxed, then pushed until a curvature turns negative (one atom, a mode, or random numbers of --seed say
+where to), then climbs along its lowest mode with exact products of the Hessian. What it finds is the saddle on that
+way, not the lowest one: try several atoms and seeds. Between two minima, --to runs an elastic band with a climbing
+image (ASE) and refines its highest image to --force-tolerance. OUT.json has the barrier (eV), the imaginary frequency,
+the number of negative curvatures (1, or the exit status is 3) and up to 300 atoms Vineyard's attempt frequency.
+
+examples:
+  mdnnp saddle potential/ vacancy.xyz -o saddle.xyz --atom 12 --sides
+  mdnnp saddle potential/ vacancy.xyz -o saddle.xyz --atom 12 --along 1 1 1
+  mdnnp saddle potential/ before.xyz --to after.xyz -o saddle.xyz
+  mdnnp saddle potential/ nearly.xyz -o saddle.xyz --guess --mode 1 --sides
 """
 _PHONONS_EPILOG = """\
 Relax first (tightly: --force-tolerance 0.0001). Writes modes.csv (frequencies) and, as asked, mode-K.xyz (movies);

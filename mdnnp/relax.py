@@ -2,13 +2,13 @@
 
 import json
 import sys
-from dataclasses import replace
 
 import numpy as np
 
 from mdnnp.errors import InputError
 from mdnnp.optimize import Goal, Landscape, Point, Relaxation, relax
 from mdnnp.potential import Potential
+from mdnnp.steps import labelled, write_steps
 from mdnnp.structures import Structure, write_structures
 from mdnnp.system import volume
 from mdnnp.units import EV_PER_A3_IN_GPA
@@ -120,19 +120,8 @@ def text(outcome: Relaxation) -> str:
     return "\n".join(lines)
 
 
-def _labelled(structure: Structure, point: Point) -> Structure:
-    stress = None
-    if point.system.pbc.all():
-        stress = -point.results.virial / volume(point.system.cell)
-        stress = 0.5 * (stress + stress.T)
-    return replace(
-        structure, system=point.system, velocities=None, energy=point.results.energy, forces=point.results.forces,
-        atomic_energies=point.results.atomic_energies, stress=stress,
-    )  # fmt: skip
-
-
 def _write(arguments, structure: Structure, points: list[Point]) -> None:
-    write_structures(arguments.output, [_labelled(structure, points[-1])], overwrite=arguments.overwrite)
+    write_structures(arguments.output, [labelled(structure, points[-1])], overwrite=arguments.overwrite)
     if arguments.trajectory:
-        frames = [_labelled(structure, p) for p in points]
-        write_structures(arguments.trajectory, frames, format="extxyz", overwrite=arguments.overwrite)
+        how = {"potential": str(arguments.potential), "method": arguments.method}
+        write_steps(arguments.trajectory, structure, points, parameters=how, overwrite=arguments.overwrite)

@@ -6,20 +6,25 @@ Phys. Rev. B 59, 3969 (1999)). n comes from Lanczos' method, started with that o
 (G. Henkelman, H. Jonsson, J. Chem. Phys. 111, 7010 (1999)), whose two images stand for a product with the Hessian.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from mdnnp.errors import InputError
 from mdnnp.hessian import hessian_vector_product
-from mdnnp.neighbors import VerletList
-from mdnnp.potential import Potential
+from mdnnp.neighbors import VerletList, neighbor_list
+from mdnnp.potential import Potential, Results
 from mdnnp.system import System
 
 _MOST_MOVE_A = 0.15
 _MOST_LANCZOS = 20
 _LANCZOS_TOLERANCE = 0.05  # residual over eigenvalue: the direction need not be exact on the way
 _MOST_ACROSS = 15  # products of a descent across the mode
+_PUSH_A = 0.1  # of the atom that moves most, in a push out of a minimum
+_MOST_PUSHES = 40
+_OUTSIDE = 0.05  # of the lowest curvature in a minimum; so negative, a configuration has left its bowl
 
 
 @dataclass
@@ -27,12 +32,27 @@ class Saddle:
     """Where the search ended. curvature : eV/Å^2 along `mode` (N, 3), of length 1; negative at a saddle."""
 
     system: System
-    energy: float
+    results: Results
     mode: np.ndarray
     curvature: float
     max_force: float
     converged: bool
     evaluations: int
+    products: int
+
+    @property
+    def energy(self) -> float:
+        """Energy of the saddle, eV."""
+        return self.results.energy
+
+
+class SearchPoint(NamedTuple):
+    """A step of a search. curvature : eV/Å^2, the lowest; products : with the Hessian, so far."""
+
+    system: System
+    results: Results
+    curvature: float
+    max_force: float
     products: int
 
 
@@ -44,17 +64,17 @@ def find_saddle(
     force_tolerance: float = 0.01,
     most_steps: int = 200,
     seed: int = 0,
+    each: Callable[[SearchPoint], None] = lambda point: None,
 ) -> Saddle:
     """Walk from `system` to a saddle of first order.
 
     direction : (N, 3) guess of the mode to climb along; random numbers of `seed` without
-    force_tolerance : eV/Å, largest force in the end. Raises InputError for a direction of another shape, or zero.
+    force_tolerance : eV/Å, largest force in the end; each : called at the start and after every step
+    Raises InputError for a direction of another shape, or zero.
     """
     if direction is None:
         direction = np.random.default_rng(seed).normal(size=system.positions.shape)
-    direction = np.asarray(direction, dtype=float)
-    if direction.shape != system.positions.shape or not np.linalg.norm(direction) > 0:
-        raise InputError(f"direction must be {system.positions.shape} numbers that are not all zero")
+    direction = _checked(direction, system)
     verlet, products, mode = VerletList(potential.cutoff, 0.5), 0, _without_drift(direction)
     for step in range(most_steps + 1):
         neighbors = verlet.update(system)
@@ -67,18 +87,78 @@ def find_saddle(
 
         curvature, mode = lowest_mode(product, mode)
         force = np.sqrt(np.square(results.forces).sum(axis=1).max())
+        each(SearchPoint(system, results, curvature, float(force), products))
         converged = bool(force <= force_tolerance and curvature < 0.0)
         if converged or step == most_steps:
             break
         uphill = np.vdot(results.forces, mode)
-        climb = -uphill / max(abs(curvature), 0.05)
+        climb = -uphill / max(abs(curvature), 1e-6)
         move = np.clip(climb, -_MOST_MOVE_A, _MOST_MOVE_A) * mode
         if force <= force_tolerance:  # at a minimum: there is no force to tell up from down
             move = _MOST_MOVE_A * mode
         move = move + _descend(product, results.forces - uphill * mode, mode)
         longest = np.sqrt(np.square(move).sum(axis=1).max())
         system = system._replace(positions=system.positions + move * min(1.0, _MOST_MOVE_A / longest))
-    return Saddle(system, results.energy, mode, float(curvature), float(force), converged, step + 1, products)
+    return Saddle(system, results, mode, float(curvature), float(force), converged, step + 1, products)
+
+
+def push_out(
+    potential: Potential,
+    system: System,
+    direction: np.ndarray,
+    each: Callable[[SearchPoint], None] = lambda point: None,
+) -> tuple[System, np.ndarray, int]:
+    """Push a minimum along `direction` until it has left its bowl: the system, the mode to follow from there, products.
+
+    Between pushes, the space across the direction relaxes, so that what is in the way steps aside. A minimum needs it
+    because its lowest mode, which `find_saddle` follows, is a long wave, whatever one starts with.
+    Source: R. Malek, N. Mousseau, Phys. Rev. E 62, 7723 (2000) (activation). Raises InputError as `find_saddle` does.
+    """
+    along = _without_drift(_checked(direction, system))
+    verlet, products, mode, inside = VerletList(potential.cutoff, 0.5), 0, along, None
+    push = _PUSH_A * along / np.sqrt(np.square(along).sum(axis=1).max())
+    for _ in range(_MOST_PUSHES):
+        system = system._replace(positions=system.positions + push)
+        neighbors = verlet.update(system)
+        results = potential.compute(system, neighbors)
+
+        def product(v, system=system, neighbors=neighbors):
+            nonlocal products
+            products += 1
+            return hessian_vector_product(potential, system, v, neighbors)
+
+        curvature, mode = lowest_mode(product, along)
+        force = np.sqrt(np.square(results.forces).sum(axis=1).max())
+        each(SearchPoint(system, results, curvature, float(force), products))
+        inside = abs(curvature) if inside is None else inside
+        if curvature < -_OUTSIDE * inside:
+            break
+        aside = _descend(product, results.forces - np.vdot(results.forces, along) * along, along)
+        longest = np.sqrt(np.square(aside).sum(axis=1).max())
+        system = system._replace(positions=system.positions + aside * min(1.0, _PUSH_A / max(longest, 1e-12)))
+    return system, mode, products
+
+
+def direction_about(system: System, atom: int, seed: int, cutoff_A: float) -> np.ndarray:
+    """(N, 3) random numbers of `seed` on an atom and, less with distance, on the neighbours within `cutoff_A`.
+
+    Raises InputError if there is no such atom.
+    """
+    if not 0 <= atom < len(system):
+        raise InputError(f"atom {atom} is to be moved, but atoms are counted from 0 to {len(system) - 1}")
+    i, j, _, r = neighbor_list(system, cutoff_A)
+    distance, weight = np.linalg.norm(r[i == atom], axis=1), np.zeros(len(system))
+    if len(distance):
+        np.maximum.at(weight, j[i == atom], np.exp(-2.0 * np.square(distance / distance.min())))
+    weight[atom] = 1.0
+    return np.random.default_rng(seed).normal(size=system.positions.shape) * weight[:, None]
+
+
+def _checked(direction, system: System) -> np.ndarray:
+    direction = np.asarray(direction, dtype=float)
+    if direction.shape != system.positions.shape or not np.linalg.norm(direction) > 0:
+        raise InputError(f"direction must be {system.positions.shape} numbers that are not all zero")
+    return direction
 
 
 def lowest_mode(product, start: np.ndarray) -> tuple[float, np.ndarray]:

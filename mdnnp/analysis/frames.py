@@ -7,7 +7,7 @@ import numpy as np
 from ase.data import atomic_masses, chemical_symbols
 
 from mdnnp.errors import FileError, InputError
-from mdnnp.trajectory import Trajectory
+from mdnnp.trajectory import STEPS, Trajectory
 
 N_BLOCKS = 10  # of an error bar
 MIN_BLOCKS = 4
@@ -93,7 +93,9 @@ class Frames:
         return np.arange(n) * min(N_BLOCKS, n) // n
 
     def spacing_fs(self) -> float:
-        """Time between frames, fs. Raises InputError if it is not the same throughout."""
+        """Time between frames, fs. Raises InputError if it is not the same throughout, or if frames are not of time."""
+        if self.parameters.get("kind") == STEPS:
+            raise InputError("the frames are steps of a relaxation or a search, which has no dynamics")
         steps = np.diff(self.times_fs)
         if not len(steps):
             raise InputError("one frame has no dynamics")

@@ -9,7 +9,7 @@ A frame is committed when its `step` is written: the values are flushed first (H
 resumes overwrites what follows its checkpoint with the same bits, so that nothing committed is ever taken away.
 """
 
-from mdnnp.trajectory.layout import EXTRAPOLATION_COLUMNS, FRAME_OBSERVABLES, Counts
+from mdnnp.trajectory.layout import EXTRAPOLATION_COLUMNS, FRAME_OBSERVABLES, STEPS, Counts
 from mdnnp.trajectory.reader import Trajectory
 from mdnnp.trajectory.repair import lookup3, repair
 from mdnnp.trajectory.writer import (
@@ -25,6 +25,7 @@ from mdnnp.trajectory.writer import (
 __all__ = [
     "EXTRAPOLATION_COLUMNS",
     "FRAME_OBSERVABLES",
+    "STEPS",
     "Counts",
     "Trajectory",
     "TrajectoryWriter",

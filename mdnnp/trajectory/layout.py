@@ -20,6 +20,7 @@ FRAME_OBSERVABLES = {  # name -> (shape of a frame's value, unit)
     "temperature": ((), "K"),
     "stress": ((3, 3), "eV Angstrom-3"),
 }
+STEPS = "steps"  # parameters["kind"] of frames that are steps of a relaxation or a search, not of time
 EXTRAPOLATION_COLUMNS = {
     "atom": np.int64,
     "function": np.int64,
