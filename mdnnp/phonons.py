@@ -18,7 +18,7 @@ from mdnnp.files import new_directory
 from mdnnp.hessian import force_constants
 from mdnnp.potential import Potential
 from mdnnp.structures import Structure, write_structures
-from mdnnp.system import System, make_system
+from mdnnp.system import make_system
 from mdnnp.vibrations import THZ_IN_PER_CM, Modes, all_modes, animate, lowest_modes, thermal
 
 _FULL_UP_TO = 300  # atoms

@@ -148,7 +148,7 @@ def nearest_distance(system: System) -> float:
     return float(np.sqrt(np.square(r).sum(axis=1).min())) if len(r) else reach
 
 
-def inner_freedom(system: System, symmetry: Symmetry | None) -> np.ndarray:
+def equivalent_atoms(system: System, symmetry: Symmetry | None) -> np.ndarray:
     """(N,) integers: equal for atoms that the space group maps onto each other; all different without one."""
     kind = np.arange(len(system))
     if symmetry is not None:

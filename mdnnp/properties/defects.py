@@ -16,7 +16,7 @@ from ase.data import chemical_symbols
 from mdnnp.neighbors import neighbor_list
 from mdnnp.optimize import Goal, relax
 from mdnnp.potential import Potential
-from mdnnp.properties.crystal import Coverage, coverage, inner_freedom, repeats_for
+from mdnnp.properties.crystal import Coverage, coverage, equivalent_atoms, repeats_for, worst
 from mdnnp.symmetry import Symmetry
 from mdnnp.system import System, replicate
 
@@ -27,7 +27,7 @@ _MOST_EVALUATIONS = 600
 _SHAKE_A = 0.05
 _LOWER_EV = 0.005  # what shaking must win to be said
 
-# Shells around an atom, (neighbours, distance in nearest-neighbour distances), and volume of an atom by that distance^3.
+# Shells around an atom: (neighbours, distance by that of the nearest); and volume of an atom by that distance cubed.
 _SHELLS = {
     "diamond": (((4, 1.0), (12, np.sqrt(8 / 3)), (12, np.sqrt(11 / 3))), 8 / (3 * np.sqrt(3))),
     "fcc": (((12, 1.0), (6, np.sqrt(2)), (24, np.sqrt(3))), 1 / np.sqrt(2)),
@@ -36,31 +36,37 @@ _SHELLS = {
 ATOMS_PER_CUBE = {"diamond": 8, "fcc": 4, "bcc": 2}
 
 
+class Formation(NamedTuple):
+    """A formation energy, eV, and where the potential extrapolates in the configuration behind it."""
+
+    energy: float
+    coverage: Coverage
+
+
 class Defect(NamedTuple):
     """A point defect, energies in eV.
 
     key, name : "vacancy" or "tetrahedral", and in words
-    unrelaxed, relaxed : formation energies, before and after the atoms have relaxed at fixed cell
+    unrelaxed, relaxed : before and after the atoms have relaxed at fixed cell; of a dumbbell, whose ideal place is
+        nowhere defined, `unrelaxed` is None
     shaken : the lowest, with the one reached after a shake: below `relaxed` if that was no minimum
-    larger : `relaxed` in the larger supercell, NaN if there is none; n_atoms, n_larger : of the perfect supercells
-    before, after : where the potential extrapolates, unrelaxed and relaxed; converged : whether it came to rest
+    larger : `relaxed` in the larger supercell, None if there is none
+    n_atoms, n_larger : of the perfect supercells; converged : whether all came to rest
     """
 
     key: str
     name: str
-    unrelaxed: float
-    relaxed: float
-    shaken: float
-    larger: float
+    unrelaxed: "Formation | None"
+    relaxed: "Formation"
+    shaken: "Formation"
+    larger: "Formation | None"
     n_atoms: int
     n_larger: int
-    before: Coverage
-    after: Coverage
     converged: bool
 
 
 def cubic_structure(system: System) -> str | None:
-    """"diamond", "fcc" or "bcc", if an element's atoms all are surrounded so, in whatever cell; else None."""
+    """ "diamond", "fcc" or "bcc", if an element's atoms all are surrounded so, in whatever cell; else None."""
     if len(np.unique(system.numbers)) > 1:
         return None
     size = abs(np.linalg.det(system.cell)) / len(system)
@@ -134,7 +140,7 @@ def supercells(system: System, repeats: tuple[int, int, int] | None) -> list[tup
 def vacancy_sites(system: System, symmetry: Symmetry | None, energies: np.ndarray) -> list[int]:
     """One atom of each kind of site: by symmetry, or without spglib by element and atomic energy (N,) eV."""
     if symmetry is not None:
-        return np.unique(inner_freedom(system, symmetry)).tolist()
+        return np.unique(equivalent_atoms(system, symmetry)).tolist()
     kinds = np.column_stack([system.numbers, np.round(energies, 5)])
     return sorted(np.unique(kinds, axis=0, return_index=True)[1].tolist())
 
@@ -195,28 +201,29 @@ def point_defects(
 
 
 def _measure(potential, change: _Change, perfect: Sequence[System], energies: Sequence[float], element: bool) -> Defect:
-    relaxed, unrelaxed = [], np.nan
-    for k, (whole, energy) in enumerate(zip(perfect, energies, strict=True)):
+    goal = Goal(force_tolerance=_FORCE_TOLERANCE, most_evaluations=_MOST_EVALUATIONS)
+    found, converged = [], True
+    for whole, energy in zip(perfect, energies, strict=True):
         start = change.make(whole)
         reference = energy * (len(start) / len(whole) if element else 1.0)
-        goal = Goal(force_tolerance=_FORCE_TOLERANCE, most_evaluations=_MOST_EVALUATIONS)
         outcome = relax(potential, start, goal)
-        relaxed.append(outcome.point.results.energy - reference)
-        if k:
-            continue
-        unrelaxed = outcome.history[0].results.energy - reference
-        before, after = (coverage(p.system, p.results) for p in (outcome.history[0], outcome.point))
-        converged = outcome.converged
-        end = outcome.point.system
-        moved = end.positions + np.random.default_rng(0).normal(0.0, _SHAKE_A, end.positions.shape)
-        again = relax(potential, end._replace(positions=moved), goal)
-        shaken = min(relaxed[0], again.point.results.energy - reference) if again.converged else relaxed[0]
-    larger = relaxed[1] if len(relaxed) > 1 else np.nan
-    n_larger = len(perfect[1]) if len(perfect) > 1 else 0
+        converged &= outcome.converged
+        found.append([_formation(p, reference) for p in (outcome.history[0], outcome.point)])
+        if whole is perfect[0]:
+            end = outcome.point.system
+            moved = end.positions + np.random.default_rng(0).normal(0.0, _SHAKE_A, end.positions.shape)
+            again = relax(potential, end._replace(positions=moved), goal)
+            shaken = _formation(again.point, reference)
+    unrelaxed, relaxed = found[0]
     return Defect(
-        change.key, change.name, unrelaxed, relaxed[0], shaken, larger, len(perfect[0]), n_larger, before, after,
-        converged,
+        change.key, change.name, None if "dumbbell" in change.key else unrelaxed, relaxed,
+        min(relaxed, shaken, key=lambda f: f.energy) if again.converged else relaxed,
+        found[1][1] if len(found) > 1 else None, len(perfect[0]), len(perfect[-1]), converged,
     )  # fmt: skip
+
+
+def _formation(point, reference: float) -> Formation:
+    return Formation(point.results.energy - reference, coverage(point.system, point.results))
 
 
 def _schottky(found: Sequence[Defect], sites, system: System, energies, unit: dict[int, int], perfect) -> list[Defect]:
@@ -224,21 +231,23 @@ def _schottky(found: Sequence[Defect], sites, system: System, energies, unit: di
     lowest: dict[int, Defect] = {}
     for atom, defect in zip(sites, found, strict=False):
         z = int(system.numbers[atom])
-        if z not in lowest or defect.relaxed < lowest[z].relaxed:
+        if z not in lowest or defect.relaxed.energy < lowest[z].relaxed.energy:
             lowest[z] = defect
-    chosen = [lowest[z] for z in unit]
-    weights = np.array(list(unit.values()), float)
-    per_unit = [e / len(s) * weights.sum() for e, s in zip(energies, perfect, strict=True)]
-    values = [
-        float(weights @ [getattr(d, name) for d in chosen]) + per_unit[k]
-        for name, k in (("unrelaxed", 0), ("relaxed", 0), ("shaken", 0), ("larger", -1))
-    ]
-    worst = max(chosen, key=lambda d: d.after.atoms)
+    per_unit = [e / len(s) * sum(unit.values()) for e, s in zip(energies, perfect, strict=True)]
+
+    def together(name, k):
+        parts = [getattr(lowest[z], name) for z in unit]
+        if None in parts:
+            return None
+        energy = sum(n * p.energy for n, p in zip(unit.values(), parts, strict=True)) + per_unit[k]
+        return Formation(energy, worst(p.coverage for p in parts))
+
     formula = "".join(chemical_symbols[z] + (str(n) if n > 1 else "") for z, n in unit.items())
     return [
         Defect(
-            "schottky", f"Schottky defect (vacancies of a formula unit {formula}, apart)", *values, chosen[0].n_atoms,
-            chosen[0].n_larger, worst.before, worst.after, all(d.converged for d in chosen),
+            "schottky", f"Schottky defect (vacancies of a formula unit {formula}, apart)", together("unrelaxed", 0),
+            together("relaxed", 0), together("shaken", 0), together("larger", -1), len(perfect[0]), len(perfect[-1]),
+            all(d.converged for d in lowest.values()),
         )
     ]  # fmt: skip
 
@@ -247,10 +256,10 @@ def notes_on(defect: Defect) -> list[str]:
     """What must be said of a defect."""
     lines = []
     if not defect.converged:
-        lines.append(f"{defect.name}: did not come to rest in {_MOST_EVALUATIONS} evaluations of the forces")
-    if defect.shaken < defect.relaxed - _LOWER_EV:
+        lines.append(f"{defect.name}: did NOT come to rest in {_MOST_EVALUATIONS} evaluations of the forces")
+    fall = defect.relaxed.energy - defect.shaken.energy
+    if fall > _LOWER_EV:
         lines.append(
-            f"{defect.name}: no minimum; after a shake of {_SHAKE_A} Å the atoms come to rest "
-            f"{defect.relaxed - defect.shaken:.3f} eV lower, at {defect.shaken:.3f} eV"
+            f"{defect.name}: no minimum; after a shake of {_SHAKE_A} Å the atoms come to rest {fall:.3f} eV lower"
         )
     return lines

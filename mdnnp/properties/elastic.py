@@ -1,8 +1,8 @@
 """Elastic constants, by second derivatives and by stresses of strained crystals; what follows for a polycrystal.
 
-C = d(Cauchy stress)/d(strain), Voigt order xx yy zz yz xz xy, cartesian axes of the structure, tension positive. At zero
-stress these are the second derivatives of the energy per volume; under stress they are the stress-strain coefficients
-(D. C. Wallace, Thermodynamics of Crystals (1972)), which then need not be symmetric.
+C = d(Cauchy stress)/d(strain), Voigt order xx yy zz yz xz xy, cartesian axes of the structure, tension positive. At
+zero stress these are the second derivatives of the energy per volume; under stress they are the stress-strain
+coefficients (D. C. Wallace, Thermodynamics of Crystals (1972)), which then need not be symmetric.
 
 With u the displacements of the atoms inside the cell, H the Hessian by them and L = dF/d(strain) the forces that a
 strain of cell and atoms alike (clamped ions) brings about: C = C_clamped - L^T H^-1 L / V (M. Born, K. Huang, Dynamical
@@ -97,7 +97,7 @@ def from_second_derivatives(potential: Potential, system: System) -> SecondDeriv
 
 
 class StressStrain(NamedTuple):
-    """Elastic constants (6, 6) GPa from central differences of stresses, and where the strained crystals extrapolate."""
+    """Elastic constants (6, 6) GPa from differences of stresses, and where the strained crystals extrapolate."""
 
     relaxed: np.ndarray
     clamped: np.ndarray
@@ -144,7 +144,7 @@ class Moduli(NamedTuple):
 
 
 def moduli(constants: np.ndarray) -> Moduli:
-    """Averages of (6, 6) constants, GPa (R. Hill, Proc. Phys. Soc. A 65, 349 (1952)). Raises PhysicsError if unstable."""
+    """Averages of (6, 6) constants, GPa: R. Hill, Proc. Phys. Soc. A 65, 349 (1952). PhysicsError if unstable."""
     c = 0.5 * (constants + constants.T)
     if stiffnesses(c)[0] <= 0.0:
         raise PhysicsError("the crystal is elastically unstable: a polycrystal of it has no moduli")

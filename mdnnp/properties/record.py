@@ -12,7 +12,7 @@ class Quantity(NamedTuple):
     """A number of the report.
 
     key : its name in JSON, unit included; name : for people; unit : "" for a pure number
-    coverage : of the worst configuration behind it; None where that is the perfect crystal's own
+    coverage : of the worst configuration behind it; detail : not for a short table
     """
 
     key: str
@@ -20,6 +20,7 @@ class Quantity(NamedTuple):
     value: float
     unit: str
     coverage: Coverage
+    detail: bool = False
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Surfaces of low index: slabs with open boundaries, the termination of lowest energy, before and after relaxing.
 
-gamma = (E(slab) - N e) / 2A with e the energy per atom (formula unit) of the perfect crystal: slabs hold whole cells, so
-they are stoichiometric. If both sides differ, gamma is their mean. Reconstructions larger than the cell are not sought.
+gamma = (E(slab) - N e) / 2A with e the energy per atom of the perfect crystal: slabs hold whole cells, so they are
+stoichiometric. If both sides differ, gamma is their mean. Reconstructions larger than the cell are not sought.
 """
 
 from collections.abc import Callable
@@ -73,7 +73,7 @@ def slabs(system: System, indices: tuple[int, int, int], thickness_A: float = _T
 def surface_energy(
     potential: Potential, system: System, energy_per_atom: float, indices: tuple[int, int, int]
 ) -> Surface:
-    """Energy of a surface of a crystal; relaxed from slightly shaken positions, so that symmetry does not hold atoms."""
+    """Energy of a surface of a crystal; relaxed from slightly shaken positions, so that symmetry holds none."""
     best, results = None, None
     for slab in slabs(system, indices):
         found = potential.compute(slab)
