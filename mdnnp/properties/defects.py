@@ -16,7 +16,7 @@ from ase.data import chemical_symbols
 from mdnnp.neighbors import neighbor_list
 from mdnnp.optimize import Goal, relax
 from mdnnp.potential import Potential
-from mdnnp.properties.crystal import Coverage, coverage, equivalent_atoms, repeats_for, worst
+from mdnnp.properties.crystal import Coverage, coverage, equivalent_atoms, nearest_distance, repeats_for, worst
 from mdnnp.symmetry import Symmetry
 from mdnnp.system import System, replicate
 
@@ -25,7 +25,8 @@ MOST_ATOMS = 1000  # of the second, larger one
 _FORCE_TOLERANCE = 1e-3  # eV/Å
 _MOST_EVALUATIONS = 600
 _SHAKE_A = 0.05
-_LOWER_EV = 0.005  # what shaking must win to be said
+_DRAWN_IN = 0.2  # of their distance, neighbours of a vacancy
+_LOWER_EV = 0.005  # what must be won to be said
 
 # Shells around an atom: (neighbours, distance by that of the nearest); and volume of an atom by that distance cubed.
 _SHELLS = {
@@ -49,7 +50,7 @@ class Defect(NamedTuple):
     key, name : "vacancy" or "tetrahedral", and in words
     unrelaxed, relaxed : before and after the atoms have relaxed at fixed cell; of a dumbbell, whose ideal place is
         nowhere defined, `unrelaxed` is None
-    shaken : the lowest, with the one reached after a shake: below `relaxed` if that was no minimum
+    lowest : of this and of what is reached after a shake, and from a vacancy with its neighbours drawn in
     larger : `relaxed` in the larger supercell, None if there is none
     n_atoms, n_larger : of the perfect supercells; converged : whether all came to rest
     """
@@ -58,7 +59,7 @@ class Defect(NamedTuple):
     name: str
     unrelaxed: "Formation | None"
     relaxed: "Formation"
-    shaken: "Formation"
+    lowest: "Formation"
     larger: "Formation | None"
     n_atoms: int
     n_larger: int
@@ -100,8 +101,11 @@ def interstitial_sites(system: System, structure: str) -> dict[str, tuple[str, n
         return here + half, here - half
 
     if structure == "diamond":
+        two = bonds[0] + bonds[1]  # the atoms of the dumbbell lie in a plane with two neighbours, from which they turn
+        away = -0.3 * size * two / np.linalg.norm(two)
+        first, second = split(bonds[0] - bonds[1], size)
         return {
-            "dumbbell": ("⟨110⟩ dumbbell", *split(bonds[0] - bonds[1], size)),
+            "dumbbell": ("⟨110⟩ dumbbell", first + away, second + away),
             "hexagonal": ("hexagonal", here - 1.5 * bond, None),
             "tetrahedral": ("tetrahedral", here - bond, None),
         }
@@ -210,16 +214,28 @@ def _measure(potential, change: _Change, perfect: Sequence[System], energies: Se
         converged &= outcome.converged
         found.append([_formation(p, reference) for p in (outcome.history[0], outcome.point)])
         if whole is perfect[0]:
-            end = outcome.point.system
-            moved = end.positions + np.random.default_rng(0).normal(0.0, _SHAKE_A, end.positions.shape)
-            again = relax(potential, end._replace(positions=moved), goal)
-            shaken = _formation(again.point, reference)
+            others = [relax(potential, s, goal) for s in _other_starts(outcome.point.system, whole, start)]
+            lowest = [_formation(o.point, reference) for o in others if o.converged]
     unrelaxed, relaxed = found[0]
     return Defect(
         change.key, change.name, None if "dumbbell" in change.key else unrelaxed, relaxed,
-        min(relaxed, shaken, key=lambda f: f.energy) if again.converged else relaxed,
+        min([relaxed, *lowest], key=lambda f: f.energy),
         found[1][1] if len(found) > 1 else None, len(perfect[0]), len(perfect[-1]), converged,
     )  # fmt: skip
+
+
+def _other_starts(relaxed: System, whole: System, start: System) -> list[System]:
+    """The relaxed defect, shaken; and a vacancy whose neighbours have moved towards it."""
+    shake = np.random.default_rng(0).normal(0.0, _SHAKE_A, relaxed.positions.shape)
+    starts = [relaxed._replace(positions=relaxed.positions + shake)]
+    if len(start) < len(whole):
+        gone = int(np.argmin(np.append((whole.positions[: len(start)] == start.positions).all(axis=1), False)))
+        i, j, _, r = neighbor_list(whole, 1.3 * nearest_distance(whole))
+        drawn = whole.positions.copy()
+        drawn[j[i == gone]] -= _DRAWN_IN * r[i == gone]
+        starts.append(without(whole._replace(positions=drawn), gone))
+        starts[-1] = starts[-1]._replace(positions=starts[-1].positions + shake)
+    return starts
 
 
 def _formation(point, reference: float) -> Formation:
@@ -246,7 +262,7 @@ def _schottky(found: Sequence[Defect], sites, system: System, energies, unit: di
     return [
         Defect(
             "schottky", f"Schottky defect (vacancies of a formula unit {formula}, apart)", together("unrelaxed", 0),
-            together("relaxed", 0), together("shaken", 0), together("larger", -1), len(perfect[0]), len(perfect[-1]),
+            together("relaxed", 0), together("lowest", 0), together("larger", -1), len(perfect[0]), len(perfect[-1]),
             all(d.converged for d in lowest.values()),
         )
     ]  # fmt: skip
@@ -257,9 +273,11 @@ def notes_on(defect: Defect) -> list[str]:
     lines = []
     if not defect.converged:
         lines.append(f"{defect.name}: did NOT come to rest in {_MOST_EVALUATIONS} evaluations of the forces")
-    fall = defect.relaxed.energy - defect.shaken.energy
+    fall = defect.relaxed.energy - defect.lowest.energy
     if fall > _LOWER_EV:
         lines.append(
-            f"{defect.name}: no minimum; after a shake of {_SHAKE_A} Å the atoms come to rest {fall:.3f} eV lower"
+            f"{defect.name}: not the lowest; shaken by {_SHAKE_A} Å"
+            + (", or with the neighbours drawn in," if "vacancy" in defect.key else "")
+            + f" the atoms come to rest {fall:.3f} eV lower, at {defect.lowest.energy:.3f} eV"
         )
     return lines

@@ -27,17 +27,19 @@ def energy_volume(found: Compression, n_atoms: int) -> Figure:
     axes.legend()
     below.plot(v, 1000 * (found.energies - fit.at(found.volumes)) / n_atoms, "o", color=ACCENT, mfc="none")
     below.axhline(0.0, color=MAIN, lw=0.8)
-    below.set(xlabel="volume / (Å$^3$/atom)", ylabel="residual / (meV/atom)")
+    below.margins(y=0.25)
+    figure.align_ylabels()
+    below.set(xlabel="volume / (Å$^3$/atom)", ylabel="deviation")
     return figure
 
 
 def sound_polar(found: Elasticity, system: System) -> Figure:
     """Velocities of sound by direction in two planes: of a and b, and of a + b and c."""
-    figure = Figure(figsize=(8.4, 4.6), layout="constrained")
+    figure = Figure(figsize=(8.4, 5.0), layout="constrained")
     panels = figure.subplots(1, 2, subplot_kw={"projection": "polar"})
     a, b, c = system.cell
-    for axes, first, second, name in (
-        (panels[0], a, b, "from a = [100] towards b = [010]"), (panels[1], a + b, c, "from [110] towards c = [001]"),
+    for axes, first, second, names in (
+        (panels[0], a, b, ("[100]", "to [010]")), (panels[1], a + b, c, ("[110]", "to [001]")),
     ):  # fmt: skip
         u = first / np.linalg.norm(first)
         w = second - second @ u * u
@@ -51,7 +53,7 @@ def sound_polar(found: Elasticity, system: System) -> Figure:
         ):
             axes.plot(angle, v[:, k] / 1000, color=colour, lw=1.3, label=branch)
         axes.set_ylim(0, 1.08 * v.max() / 1000)
-        axes.set_title(name, fontsize=10)
+        axes.set_xticks(np.radians([0, 90, 180, 270]), [*names, "", ""])
         axes.set_rlabel_position(67.5)
         axes.tick_params(labelsize=8)
     handles, labels = panels[0].get_legend_handles_labels()
@@ -68,7 +70,7 @@ def thermal(found: QuasiHarmonic) -> Figure:
     expansion.axhline(0.0, color="#777777", lw=0.7)
     expansion.set_ylabel("linear thermal expansion / (10$^{-6}$/K)")
     heat.plot(t, found.heat_capacity_P, color=ACCENT, label="C$_P$")
-    heat.plot(t, found.heat_capacity_V, color=MAIN, label="C$_V$")
+    heat.plot(t, found.heat_capacity_V, color=MAIN, ls="--", label="C$_V$")
     heat.axhline(24.943, color="#777777", lw=0.7, ls=":", label="3R")
     heat.set_ylabel("heat capacity / (J/(mol K))")
     heat.set_ylim(bottom=0)

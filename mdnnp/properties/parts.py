@@ -216,7 +216,7 @@ def _defects(crystal: Crystal, settings: Settings, part: Part, say) -> None:
             continue  # no energy without a chemical potential
         for ending, what, found_so, detail in (
             ("_unrelaxed", "unrelaxed", d.unrelaxed, False), ("", "relaxed", d.relaxed, False),
-            ("_shaken", "after a shake", d.shaken, True),
+            ("_lowest", "lowest found", d.lowest, True),
             ("_larger", f"relaxed, {d.n_larger} sites", d.larger, True),
         ):  # fmt: skip
             if found_so is not None:

@@ -30,8 +30,9 @@ _DEFINITIONS = {
     "Christoffel's equation, along [hkl] of the cell; Debye temperature from the mean of v⁻³ over directions and "
     "branches, and as Anderson estimates it from the polycrystal [5].",
     "defects": "E = E(N±1) − (N±1)/N E(N) at the cell of the perfect crystal; relaxed from the ideal site without "
-    "breaking its symmetry on purpose. After a shake: the lower one of this and of what a random move of all atoms by "
-    "0.05 Å relaxes to. Of a compound the Schottky energy, Σ [Eᵢ(N−1) − E(N)] + E(formula unit).",
+    "breaking its symmetry on purpose. Lowest found: of this, of what it relaxes to after a random move of all "
+    "atoms by 0.05 Å, and of a vacancy relaxed from neighbours drawn in by a fifth. "
+    "Of a compound the Schottky energy, Σ [Eᵢ(N−1) − E(N)] + E(formula unit).",
     "surfaces": "γ = (E(slab) − N e)/2A; indices of the cell given; slab open above and below, the termination of "
     "lowest unrelaxed energy; relaxed from positions shaken by 0.02 Å. Reconstructions larger than the cell are not "
     "sought.",
