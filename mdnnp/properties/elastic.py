@@ -166,7 +166,10 @@ def stiffnesses(constants: np.ndarray) -> np.ndarray:
 
 
 def independent_constants(symmetry: Symmetry) -> int:
-    """How many elastic constants a point group leaves: the mean character of its operations on elastic tensors."""
+    """How many elastic constants a point group leaves: the mean character of its operations on elastic tensors.
+
+    Of a supercell, operations that do not map its lattice onto itself are missing, and more constants are left.
+    """
 
     def of_strains(m):
         return 0.5 * (np.trace(m, axis1=1, axis2=2) ** 2 + np.trace(m @ m, axis1=1, axis2=2))

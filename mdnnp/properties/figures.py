@@ -29,7 +29,7 @@ def energy_volume(found: Compression, n_atoms: int) -> Figure:
     below.axhline(0.0, color=MAIN, lw=0.8)
     below.margins(y=0.25)
     figure.align_ylabels()
-    below.set(xlabel="volume / (Å$^3$/atom)", ylabel="deviation")
+    below.set(xlabel="volume / (Å$^3$/atom)", ylabel="deviation\n/ (meV/atom)")
     return figure
 
 
