@@ -164,9 +164,7 @@ def _doubts(crystal: Crystal, exact: elastic.SecondDerivatives, disagreement: fl
         n = elastic.independent_constants(crystal.symmetry)
         average = np.mean([elastic.rotated(exact.relaxed, m.T) for m in crystal.symmetry.matrices], axis=0)
         off = np.abs(average - exact.relaxed).max() / scale
-        lines.append(
-            f"the symmetry of the cell, {crystal.symmetry.name}, leaves {n} independent constants; C has it to {off:.1e}"
-        )
+        lines.append(f"the symmetry of the cell, {crystal.symmetry.name}, leaves {n} constants; C has it to {off:.1e}")
     return lines
 
 

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mdnnp.errors import InputError
 from mdnnp.optimize import Goal, relax
 from mdnnp.potential import Potential
 from mdnnp.properties.crystal import Coverage, coverage
-from mdnnp.system import System, heights, make_system
+from mdnnp.system import System, heights, make_system, replicate
 from mdnnp.units import EV_PER_A3_IN_GPA
 
 INDICES = ((1, 0, 0), (1, 1, 0), (1, 1, 1))
@@ -47,27 +48,35 @@ def slabs(system: System, indices: tuple[int, int, int], thickness_A: float = _T
 
     a and b span the surface; the direction of c is open.
     """
-    from ase import Atoms
-    from ase.build import surface
-
-    bulk = Atoms(system.numbers, system.positions, cell=system.cell, pbc=True)
-    one = surface(bulk, indices, 1, periodic=True)
-    layers = max(1, int(np.ceil(thickness_A / heights(one.cell.array)[2] - 1e-9)))
-    atoms = surface(bulk, indices, layers, periodic=True)
-    cell = atoms.cell.array
-    if np.linalg.det(cell) < 0:
-        cell = cell[[1, 0, 2]]
-    height = heights(cell)[2]
-    fractional = atoms.positions @ np.linalg.inv(cell)
-    level = fractional[:, 2] % 1.0
-    order = np.sort(level)
-    gap = np.diff(np.append(order, order[0] + 1.0)) * height
-    cuts = (order + 0.5 * gap / height)[gap > _SAME_LAYER_A] % 1.0
+    vectors = plane_vectors(system.cell, indices)
+    one = vectors @ system.cell
+    layers = max(1, int(np.ceil(thickness_A / heights(one)[2] - 1e-9)))
+    inside = system.positions @ np.linalg.inv(one)
+    inside -= np.floor(inside + 1e-9)
+    block = replicate(System(inside @ one, system.numbers, one, system.pbc), (1, 1, layers))
+    cell = block.cell
+    fractional = block.positions @ np.linalg.inv(cell)
+    level = np.sort(fractional[:, 2])
+    gap = np.diff(np.append(level, level[0] + 1.0))
+    cuts = (level + 0.5 * gap)[gap * heights(cell)[2] > _SAME_LAYER_A]
     out = []
-    for cut in np.sort(cuts)[: max(1, round(len(cuts) / layers))]:  # those of one cell
-        moved = fractional - np.floor(fractional - [0.0, 0.0, cut]) * [0.0, 0.0, 1.0]
-        out.append(make_system(moved @ cell, atoms.numbers, cell, (True, True, False)))
+    for cut in cuts[: max(1, round(len(cuts) / layers))]:  # those of one cell
+        above = fractional + np.outer(fractional[:, 2] < cut, [0.0, 0.0, 1.0])
+        out.append(make_system(above @ cell, block.numbers, cell, (True, True, False)))
     return out
+
+
+def plane_vectors(cell: np.ndarray, indices: tuple[int, int, int]) -> np.ndarray:
+    """(3, 3) integers of determinant 1: the shortest lattice vectors in a plane (hkl), and one to the next plane."""
+    grid = np.indices((7, 7, 7)).reshape(3, -1).T - 3
+    grid = grid[np.argsort(np.round(np.linalg.norm(grid @ cell, axis=1), 6), kind="stable")]
+    level = grid @ np.asarray(indices)
+    flat, up = grid[level == 0][1:], grid[level == 1][0]  # the first one in the plane is no vector at all
+    for second in flat[1:]:
+        size = round(np.linalg.det([flat[0], second, up]))
+        if abs(size) == 1:
+            return np.array([flat[0], size * second, up])
+    raise InputError(f"the plane {indices} has no cell of short lattice vectors; its indices are too high")
 
 
 def surface_energy(
