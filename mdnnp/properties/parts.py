@@ -13,7 +13,7 @@ from mdnnp.system import volume
 
 _AGREE = 0.01  # of the two ways to elastic constants, relative
 _MOST_ATOMS_PHONONS = 100  # of the cell
-_STRESS_FREE_GPA = 0.01
+_STRESS_FREE = 1e-3  # of the largest elastic constant
 _SHOWN_K, _TABLE_K = (100, 300, 600, 1000), 300
 
 
@@ -155,7 +155,7 @@ def _doubts(crystal: Crystal, exact: elastic.SecondDerivatives, disagreement: fl
             f"UNSTABLE: the atoms inside the cell are at a saddle (lowest eigenvalue {exact.softest:.3g} eV/Å²); the "
             "relaxed constants mean nothing"
         )
-    if np.abs(exact.stress).max() > _STRESS_FREE_GPA:
+    if np.abs(exact.stress).max() > _STRESS_FREE * scale:
         lines.append(
             f"the crystal is under stress, up to {np.abs(exact.stress).max():.3g} GPa: these are stress-strain "
             "coefficients, not second derivatives of the energy"

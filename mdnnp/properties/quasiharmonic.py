@@ -22,6 +22,7 @@ from mdnnp.vibrations import PLANCK_EV_PER_THZ, thermal
 RATIOS = tuple(np.linspace(0.97, 1.06, 7))
 _MESH_LENGTH_A = 60.0
 _FEWEST_VOLUMES = 5
+_MOST_RATIO = 1.125
 _J_PER_MOL = 1000.0 * EV_IN_KJ_PER_MOL
 
 
@@ -74,22 +75,28 @@ def quasiharmonic(
 ) -> QuasiHarmonic:
     """The quasi-harmonic crystal of a cell at rest.
 
-    ratios : of its volume; `each` is called before each of them. Volumes with imaginary modes are left out at the ends.
+    ratios : of its volume, and up to _MOST_RATIO more of them where it expands so far; `each` is called before each of
+        them. Below the volume at rest, those with imaginary modes are left out; above, they are the end.
     Raises PhysicsError if too few are left.
     """
-    states, notes = [], []
-    for ratio in sorted(ratios):
+    states: list[Harmonic] = []
+    notes: list[str] = []
+    left = sorted(ratios)
+    step, expanding = left[-1] - left[-2], True
+    while left and expanding:
+        ratio = left.pop(0)
         each(f"phonons at {ratio:.3f} of the volume")
         state = harmonic(potential, system, masses, ratio, keep_symmetry)
         lowest = state.frequencies.min()
         if lowest > 0.0:
             states.append(state)
-            continue
-        notes.append(f"imaginary modes at {ratio:.3f} times the volume, down to {-lowest:.2f} i THz: left out")
-        if ratio <= 1.0:
-            states.clear()
-        elif len(states) < _FEWEST_VOLUMES:
-            break
+        else:
+            notes.append(f"imaginary modes at {ratio:.3f} times the volume, down to {-lowest:.2f} i THz: left out")
+            states, expanding = ([], True) if ratio < 1.0 - 1e-9 else (states, False)
+        if not left and expanding and len(states) >= _FEWEST_VOLUMES:
+            found = evaluate(states, len(system), temperatures, notes)
+            if len(found.temperature) < len(temperatures) and ratio + step < _MOST_RATIO:
+                left = [ratio + step]  # it expands farther than usual
     if len(states) < _FEWEST_VOLUMES:
         raise PhysicsError(
             f"the crystal is no minimum, and has no quasi-harmonic properties: {'; '.join(notes)}. "

@@ -17,7 +17,7 @@ from mdnnp.system import System, heights, make_system, replicate
 from mdnnp.units import EV_PER_A3_IN_GPA
 
 INDICES = ((1, 0, 0), (1, 1, 0), (1, 1, 1))
-_THICKNESS_A = 15.0
+_THICKNESS_A = 15.0  # at least, and so that no atom sees both sides
 _FORCE_TOLERANCE = 2e-3  # eV/Å
 _SHAKE_A = 0.02
 _SAME_LAYER_A = 0.05
@@ -84,7 +84,7 @@ def surface_energy(
 ) -> Surface:
     """Energy of a surface of a crystal; relaxed from slightly shaken positions, so that symmetry holds none."""
     best, results = None, None
-    for slab in slabs(system, indices):
+    for slab in slabs(system, indices, max(_THICKNESS_A, 2.0 * potential.cutoff + 5.0)):
         found = potential.compute(slab)
         if results is None or found.energy < results.energy:
             best, results = slab, found
