@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from ase.data import chemical_symbols
 
+from mdnnp.errors import InputError
 from mdnnp.neighbors import neighbor_list
 from mdnnp.optimize import Goal, relax
 from mdnnp.potential import Potential
@@ -26,6 +27,7 @@ _FORCE_TOLERANCE = 1e-3  # eV/Å
 _MOST_EVALUATIONS = 600
 _SHAKE_A = 0.05
 _DRAWN_IN = 0.2  # of their distance, neighbours of a vacancy
+_MOST_SITES = 12
 _LOWER_EV = 0.005  # what must be won to be said
 
 # Shells around an atom: (neighbours, distance by that of the nearest); and volume of an atom by that distance cubed.
@@ -180,6 +182,7 @@ def point_defects(
 
     repeats : of the supercell, by default those that make it WIDTH_A wide
     Of a compound, `Defect`s of vacancies hold E(N - 1) - E(N), without any chemical potential.
+    Raises InputError if there are too many kinds of sites.
     """
     sizes = supercells(system, repeats)
     perfect = [replicate(system, r) for r in sizes]
@@ -187,6 +190,11 @@ def point_defects(
     unit = formula_unit(system.numbers)
     element = len(unit) == 1
     sites = vacancy_sites(system, symmetry, potential.compute(system).atomic_energies)
+    if len(sites) > _MOST_SITES:
+        raise InputError(
+            f"{len(sites)} kinds of sites, more than {_MOST_SITES}: no vacancies. Of a crystal, give the unit cell "
+            "(symmetry is found by spglib: pip install 'mdnnp[phonons]')"
+        )
     changes = []
     for atom in sites:
         symbol, ending = chemical_symbols[system.numbers[atom]], "" if element and len(sites) == 1 else f"_{atom}"

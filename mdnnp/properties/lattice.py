@@ -64,6 +64,7 @@ def squares(constants: ForceConstants, q: np.ndarray) -> np.ndarray:
 
     q : (points, 3) wave vectors, in reciprocal cell vectors without 2 pi
     """
+    q = np.asarray(q, float)
     root = 1.0 / np.sqrt(np.repeat(constants.masses, 3))
     n = len(root)
     flat = (constants.matrices * root[:, None] * root).reshape(len(constants.shifts), n * n)
