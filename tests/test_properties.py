@@ -6,6 +6,7 @@ from stillinger_weber import EPSILON_EV, StillingerWeber, diamond
 from systems import argon, silicon
 
 from mdnnp.errors import InputError, PhysicsError
+from mdnnp.hessian import results_derivative
 from mdnnp.neighbors import neighbor_list
 from mdnnp.optimize import Goal, relax
 from mdnnp.potential import NO_EXTRAPOLATION, Extrapolation, LennardJones, load_potential
@@ -162,6 +163,17 @@ def test_both_ways_agree_for_the_network_of_silicon():
     assert np.abs(exact.clamped - differences.clamped).max() < 1e-4 * np.abs(exact.clamped).max()
     assert np.abs(exact.relaxed - exact.relaxed.T).max() < 1e-10
     assert exact.clamped[3, 3] - exact.relaxed[3, 3] > 20  # atoms that move inside the cell soften it
+
+
+def test_derivatives_along_strains_without_a_kernel_for_them(hcp):
+    class Plain:
+        cutoff, numbers, compute = ARGON.cutoff, ARGON.numbers, ARGON.compute
+
+    moves, strain = np.random.default_rng(0).normal(size=(2, 3)), np.random.default_rng(1).normal(size=(3, 3))
+    for found, exact in zip(
+        results_derivative(Plain(), hcp, moves, strain), results_derivative(ARGON, hcp, moves, strain), strict=True
+    ):
+        assert np.abs(found - exact).max() < 1e-7 * np.abs(exact).max()
 
 
 def test_hexagonal_crystal(hcp):

@@ -63,7 +63,7 @@ def test_all_parts_of_argon(files, capsys):
 
 
 def test_values_to_compare_with(files, capsys):
-    reference = {"source": "experiment, somebody", "C11_GPa": 4.2, "a0_A": 5.26}
+    reference = {"source": "experiment, somebody", "C11_GPa": 4.2, "a0_A": 5.26, "details": {"cutoff": "none"}}
     (files / "reference.json").write_text(json.dumps(reference))
     command = "properties lj.toml cell.xyz --only eos elastic --reference reference.json -o out"
     status, out, _ = run(command, capsys)

@@ -21,7 +21,10 @@ _FORCES_AT_REST = 0.05  # eV/Å
 
 
 def read_reference(path: str | None) -> tuple[dict[str, float], str]:
-    """Values of a flat JSON file by key, and its `source`. Raises FileError or InputError for what is not one."""
+    """Values of a JSON file by key, and its `source`; objects in it are left alone, as notes.
+
+    Raises FileError or InputError for what is not one.
+    """
     if path is None:
         return {}, ""
     try:
@@ -33,6 +36,7 @@ def read_reference(path: str | None) -> tuple[dict[str, float], str]:
     if not isinstance(data, dict):
         raise InputError(f'{path}: expected an object as {{"C11_GPa": 153, "vacancy_eV": 3.67}}, found {data!r:.40}')
     source = str(data.pop("source", path))
+    data = {key: value for key, value in data.items() if not isinstance(value, dict)}
     for key, value in data.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise InputError(f"{path}: {key} must be a number, found {value!r:.60}")

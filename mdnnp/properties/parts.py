@@ -14,6 +14,7 @@ from mdnnp.system import volume
 _AGREE = 0.01  # of the two ways to elastic constants, relative
 _MOST_ATOMS_PHONONS = 100  # of the cell
 _STRESS_FREE = 1e-3  # of the largest elastic constant
+_NOT_LOWEST = "an energy is negative: for this potential, the crystal is not the state of lowest energy"
 _SHOWN_K, _TABLE_K = (100, 300, 600, 1000), 300
 
 
@@ -194,7 +195,11 @@ def _sound(crystal: Crystal, part: Part, exact, average: elastic.Moduli, add) ->
     for key, three in found.directions.items():
         slopes = lattice.sound_velocities(constants, waves.direction(system, [int(k) for k in key]))
         worst_of = max(worst_of, float(np.abs(slopes / three - 1.0).max()))
-    part.notes.append(f"slopes of the acoustic phonon branches agree with these velocities to {worst_of:.1e}")
+    part.notes.append(
+        f"slopes of the acoustic phonon branches agree with these velocities to {worst_of:.1e}"
+        if worst_of < _AGREE
+        else "slopes of the acoustic phonon branches are NOT these velocities: the crystal is unstable against phonons"
+    )
 
 
 def _refuse_large(system) -> None:
@@ -225,7 +230,9 @@ def _defects(crystal: Crystal, settings: Settings, part: Part, say) -> None:
         f"supercell of {found[0].n_atoms} sites, fixed cell" + (f"; {_size_effect(found)}" if found[0].larger else "")
     )
     for d in found:
-        part.notes += defects.notes_on(d)
+        part.notes += defects.notes_on(d) if element or d.key == "schottky" else []
+    if min(d.lowest.energy for d in found if element or d.key == "schottky") < 0:
+        part.notes.append(_NOT_LOWEST)
     if not element:
         part.notes.append(
             "a single vacancy of a compound has no energy without a chemical potential; the vacancies of a formula "
@@ -255,6 +262,8 @@ def _surfaces(crystal: Crystal, settings: Settings, part: Part, say) -> None:
             f"({name}): slab of {s.n_atoms} atoms in {s.layers} layers, {s.area:.2f} Å² a side, open beyond"
             + ("" if s.converged else "; it did NOT come to rest")
         )
+    if min(s.relaxed for s in found) < 0:
+        part.notes.append(_NOT_LOWEST)
     part.result = found
 
 
