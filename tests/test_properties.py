@@ -9,7 +9,7 @@ from mdnnp.errors import InputError, PhysicsError
 from mdnnp.hessian import results_derivative
 from mdnnp.neighbors import neighbor_list
 from mdnnp.optimize import Goal, relax
-from mdnnp.potential import NO_EXTRAPOLATION, Extrapolation, LennardJones, load_potential
+from mdnnp.potential import NO_EXTRAPOLATION, Disagreement, Extrapolation, LennardJones, load_potential
 from mdnnp.properties import crystal, defects, elastic, eos, lattice, quasiharmonic, surfaces, waves
 from mdnnp.properties.crystal import Coverage, find_symmetry
 from mdnnp.system import make_system, replicate, volume
@@ -468,3 +468,6 @@ def test_coverage_names_the_worst_function():
     assert (seen.atoms, seen.of, seen.functions) == (2, 8, 3)
     assert seen.worst == "function 5 of Si above its range by 20 % of it"
     assert crystal.worst([seen, Coverage(0, 8, 0, "")]) is seen
+    committee = crystal.coverage(system, quiet._replace(disagreement=Disagreement(np.linspace(0, 0.3, 8), 0.01)))
+    assert str(committee) == "in range; members disagree by 0.3 eV/Å" and not committee
+    assert crystal.worst([Coverage(0, 8, 0, "", 0.1), committee]) is committee

@@ -118,6 +118,18 @@ def test_hexagonal_crystal_as_it_is(files, capsys):
     assert "vacancy_eV" in found
 
 
+def test_without_spglib(files, capsys, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "spglib", None)
+    status, out, err = run("properties lj.toml cell.xyz --only elastic defects --supercell 2 2 2 -o out", capsys)
+    assert status == 0 and "warning" not in err and "leaves" not in out
+    found = json.loads((files / "out" / "properties.json").read_text())
+    assert "needs spglib" in found["space group"] and found["failed"] == {}
+    assert "vacancy_eV" in found["quantities"]  # one kind of site, by the atoms' energies
+    assert found["quantities"]["C12_GPa"]["value"] == pytest.approx(found["quantities"]["C44_GPa"]["value"], rel=1e-3)
+
+
 def test_bad_input_is_refused_before_anything_is_written(files, capsys):
     write("molecule.xyz", Atoms("Ar2", [[0, 0, 0], [0, 0, 3.8]]))
     liquid = argon(2, 0.9)

@@ -26,25 +26,29 @@ class Coverage(NamedTuple):
 
     atoms : with a symmetry function out of range, of `of` atoms (of those that the evaluation lists)
     functions : (atom, function) pairs out of range; worst : the one that is farthest out, in words
+    disagreement : of a committee, the largest force disagreement of an atom, eV/Å; None for a single potential
     """
 
     atoms: int
     of: int
     functions: int
     worst: str
+    disagreement: float | None = None
 
     def __bool__(self) -> bool:
         return self.functions > 0
 
     def __str__(self) -> str:
-        return f"extrapolates: {self.atoms} of {self.of} atoms, worst {self.worst}" if self else "in range"
+        text = f"extrapolates: {self.atoms} of {self.of} atoms, worst {self.worst}" if self else "in range"
+        return text if self.disagreement is None else f"{text}; members disagree by {self.disagreement:.2g} eV/Å"
 
 
 def coverage(system: System, results: Results) -> Coverage:
     """What the extrapolation events of an evaluation of `system` amount to."""
     x = results.extrapolation
+    disagreement = None if results.disagreement is None else float(results.disagreement.forces.max())
     if not x.count:
-        return Coverage(0, len(system), 0, "")
+        return Coverage(0, len(system), 0, "", disagreement)
     beyond = np.maximum(x.lower - x.value, x.value - x.upper)
     spread = x.upper - x.lower
     relative = np.divide(beyond, spread, out=np.full_like(beyond, np.inf), where=spread > 0)
@@ -52,12 +56,12 @@ def coverage(system: System, results: Results) -> Coverage:
     symbol = chemical_symbols[system.numbers[x.atom[k]]]
     side = "below" if x.value[k] < x.lower[k] else "above"
     worst = f"function {x.function[k]} of {symbol} {side} its range by {100 * relative[k]:.2g} % of it"
-    return Coverage(len(np.unique(x.atom)), len(system), x.count, worst)
+    return Coverage(len(np.unique(x.atom)), len(system), x.count, worst, disagreement)
 
 
 def worst(coverages: Iterable[Coverage]) -> Coverage:
-    """The one with the largest share of atoms out of range."""
-    return max(coverages, key=lambda c: (c.atoms / c.of, c.functions))
+    """The one with the largest share of atoms out of range, or where a committee disagrees most."""
+    return max(coverages, key=lambda c: (c.atoms / c.of, c.functions, c.disagreement or 0.0))
 
 
 class Crystal(NamedTuple):

@@ -110,7 +110,9 @@ def lines(report: Report) -> list[str]:
 def as_dict(report: Report) -> dict:
     """All in plain numbers; `extrapolates` is null where every environment was in the potential's range."""
     numbers = {
-        q.key: {"value": plain(q.value), "unit": q.unit, "extrapolates": _covered(q.coverage)} | _compared(report, q)
+        q.key: {"value": plain(q.value), "unit": q.unit, "extrapolates": _covered(q.coverage)}
+        | _disagreement(q)
+        | _compared(report, q)
         for q in report.quantities
     }
     out = {"program": "mdnnp properties", "version": __version__} | dict(report.facts)
@@ -132,6 +134,11 @@ def plain(value: float) -> float | None:
 
 def _covered(seen: Coverage) -> dict | None:
     return {"atoms": seen.atoms, "of": seen.of, "functions": seen.functions, "worst": seen.worst} if seen else None
+
+
+def _disagreement(q: Quantity) -> dict:
+    given = q.coverage.disagreement
+    return {} if given is None else {"force_disagreement_eV_per_A": given}
 
 
 def _compared(report: Report, q: Quantity) -> dict:
@@ -206,7 +213,7 @@ def _section(report: Report, part: Part) -> list[str]:
     for q in part.quantities:
         given = report.reference.get(q.key)
         middle = ["" if given is None else shown(given, q.unit), deviation(q.value, given)] if compared else []
-        seen = f'<span class="note">{escape(str(q.coverage))}</span>' if q.coverage else "in range"
+        seen = f'<span class="note">{escape(str(q.coverage))}</span>' if q.coverage else escape(str(q.coverage))
         rows.append([escape(q.name), shown(q.value, q.unit), escape(q.unit), *middle, seen])
     out.append(html.table(head, rows, text_columns=(2, len(head) - 1)))
     out += _drawn(report, part)
