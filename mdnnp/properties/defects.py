@@ -129,7 +129,7 @@ def interstitial_sites(system: System, structure: str) -> dict[str, tuple[str, n
 
 
 class _Change(NamedTuple):
-    """A defect to be made in a supercell whose first cell is the crystal's: E_f = sum of weights of energies."""
+    """A defect, and what makes it of a supercell, whose first cell is the crystal's."""
 
     key: str
     name: str
