@@ -326,6 +326,13 @@ def _phonons(arguments) -> int:
     return phonons(arguments, potential, structure)
 
 
+def _properties(arguments) -> int:
+    from mdnnp.properties.main import main as properties
+
+    potential, structure = _load_both(arguments)
+    return properties(arguments, potential, structure)
+
+
 def _without_hdf5(hook):
     """A hook for exceptions that nobody catches, without those of HDF5 objects that are freed after a failed write.
 
@@ -381,7 +388,7 @@ def _parser() -> argparse.ArgumentParser:
         p.set_defaults(verb=function)
         return p
 
-    for add in (_add_runs, _add_predictions, _add_files, _add_analysis, _add_proofs, _add_mechanics):
+    for add in (_add_runs, _add_predictions, _add_files, _add_analysis, _add_proofs, _add_mechanics, _add_materials):
         add(verb)
     return parser
 
@@ -629,6 +636,34 @@ def _add_mechanics(verb) -> None:
     _add_threads(p)
 
 
+def _add_materials(verb) -> None:
+    """The verb that goes from atoms to a material."""
+    p = verb(
+        "properties",
+        _properties,
+        "Properties of a crystal: equation of state, elasticity, sound, defects, surfaces, heat.",
+        _PROPERTIES_EPILOG,
+    )
+    _add_potential(p)
+    p.add_argument("structure", metavar="STRUCTURE", help="cell of a crystal, of any format that ASE reads")
+    p.add_argument("-o", "--output", metavar="DIR", help="directory to write (default: STRUCTURE-properties)")
+    p.add_argument("--index", type=int, default=-1, help="which structure of the file (default: the last)")
+    p.add_argument(
+        "--only", nargs="+", choices=["eos", "elastic", "defects", "surfaces", "thermal"], metavar="PART",
+        help="parts to compute: eos, elastic, defects, surfaces, thermal (default: all)",
+    )  # fmt: skip
+    p.add_argument("--reference", metavar="FILE.json", help="values to compare with, by their names in properties.json")
+    p.add_argument(
+        "--supercell", type=_positive, nargs=3, metavar=("A", "B", "C"),
+        help="repeats of the cell that defects are put into (default: 10 Å wide or more)",
+    )  # fmt: skip
+    p.add_argument("--temperature-K", type=float, default=1000.0, metavar="T", help="highest one (default: 1000)")
+    p.add_argument("--no-relax", action="store_true", help="take the structure as it is")
+    p.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    p.add_argument("--overwrite", action="store_true", help="replace DIR if an earlier report is there")
+    _add_threads(p)
+
+
 def _add_potential(p) -> None:
     p.add_argument("potential", metavar="POTENTIAL", help="n2p2 directory, or TOML file of a Lennard-Jones potential")
     _add_units(p)
@@ -778,6 +813,17 @@ examples:
   mdnnp phonons potential/ molecule.xyz -o modes --animate 3
   mdnnp phonons potential/ 4096-atoms.xyz -o modes --modes 12
   mdnnp phonons potential/ unit-cell.xyz -o phonons --supercell 4 4 4
+"""
+
+
+_PROPERTIES_EPILOG = """\
+Relaxes the crystal, and computes each part by itself; one that fails says why. Writes report.html (tables, figures,
+definitions), properties.json, properties.csv, eos.csv, thermal.csv, relaxed.xyz. Numbers behind which the potential
+extrapolates are marked.
+
+examples:
+  mdnnp properties inputs/silicon/potential inputs/silicon/crystal.xyz
+  mdnnp properties potential/ cell.xyz --only elastic eos --reference dft.json -o elastic
 """
 
 

@@ -41,14 +41,45 @@ def results_derivative(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Derivatives of forces (N, 3), eV/Å, and virial (3, 3), eV, by s as r_i -> r_i + s (displacements_i + r_i strain).
 
-    The cell moves with the strain. displacements (N, 3), Å; strain (3, 3), which need not be symmetric.
+    The cell moves with the strain. displacements (N, 3), Å; strain (3, 3), which need not be symmetric. Exact where the
+    potential has a `directional_derivative`; else by central differences, four of them, as products are.
     """
+    if not hasattr(potential, "directional_derivative"):
+        return _results_difference(potential, system, displacements, strain)
     neighbors = VerletList(potential.cutoff, skin=0.0).update(system)
     forces_t, strain_t = potential.directional_derivative(system, displacements, strain, neighbors)
     results = potential.compute(system, neighbors)
     # sum r_ij_t (x) D_ij, with r_ij_t = v_j - v_i + r_ij strain and F_i = sum_j (D_ij - D_ji)
     moved = -displacements.T @ results.forces - strain.T @ results.virial
     return forces_t, -(strain_t + moved)
+
+
+def _results_difference(potential, system, displacements, strain):
+    longest = np.sqrt(np.square(displacements).sum(axis=1).max())
+    scale = longest + np.abs(strain).max() * potential.cutoff
+    if scale == 0.0:
+        return np.zeros_like(displacements, dtype=float), np.zeros((3, 3))
+    h = DIFFERENCE_STEP_A / scale
+
+    def at(s):
+        moved = system.positions + s * (displacements + system.positions @ strain)
+        results = potential.compute(system._replace(positions=moved, cell=system.cell + s * (system.cell @ strain)))
+        return results.forces, results.virial
+
+    near, far = [[np.subtract(a, b) for a, b in zip(at(s), at(-s), strict=True)] for s in (h, 2.0 * h)]
+    return tuple((8.0 * a - b) / (12.0 * h) for a, b in zip(near, far, strict=True))
+
+
+def force_constants(potential: Potential, supercell: System, atoms: np.ndarray) -> np.ndarray:
+    """(len(atoms), N, 3, 3) eV/Å^2: rows of the Hessian of a supercell for these atoms."""
+    neighbors = VerletList(potential.cutoff, skin=0.0).update(supercell)
+    out = np.empty((len(atoms), len(supercell), 3, 3))
+    for k, atom in enumerate(atoms):
+        for axis in range(3):
+            unit = np.zeros((len(supercell), 3))
+            unit[atom, axis] = 1.0
+            out[k, :, axis] = hessian_vector_product(potential, supercell, unit, neighbors)
+    return out
 
 
 def hessian(potential: Potential, system: System) -> np.ndarray:

@@ -44,6 +44,7 @@ class Goal:
     force_tolerance : eV/Å, largest force on an atom; stress_tolerance_GPa : largest component
     fixed : atoms (from 0) that do not move; with `cell`, they move with the cell only
     keep_symmetry : keep the space group of the start (needs spglib)
+    keep_volume : with `cell`, relax its shape at the volume of the start; the pressure then has no effect
     most_evaluations : give up after so many evaluations, products counted as PRODUCT_COST
     """
 
@@ -54,6 +55,7 @@ class Goal:
     fixed: tuple[int, ...] = ()
     keep_symmetry: bool = False
     most_evaluations: int = 2000
+    keep_volume: bool = False
 
 
 class Point(NamedTuple):
@@ -134,6 +136,8 @@ class Landscape:
             x[: self.n_atoms] = self.symmetry.of_vectors(x[: self.n_atoms])
             if self.goal.cell:
                 x[self.n_atoms :] = self.symmetry.of_strain(x[self.n_atoms :])
+        if self.goal.keep_volume:
+            x[self.n_atoms :] -= np.trace(x[self.n_atoms :]) / 3 * np.eye(len(x) - self.n_atoms, 3)
         x[: self.n_atoms][~self.free] = 0.0
         return x
 
@@ -142,6 +146,8 @@ class Landscape:
         positions, cell = system.positions + step[: self.n_atoms], system.cell
         if self.goal.cell:
             change = np.eye(3) + step[self.n_atoms :] / self.length
+            if self.goal.keep_volume:
+                change /= np.cbrt(np.linalg.det(change))
             positions, cell = positions @ change, cell @ change
         return system._replace(positions=positions, cell=cell)
 

@@ -15,11 +15,10 @@ import numpy as np
 
 from mdnnp.errors import InputError, MdnnpWarning
 from mdnnp.files import new_directory
-from mdnnp.hessian import hessian_vector_product
-from mdnnp.neighbors import VerletList
+from mdnnp.hessian import force_constants
 from mdnnp.potential import Potential
 from mdnnp.structures import Structure, write_structures
-from mdnnp.system import System, make_system
+from mdnnp.system import make_system
 from mdnnp.vibrations import THZ_IN_PER_CM, Modes, all_modes, animate, lowest_modes, thermal
 
 _FULL_UP_TO = 300  # atoms
@@ -100,18 +99,6 @@ def _crystal(arguments, potential, structure, directory: Path) -> None:
         positive = np.maximum(bands.mesh, 1e-3)  # acoustic branches at q = 0 are zero to rounding
         weights = bands.weights / bands.weights.sum()
         print(thermal_table(positive, weights, arguments.temperature_K, "a primitive cell"))
-
-
-def force_constants(potential: Potential, supercell: System, atoms: np.ndarray) -> np.ndarray:
-    """(len(atoms), N, 3, 3) eV/Å^2: rows of the Hessian of a supercell for these atoms."""
-    neighbors = VerletList(potential.cutoff, skin=0.0).update(supercell)
-    out = np.empty((len(atoms), len(supercell), 3, 3))
-    for k, atom in enumerate(atoms):
-        for axis in range(3):
-            unit = np.zeros((len(supercell), 3))
-            unit[atom, axis] = 1.0
-            out[k, :, axis] = hessian_vector_product(potential, supercell, unit, neighbors)
-    return out
 
 
 def crystal_phonons(

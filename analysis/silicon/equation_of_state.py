@@ -12,36 +12,22 @@ training set. Both curves are fitted with the equation of F. Birch, Phys. Rev. 7
 
 import argparse
 from pathlib import Path
-from typing import NamedTuple
 
 import ase.io
 import matplotlib
 import numpy as np
 from ase import Atoms
 from ase.build import bulk
-from ase.eos import EquationOfState
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from mdnnp import load_potential, make_system
+from mdnnp.properties.eos import fit_birch_murnaghan
 from mdnnp.style import ACCENT, MAIN, STYLE
-from mdnnp.units import EV_PER_A3_IN_GPA
 
 SILICON = Path(__file__).resolve().parents[2] / "inputs" / "silicon"
 LATTICE_CONSTANT_A = 5.469  # of volume 1
-
-
-class Fit(NamedTuple):
-    """Volume and energy per atom at the minimum (Å^3, eV), bulk modulus (GPa)."""
-
-    volume_A3: float
-    energy_eV: float
-    bulk_modulus_GPa: float
-
-    @property
-    def lattice_constant_A(self) -> float:
-        return (8 * self.volume_A3) ** (1 / 3)
 
 
 def arguments() -> argparse.Namespace:
@@ -63,14 +49,6 @@ def crystals(volumes: list[float]) -> list[Atoms]:
     return made
 
 
-def fitted(volumes: np.ndarray, energies: np.ndarray) -> tuple[Fit, np.ndarray, np.ndarray]:
-    """Birch-Murnaghan fit to energies per atom (eV) at volumes per atom (Å^3), and its curve."""
-    equation = EquationOfState(volumes, energies, "birchmurnaghan")
-    volume, energy, modulus = equation.fit()
-    x = np.linspace(volumes.min(), volumes.max(), 200)
-    return Fit(volume, energy, modulus * EV_PER_A3_IN_GPA), x, equation.func(x, *equation.eos_parameters)
-
-
 def main() -> None:
     args = arguments()
     if args.make:
@@ -86,13 +64,13 @@ def main() -> None:
     fits = {"DFT (PBE, 64 atoms, Gamma)": (dft, ACCENT, "o"), "network": (network, MAIN, "s")}
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-        lowest = None
+        lowest, x = None, np.linspace(volumes.min(), volumes.max(), 200)
         for name, (energies, colour, marker) in fits.items():
-            fit, x, curve = fitted(volumes, energies)
-            lowest = fit.energy_eV if lowest is None else lowest
-            text = f"{name}: {fit.lattice_constant_A:.3f} Å, {fit.bulk_modulus_GPa:.1f} GPa"
-            print(f"{text}, {fit.energy_eV:.4f} eV/atom at the minimum")
-            axes.plot(x, 1e3 * (curve - lowest), color=colour, lw=1)
+            fit = fit_birch_murnaghan(volumes, energies)
+            lowest = fit.energy if lowest is None else lowest
+            text = f"{name}: {(8 * fit.volume) ** (1 / 3):.3f} Å, {fit.bulk_modulus_GPa:.1f} GPa"
+            print(f"{text}, {fit.energy:.4f} eV/atom at the minimum")
+            axes.plot(x, 1e3 * (fit.at(x) - lowest), color=colour, lw=1)
             axes.plot(volumes, 1e3 * (energies - lowest), marker, color=colour, mfc="none", label=text)
         difference = 1e3 * (network - dft)
         print(f"network less DFT: {np.round(difference, 2)} meV/atom at {np.round(volumes, 2)} Å^3/atom")

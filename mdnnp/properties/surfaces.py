@@ -1,0 +1,114 @@
+"""Surfaces of low index: slabs with open boundaries, the termination of lowest energy, before and after relaxing.
+
+gamma = (E(slab) - N e) / 2A with e the energy per atom of the perfect crystal: slabs hold whole cells, so they are
+stoichiometric. If both sides differ, gamma is their mean. Reconstructions larger than the cell are not sought.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from mdnnp.errors import InputError
+from mdnnp.optimize import Goal, relax
+from mdnnp.potential import Potential
+from mdnnp.properties.crystal import Coverage, coverage
+from mdnnp.system import System, heights, make_system, replicate
+from mdnnp.units import EV_PER_A3_IN_GPA
+
+INDICES = ((1, 0, 0), (1, 1, 0), (1, 1, 1))
+_THICKNESS_A = 15.0  # at least, and so that no atom sees both sides
+_FORCE_TOLERANCE = 2e-3  # eV/Å
+_SHAKE_A = 0.02
+_SAME_LAYER_A = 0.05
+_MOST_EVALUATIONS = 600
+J_PER_M2 = EV_PER_A3_IN_GPA / 10.0  # 1 eV/Å^2 in J/m^2
+
+
+class Surface(NamedTuple):
+    """A surface, energies in eV/Å^2.
+
+    indices : (hkl) of the cell given; layers : atomic layers of the slab; area : of one side, Å^2
+    before, after : where the potential extrapolates, unrelaxed and relaxed; converged : whether it came to rest
+    """
+
+    indices: tuple[int, int, int]
+    unrelaxed: float
+    relaxed: float
+    area: float
+    n_atoms: int
+    layers: int
+    before: Coverage
+    after: Coverage
+    converged: bool
+
+
+def slabs(system: System, indices: tuple[int, int, int], thickness_A: float = _THICKNESS_A) -> list[System]:
+    """Slabs of at least that thickness, one for each place between atomic layers where the crystal can be cut.
+
+    a and b span the surface; the direction of c is open.
+    """
+    vectors = plane_vectors(system.cell, indices)
+    one = vectors @ system.cell
+    layers = max(1, int(np.ceil(thickness_A / heights(one)[2] - 1e-9)))
+    inside = system.positions @ np.linalg.inv(one)
+    inside -= np.floor(inside + 1e-9)
+    block = replicate(System(inside @ one, system.numbers, one, system.pbc), (1, 1, layers))
+    cell = block.cell
+    fractional = block.positions @ np.linalg.inv(cell)
+    level = np.sort(fractional[:, 2])
+    gap = np.diff(np.append(level, level[0] + 1.0))
+    cuts = (level + 0.5 * gap)[gap * heights(cell)[2] > _SAME_LAYER_A]
+    out = []
+    for cut in cuts[: max(1, round(len(cuts) / layers))]:  # those of one cell
+        above = fractional + np.outer(fractional[:, 2] < cut, [0.0, 0.0, 1.0])
+        out.append(make_system(above @ cell, block.numbers, cell, (True, True, False)))
+    return out
+
+
+def plane_vectors(cell: np.ndarray, indices: tuple[int, int, int]) -> np.ndarray:
+    """(3, 3) integers of determinant 1: the shortest lattice vectors in a plane (hkl), and one to the next plane."""
+    grid = np.indices((7, 7, 7)).reshape(3, -1).T - 3
+    grid = grid[np.argsort(np.round(np.linalg.norm(grid @ cell, axis=1), 6), kind="stable")]
+    level = grid @ np.asarray(indices)
+    flat, up = grid[level == 0][1:], grid[level == 1][0]  # the first one in the plane is no vector at all
+    for second in flat[1:]:
+        size = round(np.linalg.det([flat[0], second, up]))
+        if abs(size) == 1:
+            return np.array([flat[0], size * second, up])
+    raise InputError(f"the plane {indices} has no cell of short lattice vectors; its indices are too high")
+
+
+def surface_energy(
+    potential: Potential, system: System, energy_per_atom: float, indices: tuple[int, int, int]
+) -> Surface:
+    """Energy of a surface of a crystal; relaxed from slightly shaken positions, so that symmetry holds none."""
+    best, results = None, None
+    for slab in slabs(system, indices, max(_THICKNESS_A, 2.0 * potential.cutoff + 5.0)):
+        found = potential.compute(slab)
+        if results is None or found.energy < results.energy:
+            best, results = slab, found
+    area = float(np.linalg.norm(np.cross(best.cell[0], best.cell[1])))
+    perfect = energy_per_atom * len(best)
+    shaken = best.positions + np.random.default_rng(0).normal(0.0, _SHAKE_A, best.positions.shape)
+    goal = Goal(force_tolerance=_FORCE_TOLERANCE, most_evaluations=_MOST_EVALUATIONS)
+    outcome = relax(potential, best._replace(positions=shaken), goal)
+    end = outcome.point
+    normal = np.cross(best.cell[0], best.cell[1]) / area
+    level = np.sort(best.positions @ normal)
+    return Surface(
+        indices, (results.energy - perfect) / (2 * area), (end.results.energy - perfect) / (2 * area), area, len(best),
+        1 + int((np.diff(level) > _SAME_LAYER_A).sum()), coverage(best, results), coverage(end.system, end.results),
+        outcome.converged,
+    )  # fmt: skip
+
+
+def surface_energies(
+    potential: Potential, system: System, energy_per_atom: float, each: Callable[[str], None] = lambda text: None
+) -> list[Surface]:
+    """All of INDICES."""
+    found = []
+    for indices in INDICES:
+        each(f"surface ({''.join(map(str, indices))})")
+        found.append(surface_energy(potential, system, energy_per_atom, indices))
+    return found
