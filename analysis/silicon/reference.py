@@ -1,5 +1,6 @@
-"""Properties of silicon by density-functional theory, with the settings of the training data: what `mdnnp properties` is
-compared with.
+"""Properties of silicon by density-functional theory, with the settings of the training data.
+
+They are what `mdnnp properties --reference` compares a potential with:
 
     python analysis/silicon/reference.py CALCULATIONS/ [-o dft.json] [--frames defects.xyz] [--only NAME ...]
 
@@ -9,8 +10,8 @@ start the command again after an interruption, and it goes on. Without pw.x it e
 one core. What is computed:
 
     C11, C12                  central differences of the stress for a strain of 1 % along x
-    C44, clamped and relaxed  for a shear of 1 %; the relaxation from the forces on the two sublattices under that shear,
-                              and for a shift of one against the other: C44 = C44(clamped) - L^2 / (K V)
+    C44, clamped and relaxed  for a shear of 1 %; the relaxation from the forces on the two sublattices under that
+                              shear, and for a shift of one against the other: C44 = C44(clamped) - L^2 / (K V)
     vacancy, interstitials    formation energy with all atoms relaxed in the cell of the crystal,
                               E(N') - N' E(64) / 64
 
@@ -37,6 +38,7 @@ from mdnnp.units import EV_PER_A3_IN_GPA
 
 LATTICE_A = 5.489
 STRAIN, SHIFT_A = 0.01, 0.03
+SOURCE = "DFT with the settings of the training data (PBE, 25 Ry, Gamma point of 64 atoms)"
 RELAXED = ("vacancy", "tetrahedral", "hexagonal", "dumbbell")
 
 
@@ -117,20 +119,22 @@ def calculate(name: str, path: Path, pw: str, pseudo_dir: Path) -> None:
             )
         if "JOB DONE" not in (text := (run / "pw.out").read_text()):
             raise SystemExit(f"{name}: pw.x failed:\n{text[-2000:]}")
-        frames = [f for f in read(run / "pw.out", index=":", format="espresso-out") if f.calc and "energy" in f.calc.results]
+        frames = read(run / "pw.out", index=":", format="espresso-out")
+        frames = [f for f in frames if f.calc and "energy" in f.calc.results]
         for frame in frames:
             frame.info["config_type"] = name
         write(run / "frames.xyz", frames, format="extxyz")
         os.replace(run / "frames.xyz", path)
 
 
-def reference(frames: dict[str, list[Atoms]]) -> dict[str, float]:
+def reference(frames: dict[str, list[Atoms]]) -> dict:
     """The properties that the calculations in `frames` suffice for."""
     found: dict[str, float] = {"a0_A": LATTICE_A}
+    details: dict[str, float] = {}
     last = {name: steps[-1] for name, steps in frames.items()}
     if "crystal" in last:
         bulk_energy = last["crystal"].get_potential_energy() / 64
-        found["crystal_pressure_GPa"] = float(-last["crystal"].get_stress()[:3].mean() * EV_PER_A3_IN_GPA)
+        details["crystal_pressure_GPa"] = float(-last["crystal"].get_stress()[:3].mean() * EV_PER_A3_IN_GPA)
         for name in RELAXED:
             if name in last:
                 found[f"{name}_eV"] = float(last[name].get_potential_energy() - len(last[name]) * bulk_energy)
@@ -141,8 +145,13 @@ def reference(frames: dict[str, list[Atoms]]) -> dict[str, float]:
         c = derivative(last, "xx") / STRAIN
         found |= {"C11_GPa": c[0], "C12_GPa": float(c[1:3].mean())}
     if {"yz+", "yz-", "shift+", "shift-"} <= last.keys():
-        found |= shear_modulus(last)
-    return {key: round(float(value), 4) for key, value in found.items()}
+        more, of_them = shear_modulus(last)
+        found, details = found | more, details | of_them
+
+    def rounded(numbers):
+        return {key: round(float(value), 4) for key, value in numbers.items()}
+
+    return {"source": SOURCE, **rounded(found), "details": rounded(details)}
 
 
 def derivative(last: dict[str, Atoms], name: str) -> np.ndarray:
@@ -150,7 +159,8 @@ def derivative(last: dict[str, Atoms], name: str) -> np.ndarray:
     return (last[f"{name}+"].get_stress() - last[f"{name}-"].get_stress()) / 2 * EV_PER_A3_IN_GPA
 
 
-def shear_modulus(last: dict[str, Atoms]) -> dict[str, float]:
+def shear_modulus(last: dict[str, Atoms]) -> tuple[dict[str, float], dict[str, float]]:
+    """C44, and what went into it."""
     B, volume = sublattice_B(crystal()), crystal().get_volume()
 
     def force(name: str) -> float:
@@ -162,9 +172,7 @@ def shear_modulus(last: dict[str, Atoms]) -> dict[str, float]:
     coupling, stiffness = force("yz") / STRAIN, -force("shift") / SHIFT_A
     from_stress = -derivative(last, "shift")[3] / SHIFT_A * volume / EV_PER_A3_IN_GPA
     relaxed = clamped - coupling**2 / (stiffness * volume) * EV_PER_A3_IN_GPA
-    return {
-        "C44_clamped_GPa": clamped,
-        "C44_GPa": relaxed,
+    return {"C44_clamped_GPa": clamped, "C44_GPa": relaxed}, {
         "coupling_from_forces_eV_per_A": coupling,
         "coupling_from_stress_eV_per_A": from_stress,
         "internal_shift_A": coupling / stiffness,
