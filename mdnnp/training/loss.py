@@ -19,7 +19,8 @@ from ase.data import chemical_symbols
 from mdnnp.jit import run_chunks
 from mdnnp.system import volume
 from mdnnp.training.dataset import LabelledStructure, Weights
-from mdnnp.training.derivatives import Layout, Predictions, gradient, jacobian, predict, scaled
+from mdnnp.training.derivatives import Layout, Predictions, gradient, jacobian, mapped, predict
+from mdnnp.training.inputs import Inputs
 from mdnnp.training.stored import VOIGT, StoredDescriptors
 
 LANES = 4  # partial sums, each of its own structures: bounds memory and threads, and fixes the order of summation
@@ -88,7 +89,7 @@ class Score:
 class Loss:
     """The loss over structures begin .. end - 1 of stored descriptors.
 
-    factor, shift : per element, scaled G = factor * G + shift
+    inputs : of the networks, per element
     labels : of all stored structures
     prior : p of the loss
     """
@@ -97,14 +98,14 @@ class Loss:
         self,
         stored: StoredDescriptors,
         layout: Layout,
-        scaling: Sequence[tuple[np.ndarray, np.ndarray]],
+        inputs: Sequence[Inputs],
         labels: Labels,
         tolerances: Tolerances,
         prior: float,
         begin: int,
         end: int,
     ):
-        self.stored, self.layout, self.scaling = stored, layout, scaling
+        self.stored, self.layout, self.inputs = stored, layout, inputs
         self.labels, self.tolerances, self.prior = labels, tolerances, prior
         self.begin, self.end = begin, end
         self.want_forces = bool(labels.weights.force[begin:end].any())
@@ -120,10 +121,10 @@ class Loss:
         return other
 
     def parts(self, begin: int, end: int) -> list:
-        """Scaled descriptors of structures begin .. end - 1, per element."""
+        """Inputs of the networks for structures begin .. end - 1, per element."""
         return [
-            scaled(self.stored.part(symbol, begin, end), *own)
-            for symbol, own in zip(self.stored.elements, self.scaling, strict=True)
+            mapped(self.stored.part(symbol, begin, end), own)
+            for symbol, own in zip(self.stored.elements, self.inputs, strict=True)
         ]
 
     def predictions(self, theta: np.ndarray, begin: int, end: int) -> Predictions:
