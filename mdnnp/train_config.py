@@ -68,7 +68,7 @@ class DescriptorsConfig:
     )
     max_zeta: int = key(
         "Angular resolution: degree in the cosine of the angle. Each window has max_zeta + 1 functions.",
-        6,
+        8,
         rule=ZETA,
     )
     cutoff_type: Literal["cos", "tanh", "poly1", "poly2", "poly3", "poly4"] = key(
@@ -130,7 +130,12 @@ class FitConfig:
         "Tolerance of a component of the stress times the volume per atom, in meV.", 20.0, rule=POSITIVE
     )
     use_stress: bool = key("Fit stresses, where there are any.", True)
-    prior: float = key("Coefficient of the sum of the squared weights in the loss.", 0.01, rule=NOT_NEGATIVE)
+    prior: float = key(
+        "Coefficient of the sum of the squared weights in the loss, times the mean square of the force errors (in "
+        "tolerances): the larger, the smoother the networks.",
+        50.0,
+        rule=NOT_NEGATIVE,
+    )
     networks: int = key(
         "Networks to fit from different starts, whose mean is the potential; it is written as one network.",
         1,

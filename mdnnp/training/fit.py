@@ -7,6 +7,10 @@ Energies are few and must come out far better than forces, so that they weigh mo
 to go down into from the side: a fit begins with energies that weigh less, follows the floor of the valley while they
 come to weigh more, epoch by epoch, and ends with the loss that was asked for (continuation: E. L. Allgower, K. Georg,
 Numerical Continuation Methods, Springer, 1990).
+
+What the weights' prior must be weighed against is the noise of the labels together with what the networks cannot
+follow, and that is what the errors are: the prior's coefficient is times the mean square of the force errors, in
+tolerances, of the epoch before (D. J. C. MacKay, Neural Comput. 4, 415 (1992), with a fixed width of the prior).
 """
 
 import json
@@ -152,7 +156,7 @@ def _start(member: Member, settings: FitSettings) -> Progress:
 def _epoch(member: Member, own: Progress, settings: FitSettings, epoch: int, number: int) -> None:
     """One epoch of one member; updates `own`."""
     loose = settings.loosened(epoch)
-    step = _step(member.train.loosened(loose), own.state, settings, epoch, number)
+    step = _step(member.train.loosened(loose, _noise(member, own, loose)), own.state, settings, epoch, number)
     if loose > 1.0:  # the history compares like with like
         step = step._replace(score=member.train.score(step.state.theta))
     _refuse_divergence(step.score, own, epoch, settings)
@@ -170,11 +174,17 @@ def _epoch(member: Member, own: Progress, settings: FitSettings, epoch: int, num
         own.stopped = f"no better errors of the validation structures in {settings.patience} epochs"
 
 
+def _noise(member: Member, own: Progress, loose: float) -> float:
+    """Mean square error in the last epoch, in tolerances: of forces, or of energies where there are no forces."""
+    if not len(own.history):
+        return 1.0
+    energy, force = own.history[-1, 2:4] / (loose * member.train.tolerances.energy, member.train.tolerances.force)
+    return float(energy if math.isnan(force) else force) ** 2
+
+
 def _step(loss: Loss, state: State, settings: FitSettings, epoch: int, number: int) -> Step:
     if settings.optimizer == "levenberg-marquardt":
-        if settings.loosened(epoch) != settings.loosened(epoch - 1):
-            state = restart_levenberg(state, loss)
-        return levenberg_epoch(state, loss)
+        return levenberg_epoch(restart_levenberg(state, loss), loss)
     rng = np.random.default_rng([settings.seed, number, epoch])
     progress = (epoch - 1) / max(settings.epochs - 1, 1)
     return adam_epoch(state, loss, rng, settings.learning_rate, progress, settings.batch_structures)

@@ -112,12 +112,11 @@ class Loss:
         self.want_strain = bool(labels.weights.stress[begin:end].any())
         self._chunks = _chunks(labels.n_atoms, begin, end)
 
-    def loosened(self, factor: float) -> "Loss":
-        """The same loss, in which energies weigh less: t_E times `factor`."""
-        if factor == 1.0:
-            return self
+    def loosened(self, factor: float, prior_factor: float = 1.0) -> "Loss":
+        """The same loss, in which energies weigh less: t_E times `factor`; p times `prior_factor`."""
         other = copy.copy(self)
         other.tolerances = self.tolerances._replace(energy=factor * self.tolerances.energy)
+        other.prior = prior_factor * self.prior
         return other
 
     def parts(self, begin: int, end: int) -> list:
