@@ -109,8 +109,8 @@ class FitConfig:
     )
     epochs: int = key("Epochs at most.", 100, rule=AT_LEAST_ONE, restart="free")
     patience: int = key(
-        "Epochs without better errors of the validation structures after which the fit ends; the best has the least "
-        "product of the errors of energy, force and stress.",
+        "Epochs without better errors of the validation structures, once energy_loosening has ended, after which the "
+        "fit ends; the best has the least product of the errors of energy, force and stress.",
         15,
         rule=AT_LEAST_ONE,
         restart="free",
@@ -118,12 +118,7 @@ class FitConfig:
     time_limit_minutes: float | None = key(
         "No epoch begins later; by default there is no limit.", None, rule=POSITIVE, restart="free", example="30"
     )
-    energy_tolerance_meV: float = key(
-        "Tolerance of the energy per atom, in meV, while forces are off by their tolerance (rms); it follows their "
-        "error in proportion.",
-        0.7,
-        rule=POSITIVE,
-    )
+    energy_tolerance_meV: float = key("Tolerance of the energy per atom, in meV.", 0.3, rule=POSITIVE)
     energy_loosening: float = key(
         "How many times wider the tolerance of the energy is at first; after five epochs it is narrowed by a factor "
         "of 0.8 in each epoch.",

@@ -8,13 +8,12 @@ to go down into from the side: a fit begins with energies that weigh less, follo
 come to weigh more, epoch by epoch, and ends with the loss that was asked for (continuation: E. L. Allgower, K. Georg,
 Numerical Continuation Methods, Springer, 1990).
 
-How much energies and the prior of the weights may weigh depends on how large the errors are that stay: the noise of the
-labels, and what the functions cannot tell apart. Beside forces that are off by 150 meV/Å, energies to 0.1 meV/atom are
-learned by heart; beside forces to 10, they are not. So each epoch takes the force error of the epoch before, in
-tolerances: t_E is times this error, and the prior's coefficient times its square, as by Bayes (D. J. C. MacKay, Neural
-Comput. 4, 415 (1992)), the widths of the priors given.
+What the prior of the weights is to be weighed against is the errors that stay: the noise of the labels, and what the
+functions cannot tell apart. Its coefficient is times the mean square of the force errors of the epoch before, in
+tolerances, as by Bayes (D. J. C. MacKay, Neural Comput. 4, 415 (1992), with the width of the prior given).
 """
 
+import itertools
 import json
 import math
 import time
@@ -44,7 +43,6 @@ COLUMNS = (
     "loss_validation", "energy_validation", "force_validation", "stress_validation",
 )  # fmt: skip
 _DIVERGED = 1e4  # times the best loss
-_LEAST_ERROR = 0.1  # of forces, in tolerances, that energies and the prior follow: labels are hardly better
 _LOOSE_EPOCHS, _TIGHTENING = 5, 0.8  # epochs before energies come to weigh more, and factor of their tolerance then
 
 
@@ -70,6 +68,11 @@ class FitSettings:
     def loosened(self, epoch: int) -> float:
         """Factor of the tolerance of energies in an epoch, from 1."""
         return max(1.0, self.loosening * _TIGHTENING ** max(0, epoch - _LOOSE_EPOCHS))
+
+    @property
+    def tight_from(self) -> int:
+        """The first epoch with the tolerance of energies that was asked for; patience begins there."""
+        return next(epoch for epoch in itertools.count(1) if self.loosened(epoch) == 1.0)
 
 
 class Member(NamedTuple):
@@ -159,8 +162,9 @@ def _start(member: Member, settings: FitSettings) -> Progress:
 def _epoch(member: Member, own: Progress, settings: FitSettings, epoch: int, number: int) -> None:
     """One epoch of one member; updates `own`."""
     loose = settings.loosened(epoch)
-    step = _step(_loss_of_epoch(member, own, loose), own.state, settings, epoch, number)
-    step = step._replace(score=member.train.score(step.state.theta))  # the history compares like with like
+    step = _step(member.train.loosened(loose, _noise(member, own, loose)), own.state, settings, epoch, number)
+    if loose > 1.0:  # the history compares like with like
+        step = step._replace(score=member.train.score(step.state.theta))
     _refuse_divergence(step.score, own, epoch, settings)
     validation = None if member.validation is None else member.validation.score(step.state.theta)
     judged = step.score if validation is None else validation
@@ -172,19 +176,16 @@ def _epoch(member: Member, own: Progress, settings: FitSettings, epoch: int, num
         return
     if step.converged:
         own.stopped = "converged: no step leads further down"
-    elif epoch - own.best_epoch >= settings.patience:
+    elif epoch - max(own.best_epoch, settings.tight_from) >= settings.patience:
         own.stopped = f"no better errors of the validation structures in {settings.patience} epochs"
 
 
-def _loss_of_epoch(member: Member, own: Progress, loose: float) -> Loss:
-    """What an epoch minimises: t_E and the prior in proportion to the errors of the last epoch; see the module."""
+def _noise(member: Member, own: Progress, loose: float) -> float:
+    """Mean square error in the last epoch, in tolerances: of forces, or of energies where there are no forces."""
     if not len(own.history):
-        return member.train.loosened(loose)
+        return 1.0
     energy, force = own.history[-1, 2:4] / member.train.tolerances[:2]
-    if math.isnan(force):
-        return member.train.loosened(loose, float(energy / loose) ** 2)
-    force = max(float(force), _LEAST_ERROR)
-    return member.train.loosened(loose * force, force**2)
+    return float(energy / loose if math.isnan(force) else force) ** 2
 
 
 def _step(loss: Loss, state: State, settings: FitSettings, epoch: int, number: int) -> Step:
