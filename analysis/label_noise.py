@@ -42,6 +42,7 @@ from mdnnp.style import ACCENT, DATA, MAIN, STYLE
 from mdnnp.training.dataset import fit_offsets, resolve_weights
 from mdnnp.training.derivatives import Layout, jacobian
 from mdnnp.training.fit import FitSettings, Member, fit
+from mdnnp.training.inputs import half_whitened
 from mdnnp.training.loss import Labels, Loss, Tolerances, make_labels
 from mdnnp.training.start import initial_weights, linear_coefficients
 from mdnnp.training.stored import StoredDescriptors, store_descriptors
@@ -85,14 +86,14 @@ class School:
 
     stored: StoredDescriptors
     layout: Layout
-    scaling: list
+    inputs: list
     labels: Labels
     teacher: np.ndarray
     energy_rows: np.ndarray
     force_rows: np.ndarray
 
     def loss(self, labels: Labels, n: int, prior: float = PRIOR) -> Loss:
-        return Loss(self.stored, self.layout, self.scaling, labels, TOLERANCES, prior, 0, n)
+        return Loss(self.stored, self.layout, self.inputs, labels, TOLERANCES, prior, 0, n)
 
 
 def make_school(folder: Path, n_train: int, epochs: int) -> School:
@@ -105,11 +106,11 @@ def make_school(folder: Path, n_train: int, epochs: int) -> School:
     functions = default_functions(["Si"], CUTOFF_A, radial=RADIAL, angular=ANGULAR, max_zeta=MAX_ZETA)
     stored = store_descriptors(folder / "functions", [f.system for f in frames], Descriptors(functions))
     values = stored.values("Si")
-    scaling = [(1.0 / values.std(axis=0), -values.mean(axis=0) / values.std(axis=0))]
+    inputs = [half_whitened(values, 1.0 / values.std(axis=0), -values.mean(axis=0) / values.std(axis=0))]
     layout = Layout([(len(functions["Si"]), HIDDEN, 1)], "tl")
     labels = make_labels(frames, fit_offsets(frames), resolve_weights(frames))
     blank = np.zeros((0, layout.n_parameters))
-    school = School(stored, layout, scaling, labels, np.zeros(layout.n_parameters), blank, blank)
+    school = School(stored, layout, inputs, labels, np.zeros(layout.n_parameters), blank, blank)
     teacher = _fitted(school.loss(labels, n), _start(school, labels, n, 1), epochs)
     taught = school.loss(labels, n).predictions(teacher, 0, n)
     labels = labels._replace(energies=taught.energies, forces=taught.forces)
@@ -121,8 +122,8 @@ def make_school(folder: Path, n_train: int, epochs: int) -> School:
 
 def _start(school: School, labels: Labels, n: int, seed: int) -> np.ndarray:
     """Weights as `mdnnp train` starts."""
-    linear = linear_coefficients(school.stored, school.scaling, labels, TOLERANCES, n)
-    return initial_weights(school.layout, linear, school.stored, school.scaling, np.random.default_rng(seed))
+    linear = linear_coefficients(school.stored, school.inputs, labels, TOLERANCES, n)
+    return initial_weights(school.layout, linear, school.stored, school.inputs, np.random.default_rng(seed))
 
 
 def _fitted(loss: Loss, start: np.ndarray, epochs: int) -> np.ndarray:

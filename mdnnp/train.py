@@ -47,6 +47,7 @@ from mdnnp.training.dataset import (
 )
 from mdnnp.training.derivatives import Layout
 from mdnnp.training.fit import COLUMNS, FitResult, FitSettings, Member, Progress, fit
+from mdnnp.training.inputs import Inputs, fold, half_whitened
 from mdnnp.training.loss import Labels, Loss, Tolerances, make_labels
 from mdnnp.training.report import provenance, write_report
 from mdnnp.training.selection import choose_functions
@@ -113,7 +114,7 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
             resume=resume and _has_checkpoint(config),
             on_epoch=_Reporter(config),
         )
-        fits = [layout.networks(p.best) for p in result.members]
+        fits = [_networks(layout, p.best, members[0].train.inputs, skeleton) for p in result.members]
         each = config.fit.networks
         means = [_means(fits[k : k + each]) for k in range(0, len(fits), each)]
         models = [_model(config, chosen, stored, offsets, networks) for networks in means]
@@ -205,28 +206,38 @@ def make_members(
     config: TrainConfig, sets: Sets, stored: StoredDescriptors, skeleton: HDNNPModel, labels: Labels
 ) -> tuple[list[Member], Layout]:
     """The networks to fit, those of a member together, with weights to start from: network k draws from seed + k."""
-    parts = list(skeleton.elements.values())
     hidden, letter = config.network.hidden, ACTIVATION_LETTERS[config.network.activation]
-    layout = Layout([(len(p.functions), *hidden, 1) for p in parts], letter * len(hidden) + "l")
-    scaling = [scaling_coefficients(p, skeleton) for p in parts]
+    inputs = [
+        half_whitened(stored.values(symbol), *scaling_coefficients(part, skeleton))
+        for symbol, part in skeleton.elements.items()
+    ]
+    layout = Layout([(own.number, *hidden, 1) for own in inputs], letter * len(hidden) + "l")
     f = config.fit
     tolerances = Tolerances(
         1e-3 * f.energy_tolerance_meV, 1e-3 * f.force_tolerance_meV_A, 1e-3 * f.stress_tolerance_meV
     )
     n, m = len(sets.train), len(sets.train) + len(sets.validation)
-    validation = Loss(stored, layout, scaling, labels, tolerances, 0.0, n, m) if m > n else None
+    validation = Loss(stored, layout, inputs, labels, tolerances, 0.0, n, m) if m > n else None
     # Adam's steps are of one length for all weights, and the linear model's coefficients are not.
     from_linear = f.optimizer == "levenberg-marquardt"
     first = tolerances._replace(energy=f.energy_loosening * tolerances.energy)
-    linear = linear_coefficients(stored, scaling, labels, first, n) if from_linear else []
+    linear = linear_coefficients(stored, inputs, labels, first, n) if from_linear else []
     members = []
     for k in range(f.members * f.networks):
         if k % f.networks == 0:
             own = _resampled(labels, n, np.random.default_rng([f.seed + k, 1])) if f.bootstrap else labels
         rng = np.random.default_rng(f.seed + k)
-        theta = initial_weights(layout, linear, stored, scaling, rng) if from_linear else layout.initial(rng)
-        members.append(Member(Loss(stored, layout, scaling, own, tolerances, f.prior, 0, n), validation, theta))
+        theta = initial_weights(layout, linear, stored, inputs, rng) if from_linear else layout.initial(rng)
+        members.append(Member(Loss(stored, layout, inputs, own, tolerances, f.prior, 0, n), validation, theta))
     return members, layout
+
+
+def _networks(layout: Layout, theta: np.ndarray, inputs: Sequence[Inputs], skeleton: HDNNPModel) -> list[Network]:
+    """The networks of the scaled functions, element by element."""
+    return [
+        fold(network, own, *scaling_coefficients(part, skeleton))
+        for network, own, part in zip(layout.networks(theta), inputs, skeleton.elements.values(), strict=True)
+    ]
 
 
 def _means(fits: Sequence[Sequence[Network]]) -> list[Network]:

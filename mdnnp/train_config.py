@@ -68,7 +68,7 @@ class DescriptorsConfig:
     )
     max_zeta: int = key(
         "Angular resolution: degree in the cosine of the angle. Each window has max_zeta + 1 functions.",
-        6,
+        8,
         rule=ZETA,
     )
     cutoff_type: Literal["cos", "tanh", "poly1", "poly2", "poly3", "poly4"] = key(
@@ -109,8 +109,8 @@ class FitConfig:
     )
     epochs: int = key("Epochs at most.", 100, rule=AT_LEAST_ONE, restart="free")
     patience: int = key(
-        "Epochs without better errors of the validation structures after which the fit ends; the best has the least "
-        "product of the errors of energy, force and stress.",
+        "Epochs without better errors of the validation structures, once energy_loosening has ended, after which the "
+        "fit ends; the best has the least product of the errors of energy, force and stress.",
         15,
         rule=AT_LEAST_ONE,
         restart="free",
@@ -118,7 +118,7 @@ class FitConfig:
     time_limit_minutes: float | None = key(
         "No epoch begins later; by default there is no limit.", None, rule=POSITIVE, restart="free", example="30"
     )
-    energy_tolerance_meV: float = key("Tolerance of the energy per atom, in meV.", 0.2, rule=POSITIVE)
+    energy_tolerance_meV: float = key("Tolerance of the energy per atom, in meV.", 0.3, rule=POSITIVE)
     energy_loosening: float = key(
         "How many times wider the tolerance of the energy is at first; after five epochs it is narrowed by a factor "
         "of 0.8 in each epoch.",
@@ -130,7 +130,12 @@ class FitConfig:
         "Tolerance of a component of the stress times the volume per atom, in meV.", 20.0, rule=POSITIVE
     )
     use_stress: bool = key("Fit stresses, where there are any.", True)
-    prior: float = key("Coefficient of the sum of the squared weights in the loss.", 0.01, rule=NOT_NEGATIVE)
+    prior: float = key(
+        "Coefficient of the sum of the squared weights in the loss, times the mean square of the force errors (in "
+        "tolerances): the larger, the smoother the networks.",
+        50.0,
+        rule=NOT_NEGATIVE,
+    )
     networks: int = key(
         "Networks to fit from different starts, whose mean is the potential; it is written as one network.",
         1,

@@ -9,6 +9,7 @@ from mdnnp.acsf.descriptors import Descriptors
 from mdnnp.acsf.generate import default_functions
 from mdnnp.training.dataset import resolve_weights
 from mdnnp.training.derivatives import Layout
+from mdnnp.training.inputs import half_whitened
 from mdnnp.training.loss import Loss, Tolerances, make_labels
 from mdnnp.training.stored import store_descriptors, symbols_of
 
@@ -28,16 +29,16 @@ def make_problem(directory, n, dtype=np.float32, prior=0.01, begin=0, end=None) 
     systems = [s.system for s in structures]
     functions = default_functions(symbols_of(systems), 4.5, radial=3, angular=1, max_zeta=2)
     stored = store_descriptors(directory, systems, Descriptors(functions), dtype)
-    scaling = []
+    inputs = []
     for symbol in stored.elements:
         v = stored.values(symbol)
-        scaling.append((1 / v.std(axis=0), -v.mean(axis=0) / v.std(axis=0)))
+        inputs.append(half_whitened(v, 1 / v.std(axis=0), -v.mean(axis=0) / v.std(axis=0)))
     layout = Layout([(len(functions[e]), 4, 1) for e in stored.elements], "tl")
     teacher = layout.initial(np.random.default_rng(11))
     labels = make_labels(structures, {"Mg": 0.0, "O": 0.0}, resolve_weights(structures))
     tolerances = Tolerances(0.002, 0.1, 0.02)
-    answers = Loss(stored, layout, scaling, labels, tolerances, prior, 0, n).predictions(teacher, 0, n)
+    answers = Loss(stored, layout, inputs, labels, tolerances, prior, 0, n).predictions(teacher, 0, n)
     labels = labels._replace(energies=answers.energies, forces=answers.forces, strain=answers.strain)
     end = n if end is None else end
-    loss = Loss(stored, layout, scaling, labels, tolerances, prior, begin, end)
+    loss = Loss(stored, layout, inputs, labels, tolerances, prior, begin, end)
     return Problem(loss, layout.initial(np.random.default_rng(12)), teacher)

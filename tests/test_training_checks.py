@@ -130,6 +130,21 @@ def test_net_forces_give_the_noise():
     assert finding.name == largest.name
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.37])
+def test_forces_that_break_inversion(shift):
+    """Diamond, its two atoms moved apart along a bond: forces are opposite."""
+    atoms = bulk("Si", cubic=True)
+    atoms.positions += np.where(np.arange(8)[:, None] % 2, 0.03, -0.03) + shift
+    system = make_system(atoms.positions, atoms.numbers, atoms.cell.array, True)
+    odd = np.where(np.arange(8)[:, None] % 2, -0.4, 0.4) * np.ones(3)
+    assert check_dataset([LabelledStructure(system, -8.0, odd, name="si.xyz:0")]) == []
+    wrong = odd + 0.2 * np.where(np.arange(8)[:, None] < 4, 1.0, -1.0) * [0.0, 0.0, 1.0]  # no net force
+    finding = one([LabelledStructure(system, -8.0, wrong, name="si.xyz:0")])
+    assert finding.kind == "forces that break a symmetry" and finding.name == "si.xyz:0"
+    moved = system._replace(positions=system.positions + np.random.default_rng(1).normal(0, 0.05, (8, 3)))
+    assert check_dataset([LabelledStructure(moved, -8.0, wrong, name="si.xyz:0")]) == []
+
+
 def test_lengths_in_bohr_are_suspected():
     atoms = bulk("Si", cubic=True)
     system = make_system(atoms.positions / BOHR_A, atoms.numbers, atoms.cell.array / BOHR_A, True)

@@ -8,7 +8,8 @@ from mdnnp.acsf.descriptors import Descriptors
 from mdnnp.acsf.generate import default_functions
 from mdnnp.model import ElementModel, HDNNPModel, scaling_coefficients
 from mdnnp.potential import HDNNP
-from mdnnp.training.derivatives import TRAINABLE, Layout, Predictions, gradient, jacobian, predict, scaled
+from mdnnp.training.derivatives import TRAINABLE, Layout, Predictions, gradient, jacobian, mapped, predict
+from mdnnp.training.inputs import scaled_inputs
 from mdnnp.training.stored import VOIGT, store_descriptors, symbols_of
 
 SYSTEMS = [s.system for s in make_labelled(n=2)]
@@ -36,7 +37,7 @@ def make(model, activations="ttl", seed=1):
     stored, skeleton = model
     layout = Layout([(len(p.functions), 5, 4, 1) for p in skeleton.elements.values()], activations)
     parts = [
-        scaled(stored.part(symbol, 0, 2), *scaling_coefficients(part, skeleton))
+        mapped(stored.part(symbol, 0, 2), scaled_inputs(*scaling_coefficients(part, skeleton)))
         for symbol, part in skeleton.elements.items()
     ]
     return parts, layout, layout.initial(np.random.default_rng(seed))

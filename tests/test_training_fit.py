@@ -14,7 +14,7 @@ from teacher import make_problem
 
 from mdnnp.errors import InputError, PhysicsError
 from mdnnp.training.fit import FitSettings, Member, fit
-from mdnnp.training.optimizers import levenberg_epoch, start_levenberg
+from mdnnp.training.optimizers import levenberg_epoch, restart_levenberg, start_levenberg
 
 N = 6
 
@@ -92,6 +92,28 @@ def test_the_best_epoch_on_the_validation_set_is_kept(tmp_path):
     products = np.nanprod(own.history[:, 6:9], axis=1)
     assert own.best_epoch == own.history[np.argmin(products), 0] == len(own.history) - 5
     assert validation.loss.score(own.best).product == pytest.approx(products.min(), rel=1e-9)
+
+
+def test_patience_begins_when_energies_weigh_as_asked(tmp_path):
+    train = make_problem(tmp_path / "d", N, prior=0.0, end=2)
+    validation = make_problem(tmp_path / "d", N, prior=0.0, begin=2)
+    labels = validation.loss.labels
+    validation.loss.labels = labels._replace(forces=-labels.forces, energies=-labels.energies)
+    loose = settings(epochs=40, patience=2, loosening=10.0)
+    assert loose.tight_from == 16
+    own = fit([Member(train.loss, validation.loss, 0.1 * train.theta)], loose, tmp_path / "c", "key").members[0]
+    assert own.best_epoch < 14 and len(own.history) == 18
+
+
+def test_the_prior_is_weighed_against_the_error(tmp_path):
+    problem = make_problem(tmp_path / "d", N, dtype=np.float64, prior=3.0)
+    own = fit([Member(problem.loss, None, problem.theta)], settings(epochs=2), tmp_path / "c", "key").members[0]
+    first = levenberg_epoch(start_levenberg(problem.theta, problem.loss), problem.loss)
+    second = problem.loss.loosened(1.0, (own.history[0, 3] / problem.loss.tolerances.force) ** 2)
+    assert second.prior > 0 and second.prior != problem.loss.prior
+    expected = levenberg_epoch(restart_levenberg(first.state, second), second)
+    assert np.allclose(own.state.theta, expected.state.theta, rtol=0, atol=1e-9)
+    assert not np.allclose(own.state.theta, levenberg_epoch(first.state, problem.loss).state.theta, rtol=0, atol=1e-6)
 
 
 def test_the_limit_of_time_ends_the_fit_between_epochs(tmp_path, problem):

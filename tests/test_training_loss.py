@@ -91,7 +91,7 @@ def test_without_stress_or_forces(problem):
     ones = np.ones(N)
     for weights in (Weights(ones, ones, 0 * ones), Weights(ones, 0 * ones, 0 * ones)):
         own = Loss(
-            loss.stored, loss.layout, loss.scaling, loss.labels._replace(weights=weights), loss.tolerances, 0.0, 0, N
+            loss.stored, loss.layout, loss.inputs, loss.labels._replace(weights=weights), loss.tolerances, 0.0, 0, N
         )
         _, half_gradient = own.normal_equations(problem.theta)
         total, gradient = own.gradient(problem.theta, np.arange(N))

@@ -17,6 +17,7 @@ from mdnnp.units import BOHR_A, energy_in_ev
 OVERLAP = 0.3  # atoms nearer than this, in units of the sum of their covalent radii, are refused
 # Duplicates may differ by so much, eV/atom and eV/Å: beyond it one of their labels is wrong.
 SAME_ENERGY_EV, SAME_FORCE_EV_A = 1e-3, 0.05
+SAME_PLACE_A = 1e-3
 # An outlier is so many times as far off as 90 % of the values are, and further than the second number.
 FAR, FAR_ENERGY_EV, FAR_FORCE_EV_A = 10.0, 0.2, 5.0
 FEWEST = 10  # values that outliers are told by
@@ -44,7 +45,8 @@ def check_dataset(structures: Sequence[LabelledStructure]) -> list[Finding]:
 
     Errors: labels that are not finite or of the wrong shape, configurations without energy and forces, atoms of no
     element, atoms on top of each other. Warnings: labels that only some have, duplicates (with other labels, too),
-    outliers of energy per atom and of force, lengths or energies in another unit, net forces.
+    outliers of energy per atom and of force, lengths or energies in another unit, net forces, forces that break the
+    inversion symmetry of their atoms.
     """
     errors, sound = [], []
     for s in structures:
@@ -60,6 +62,7 @@ def check_dataset(structures: Sequence[LabelledStructure]) -> list[Finding]:
         *_energy_outliers(sound),
         *_force_outliers(sound),
         *_net_forces(sound),
+        *_broken_inversion(sound),
     ]
     return sorted(errors, key=lambda f: f.kind) + warnings
 
@@ -292,6 +295,45 @@ def _net_forces(structures: Sequence[LabelledStructure]) -> list[Finding]:
         "helps; or atoms or a field are missing"
     )
     return [Finding("warning", "net forces", name, text)]
+
+
+def _broken_inversion(structures: Sequence[LabelledStructure]) -> list[Finding]:
+    """Crystals with a centre of inversion whose forces are not odd in it: a calculation that did not converge."""
+    findings = []
+    for s in structures:
+        image = None if s.forces is None else _inversion(s.system)
+        if image is None:
+            continue
+        even = np.abs(0.5 * (s.forces + s.forces[image]))
+        if even.max() > SAME_FORCE_EV_A:
+            text = (
+                f"the atoms have a centre of inversion, and forces that are off by {even.max():.3g} eV/Å from what it "
+                "demands: no potential can follow them; compute them anew, or leave the configuration out"
+            )
+            findings.append(Finding("warning", "forces that break a symmetry", s.name, text))
+    return findings
+
+
+def _inversion(system: System) -> np.ndarray | None:
+    """(n,) image of each atom under an inversion through which the crystal is the same; None if there is none."""
+    if not system.pbc.all() or not len(system):
+        return None
+    fractional = system.positions @ np.linalg.inv(system.cell)
+    probe = len(system) - 1
+    for twice_centre in fractional[0] + fractional[system.numbers == system.numbers[0]]:
+        if (_distances(system, twice_centre - fractional[probe], fractional) < SAME_PLACE_A).any():
+            images = [_distances(system, twice_centre - own, fractional) for own in fractional]
+            image = np.argmin(images, axis=1)
+            same = (np.min(images, axis=1) < SAME_PLACE_A) & (system.numbers[image] == system.numbers)
+            if same.all():
+                return image
+    return None
+
+
+def _distances(system: System, place: np.ndarray, fractional: np.ndarray) -> np.ndarray:
+    """Distances (n,) of atoms to a place, both in units of the cell: right where they are short."""
+    apart = fractional - place
+    return np.linalg.norm((apart - np.round(apart)) @ system.cell, axis=1)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

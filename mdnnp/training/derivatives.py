@@ -20,6 +20,7 @@ import numpy as np
 
 from mdnnp.jit import njit, njit_fast, vectorize_freely
 from mdnnp.mlp import Network
+from mdnnp.training.inputs import Inputs
 from mdnnp.training.stored import Part
 
 
@@ -117,7 +118,7 @@ class CenterPass(NamedTuple):
 
 
 def center_pass(values: np.ndarray, weights, biases, activations: str) -> CenterPass:
-    """Energies (n,) of scaled functions (n, f), their gradients (n, f), and all intermediate values."""
+    """Energies (n,) of inputs (n, f), their gradients (n, f), and all intermediate values."""
     z, slope, curvature = [values], [], []
     for w, b, letter in zip(weights, biases, activations, strict=True):
         y, first, second = activation_derivatives(letter, z[-1] @ w + b)
@@ -133,16 +134,23 @@ def center_pass(values: np.ndarray, weights, biases, activations: str) -> Center
     return CenterPass(z[-1][:, 0], down, z, slope, curvature, back[::-1], d[::-1])
 
 
-def scaled(part: Part, factor: np.ndarray, shift: np.ndarray) -> Part:
-    """The part with functions factor * G + shift."""
-    f = factor.astype(part.pair_gradient.dtype)
+def mapped(part: Part, inputs: Inputs) -> Part:
+    """The part with the networks' inputs in place of the functions."""
+    matrix = inputs.matrix.astype(part.pair_gradient.dtype)
     return part._replace(
-        values=part.values * factor + shift, pair_gradient=part.pair_gradient * f, strain=part.strain * f
+        values=part.values @ inputs.matrix + inputs.shift,
+        pair_gradient=_times(part.pair_gradient, matrix),
+        strain=_times(part.strain, matrix),
     )
 
 
+def _times(u: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """u (m, c, f) times matrix (f, n), as one product of matrices."""
+    return (u.reshape(-1, u.shape[2]) @ matrix).reshape(*u.shape[:2], -1)
+
+
 def predict(parts: Sequence[Part], layout: Layout, theta: np.ndarray, want_strain: bool) -> Predictions:
-    """Energies, forces and strain derivatives of the structures of (scaled) `parts`, one part per element."""
+    """Energies, forces and strain derivatives of the structures of (mapped) `parts`, one part per element."""
     n_structures, n_atoms = len(parts[0].structure_first) - 1, len(parts[0].pair_first) - 1
     energies, forces, strain = np.zeros(n_structures), np.zeros((n_atoms, 3)), np.zeros((n_structures, 6))
     for e, part in enumerate(parts):
@@ -260,11 +268,10 @@ def _tangent_rows(first, center, u, p: CenterPass, weights, layout: Layout, e, s
 
     u (M, C, f): directions of the pairs; center (M,): their centres
     """
-    m, c, _ = u.shape
     dtype = u.dtype
     tangent, moved = [u], []  # z'_l and a'_l
     for w, slope in zip(weights, p.slope, strict=True):
-        a = (tangent[-1].reshape(m * c, -1) @ w.astype(dtype)).reshape(m, c, -1)
+        a = _times(tangent[-1], w.astype(dtype))
         moved.append(a)
         tangent.append(_scaled_rows(center, a, slope))
     bottom = None  # t_{l+1}
@@ -274,7 +281,7 @@ def _tangent_rows(first, center, u, p: CenterPass, weights, layout: Layout, e, s
         if layer == len(weights) - 1:
             t = np.zeros_like(moved[layer])
         else:
-            t = (bottom.reshape(m * c, -1) @ weights[layer + 1].T.astype(dtype)).reshape(m, c, -1)
+            t = _times(bottom, weights[layer + 1].T.astype(dtype))
             _bend(center, t, moved[layer], p.slope[layer], p.curvature[layer] * p.back[layer])
         _outer_rows(first, center, tangent[layer], d, z, t, sign, w, b, out)
         bottom = t

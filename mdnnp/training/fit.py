@@ -7,8 +7,13 @@ Energies are few and must come out far better than forces, so that they weigh mo
 to go down into from the side: a fit begins with energies that weigh less, follows the floor of the valley while they
 come to weigh more, epoch by epoch, and ends with the loss that was asked for (continuation: E. L. Allgower, K. Georg,
 Numerical Continuation Methods, Springer, 1990).
+
+What the prior of the weights is to be weighed against is the errors that stay: the noise of the labels, and what the
+functions cannot tell apart. Its coefficient is times the mean square of the force errors of the epoch before, in
+tolerances, as by Bayes (D. J. C. MacKay, Neural Comput. 4, 415 (1992), with the width of the prior given).
 """
 
+import itertools
 import json
 import math
 import time
@@ -63,6 +68,11 @@ class FitSettings:
     def loosened(self, epoch: int) -> float:
         """Factor of the tolerance of energies in an epoch, from 1."""
         return max(1.0, self.loosening * _TIGHTENING ** max(0, epoch - _LOOSE_EPOCHS))
+
+    @property
+    def tight_from(self) -> int:
+        """The first epoch with the tolerance of energies that was asked for; patience begins there."""
+        return next(epoch for epoch in itertools.count(1) if self.loosened(epoch) == 1.0)
 
 
 class Member(NamedTuple):
@@ -152,7 +162,7 @@ def _start(member: Member, settings: FitSettings) -> Progress:
 def _epoch(member: Member, own: Progress, settings: FitSettings, epoch: int, number: int) -> None:
     """One epoch of one member; updates `own`."""
     loose = settings.loosened(epoch)
-    step = _step(member.train.loosened(loose), own.state, settings, epoch, number)
+    step = _step(member.train.loosened(loose, _noise(member, own, loose)), own.state, settings, epoch, number)
     if loose > 1.0:  # the history compares like with like
         step = step._replace(score=member.train.score(step.state.theta))
     _refuse_divergence(step.score, own, epoch, settings)
@@ -166,15 +176,21 @@ def _epoch(member: Member, own: Progress, settings: FitSettings, epoch: int, num
         return
     if step.converged:
         own.stopped = "converged: no step leads further down"
-    elif epoch - own.best_epoch >= settings.patience:
+    elif epoch - max(own.best_epoch, settings.tight_from) >= settings.patience:
         own.stopped = f"no better errors of the validation structures in {settings.patience} epochs"
+
+
+def _noise(member: Member, own: Progress, loose: float) -> float:
+    """Mean square error in the last epoch, in tolerances: of forces, or of energies where there are no forces."""
+    if not len(own.history):
+        return 1.0
+    energy, force = own.history[-1, 2:4] / member.train.tolerances[:2]
+    return float(energy / loose if math.isnan(force) else force) ** 2
 
 
 def _step(loss: Loss, state: State, settings: FitSettings, epoch: int, number: int) -> Step:
     if settings.optimizer == "levenberg-marquardt":
-        if settings.loosened(epoch) != settings.loosened(epoch - 1):
-            state = restart_levenberg(state, loss)
-        return levenberg_epoch(state, loss)
+        return levenberg_epoch(restart_levenberg(state, loss), loss)
     rng = np.random.default_rng([settings.seed, number, epoch])
     progress = (epoch - 1) / max(settings.epochs - 1, 1)
     return adam_epoch(state, loss, rng, settings.learning_rate, progress, settings.batch_structures)

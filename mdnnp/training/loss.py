@@ -19,7 +19,8 @@ from ase.data import chemical_symbols
 from mdnnp.jit import run_chunks
 from mdnnp.system import volume
 from mdnnp.training.dataset import LabelledStructure, Weights
-from mdnnp.training.derivatives import Layout, Predictions, gradient, jacobian, predict, scaled
+from mdnnp.training.derivatives import Layout, Predictions, gradient, jacobian, mapped, predict
+from mdnnp.training.inputs import Inputs
 from mdnnp.training.stored import VOIGT, StoredDescriptors
 
 LANES = 4  # partial sums, each of its own structures: bounds memory and threads, and fixes the order of summation
@@ -88,7 +89,7 @@ class Score:
 class Loss:
     """The loss over structures begin .. end - 1 of stored descriptors.
 
-    factor, shift : per element, scaled G = factor * G + shift
+    inputs : of the networks, per element
     labels : of all stored structures
     prior : p of the loss
     """
@@ -97,33 +98,32 @@ class Loss:
         self,
         stored: StoredDescriptors,
         layout: Layout,
-        scaling: Sequence[tuple[np.ndarray, np.ndarray]],
+        inputs: Sequence[Inputs],
         labels: Labels,
         tolerances: Tolerances,
         prior: float,
         begin: int,
         end: int,
     ):
-        self.stored, self.layout, self.scaling = stored, layout, scaling
+        self.stored, self.layout, self.inputs = stored, layout, inputs
         self.labels, self.tolerances, self.prior = labels, tolerances, prior
         self.begin, self.end = begin, end
         self.want_forces = bool(labels.weights.force[begin:end].any())
         self.want_strain = bool(labels.weights.stress[begin:end].any())
         self._chunks = _chunks(labels.n_atoms, begin, end)
 
-    def loosened(self, factor: float) -> "Loss":
-        """The same loss, in which energies weigh less: t_E times `factor`."""
-        if factor == 1.0:
-            return self
+    def loosened(self, factor: float, prior_factor: float = 1.0) -> "Loss":
+        """The same loss, in which energies weigh less: t_E times `factor`; p times `prior_factor`."""
         other = copy.copy(self)
         other.tolerances = self.tolerances._replace(energy=factor * self.tolerances.energy)
+        other.prior = prior_factor * self.prior
         return other
 
     def parts(self, begin: int, end: int) -> list:
-        """Scaled descriptors of structures begin .. end - 1, per element."""
+        """Inputs of the networks for structures begin .. end - 1, per element."""
         return [
-            scaled(self.stored.part(symbol, begin, end), *own)
-            for symbol, own in zip(self.stored.elements, self.scaling, strict=True)
+            mapped(self.stored.part(symbol, begin, end), own)
+            for symbol, own in zip(self.stored.elements, self.inputs, strict=True)
         ]
 
     def predictions(self, theta: np.ndarray, begin: int, end: int) -> Predictions:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mdnnp.training.derivatives import Layout, activation_derivatives
+from mdnnp.training.inputs import Inputs
 from mdnnp.training.loss import Labels, Loss, Tolerances
 from mdnnp.training.stored import StoredDescriptors
 
@@ -19,25 +20,25 @@ _INFLECTION = {"t": 0.0, "s": 0.0, "p": 0.0, "g": 1.0}  # where an activation ha
 
 def linear_coefficients(
     stored: StoredDescriptors,
-    scaling: Sequence[tuple[np.ndarray, np.ndarray]],
+    inputs: Sequence[Inputs],
     labels: Labels,
     tolerances: Tolerances,
     end: int,
 ) -> list[tuple[np.ndarray, float]]:
-    """Per element, coefficients (f,) of the scaled functions and a constant, eV, that fit structures 0 .. end - 1."""
-    layout = Layout([(len(factor), 1) for factor, _ in scaling], "l")
-    loss = Loss(stored, layout, scaling, labels, tolerances, 0.01, 0, end)
+    """Per element, coefficients (f,) of the inputs and a constant, eV, that fit structures 0 .. end - 1."""
+    layout = Layout([(own.number, 1) for own in inputs], "l")
+    loss = Loss(stored, layout, inputs, labels, tolerances, 0.01, 0, end)
     matrix, half_gradient = loss.normal_equations(np.zeros(layout.n_parameters))
     full = np.triu(matrix) + np.triu(matrix, 1).T
     theta = -np.linalg.solve(full, half_gradient)
-    return [(w[0][:, 0], float(b[0][0])) for w, b in (layout.matrices(e, theta) for e in range(len(scaling)))]
+    return [(w[0][:, 0], float(b[0][0])) for w, b in (layout.matrices(e, theta) for e in range(len(inputs)))]
 
 
 def initial_weights(
     layout: Layout,
     linear: Sequence[tuple[np.ndarray, float]],
     stored: StoredDescriptors,
-    scaling: Sequence[tuple[np.ndarray, np.ndarray]],
+    inputs: Sequence[Inputs],
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Weights whose networks give nearly the linear model: the first node of every layer carries it."""
@@ -45,11 +46,9 @@ def initial_weights(
     letter = layout.activations[0]
     at = _INFLECTION[letter]
     value, slope, _ = (float(a) for a in activation_derivatives(letter, np.array(at)))
-    for e, (symbol, (factor, shift), (coefficients, constant)) in enumerate(
-        zip(stored.elements, scaling, linear, strict=True)
-    ):
+    for e, (symbol, own, (coefficients, constant)) in enumerate(zip(stored.elements, inputs, linear, strict=True)):
         weights, biases = layout.matrices(e, theta)
-        spread = float(np.std((stored.values(symbol) * factor + shift) @ coefficients))
+        spread = float(np.std(stored.values(symbol) @ (own.matrix @ coefficients)))
         gain = _LINEAR / spread if spread > 0 else 1.0
         weights[0][:, 0], biases[0][0] = gain * coefficients, at
         for w, b in zip(weights[1:-1], biases[1:-1], strict=True):
