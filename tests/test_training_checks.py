@@ -192,4 +192,7 @@ def test_summary_lists_the_first_of_each_kind():
 
 @pytest.mark.parametrize("element", ["Si", "Mo", "Cu"])
 def test_published_sets_are_sound(shared, element):
-    assert check_dataset(read_labelled(shared / "data" / "mlearn" / f"{element}_train.xyz")) == []
+    findings = check_dataset(read_labelled(shared / "data" / "mlearn" / f"{element}_train.xyz"))
+    # One slab of copper: a centre of inversion (within 3e-5 Å), and forces that point the same way on both its faces.
+    broken = [("forces that break a symmetry", "Cu_train.xyz:41")] if element == "Cu" else []
+    assert [(f.kind, f.name.rpartition("/")[2]) for f in findings] == broken
