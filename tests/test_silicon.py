@@ -1,6 +1,7 @@
 """The silicon that is shipped: data, potential, molecular-dynamics inputs, and the scripts that compare it with DFT."""
 
 import importlib.util
+import json
 import re
 import sys
 from dataclasses import replace
@@ -15,7 +16,12 @@ from mdnnp import load_potential, make_system
 from mdnnp.config import read_config
 from mdnnp.integrators import MDState, maxwell_boltzmann, total_energy, verlet_step
 from mdnnp.neighbors import VerletList
+from mdnnp.properties.crystal import make_crystal
+from mdnnp.properties.defects import point_defects
+from mdnnp.properties.elastic import cubic_constants, from_second_derivatives
+from mdnnp.properties.eos import fit_birch_murnaghan
 from mdnnp.run import run
+from mdnnp.structures import read_structures
 from mdnnp.train_config import read_train_config
 from mdnnp.training.accuracy import evaluate
 from mdnnp.training.checks import check_dataset, leaks
@@ -55,7 +61,7 @@ def test_data_are_sound_and_the_test_set_is_held_out():
     other = read_labelled([SILICON / f"{name}.xyz" for name in ("volumes", "melt", "collected-test")])
     assert not leaks(training, other)
     for s in [*training, *test, *other]:
-        assert {63, 64} >= {len(s.system)}
+        assert {63, 64, 65} >= {len(s.system)}
         assert s.energy_eV is not None and s.forces is not None and s.stress is not None
         # Periodic plane waves: no net force but for rounding.
         assert np.abs(s.forces.sum(axis=0)).max() < 1e-3
@@ -104,13 +110,24 @@ def test_crystal_has_the_lattice_constant_and_bulk_modulus_of_its_labels(potenti
     module = script("equation_of_state")
     labelled = ase.io.read(SILICON / "volumes.xyz", ":")
     volumes = np.array([a.get_volume() / len(a) for a in labelled])
-    dft, _, _ = module.fitted(volumes, np.array([a.get_potential_energy() / len(a) for a in labelled]))
-    network, _, _ = module.fitted(volumes, np.array([computed(potential, a).energy / len(a) for a in labelled]))
-    assert network.lattice_constant_A == pytest.approx(dft.lattice_constant_A, rel=0.005)
-    assert network.bulk_modulus_GPa == pytest.approx(dft.bulk_modulus_GPa, rel=0.12)
+    dft = fit_birch_murnaghan(volumes, [a.get_potential_energy() / len(a) for a in labelled])
+    network = fit_birch_murnaghan(volumes, [computed(potential, a).energy / len(a) for a in labelled])
+    assert network.volume == pytest.approx(dft.volume, rel=0.005)
+    assert network.bulk_modulus_GPa == pytest.approx(dft.bulk_modulus_GPa, rel=0.05)
     monkeypatch.setattr(sys, "argv", ["equation_of_state.py", "-o", str(tmp_path / "volume.png")])
     module.main()
-    assert f"{dft.lattice_constant_A:.3f} Å" in capsys.readouterr().out and (tmp_path / "volume.png").exists()
+    assert f"{(8 * dft.volume) ** (1 / 3):.3f} Å" in capsys.readouterr().out and (tmp_path / "volume.png").exists()
+
+
+def test_properties_are_those_of_its_labels(potential):
+    """`dft.json`: elastic constants, of strained crystals that were not fitted to; defects, whose relaxations were."""
+    dft = json.loads((SILICON / "dft.json").read_text())
+    crystal = make_crystal(potential, read_structures(SILICON / "crystal.xyz", -1)[0], relaxed=True)
+    c11, c12, c44 = cubic_constants(from_second_derivatives(potential, crystal.system).relaxed)
+    assert [c11, c12, c44] == pytest.approx([dft["C11_GPa"], dft["C12_GPa"], dft["C44_GPa"]], rel=0.1)
+    found = {d.key: d.relaxed.energy for d in point_defects(potential, crystal.system, crystal.symmetry, (2, 2, 2))}
+    for name in ("vacancy", "hexagonal", "tetrahedral"):
+        assert found[name] == pytest.approx(dft[f"{name}_eV"], abs=0.15)
 
 
 # Where the data end
@@ -161,7 +178,7 @@ def test_crystal_conserves_energy_and_stays_in_range(tmp_path, capsys):
 
 
 def test_a_run_that_leaves_the_data_says_so(tmp_path):
-    """An atom put into a hole of the crystal: a self-interstitial, of which there are no data."""
+    """An atom put into a hole of every eighth cell: interstitials as close as in no data."""
     atoms = bulk("Si", "diamond", a=5.47, cubic=True)
     atoms.append(ase.Atom("Si", [0.5 * 5.47] * 3))
     ase.io.write(tmp_path / "interstitial.xyz", atoms.repeat(2))

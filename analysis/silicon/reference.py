@@ -138,9 +138,6 @@ def reference(frames: dict[str, list[Atoms]]) -> dict:
         for name in RELAXED:
             if name in last:
                 found[f"{name}_eV"] = float(last[name].get_potential_energy() - len(last[name]) * bulk_energy)
-                found[f"{name}_unrelaxed_eV"] = float(
-                    frames[name][0].get_potential_energy() - len(last[name]) * bulk_energy
-                )
     if {"xx+", "xx-"} <= last.keys():
         c = derivative(last, "xx") / STRAIN
         found |= {"C11_GPa": c[0], "C12_GPa": float(c[1:3].mean())}
