@@ -18,7 +18,7 @@ from mdnnp.files import new_directory
 from mdnnp.hessian import force_constants
 from mdnnp.potential import Potential
 from mdnnp.structures import Structure, write_structures
-from mdnnp.system import make_system
+from mdnnp.system import System, heights, make_system
 from mdnnp.vibrations import THZ_IN_PER_CM, Modes, all_modes, animate, lowest_modes, thermal
 
 _FULL_UP_TO = 300  # atoms
@@ -84,7 +84,37 @@ def _modes(arguments, potential, structure, directory: Path) -> None:
         print(thermal_table(modes.frequencies_THz, np.ones(1), arguments.temperature_K, "the structure"))
 
 
+def supercell_advice(potential: Potential, system: System, repeats: tuple[int, int, int]) -> tuple[float, list, list]:
+    """Smallest height of a supercell in cutoffs; repeats that make it two, and four cutoffs high everywhere.
+
+    An atom acts on those within two cutoffs, through common neighbours, so that force constants of a supercell of four
+    cutoffs are exact; the second half of them is weak, and the first does not wrap from two cutoffs on.
+    """
+    high = heights(system.cell)
+    enough, exact = ([int(np.ceil(k * potential.cutoff / h - 1e-9)) for h in high] for k in (2.0, 4.0))
+    return float((high * repeats).min() / potential.cutoff), enough, exact
+
+
+def _words(repeats: list[int]) -> str:
+    return " ".join(map(str, repeats))
+
+
 def _crystal(arguments, potential, structure, directory: Path) -> None:
+    if structure.system.pbc.all():
+        size, enough, exact = supercell_advice(potential, structure.system, tuple(arguments.supercell))
+        if size < 2.0 - 1e-9:
+            warnings.warn(
+                f"{structure.label}: the supercell is {size * potential.cutoff:.2f} Å wide, less than twice the cutoff "
+                f"of {potential.cutoff:.2f} Å: force constants wrap around it, and the frequencies away from q = 0 are "
+                f"wrong; take --supercell {_words(enough)} at least, {_words(exact)} to be exact",
+                MdnnpWarning,
+                stacklevel=2,
+            )
+        elif size < 4.0 - 1e-9:
+            print(
+                f"The supercell is {size:.2f} cutoffs wide; from four on force constants are exact "
+                f"(--supercell {_words(exact)})"
+            )
     bands = crystal_phonons(potential, structure, tuple(arguments.supercell))
     lowest = bands.frequencies.min()
     print(f"{bands.n_primitive} atoms in the primitive cell, frequencies {lowest:.3f} to {bands.mesh.max():.3f} THz")
@@ -111,6 +141,7 @@ def crystal_phonons(
     try:
         from phonopy import Phonopy
         from phonopy.structure.atoms import PhonopyAtoms
+        from phonopy.structure.cells import guess_primitive_matrix
     except ImportError:
         raise InputError("phonons of crystals need phonopy: pip install 'mdnnp[phonons]'") from None
     system = structure.system
@@ -119,22 +150,22 @@ def crystal_phonons(
     from ase.cell import Cell
 
     cell = PhonopyAtoms(cell=system.cell, positions=system.positions, numbers=system.numbers, masses=structure.masses)
-    phonon = Phonopy(cell, supercell_matrix=np.diag(repeats), primitive_matrix="auto")
+    phonon = Phonopy(cell, supercell_matrix=np.diag(repeats), primitive_matrix=guess_primitive_matrix(cell))
     big = phonon.supercell
     supercell = make_system(big.positions, big.numbers, big.cell, True)
     phonon.force_constants = force_constants(potential, supercell, phonon.primitive.p2s_map)
     path = Cell(phonon.primitive.cell).bandpath(npoints=points * 6)
     distance, places, names = path.get_linear_kpoint_axis()
     phonon.run_qpoints(path.kpts)
-    frequencies = np.array(phonon.get_qpoints_dict()["frequencies"])
+    frequencies = np.array(phonon.qpoints.frequencies)
     phonon.run_mesh(_MESH_LENGTH_A)
-    mesh = phonon.get_mesh_dict()
+    mesh = phonon.mesh
     phonon.run_total_dos()
-    dos = phonon.get_total_dos_dict()
+    dos = phonon.total_dos
     return Bands(
         distance * 2 * np.pi, frequencies, list(zip(names, places * 2 * np.pi, strict=True)),
-        np.array(mesh["frequencies"]), np.array(mesh["weights"], float),
-        np.column_stack([dos["frequency_points"], dos["total_dos"]]), len(phonon.primitive),
+        np.array(mesh.frequencies), np.array(mesh.weights, float),
+        np.column_stack([dos.frequency_points, dos.dos]), len(phonon.primitive),
     )  # fmt: skip
 
 

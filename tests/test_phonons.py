@@ -82,7 +82,7 @@ def test_phonons_of_a_crystal_against_differences_of_forces(files, capsys):
     reference = Phonopy(
         PhonopyAtoms(cell=s.cell, positions=s.positions, numbers=s.numbers, masses=structure.masses),
         supercell_matrix=np.diag([2, 2, 2]),
-        primitive_matrix="auto",
+        primitive_matrix=[[0.0, 0.5, 0.5], [0.5, 0.0, 0.5], [0.5, 0.5, 0.0]],
     )
     reference.generate_displacements(distance=0.005)
     reference.forces = [
@@ -91,10 +91,40 @@ def test_phonons_of_a_crystal_against_differences_of_forces(files, capsys):
     ]
     reference.produce_force_constants()
     reference.run_mesh(100.0)
-    expected = np.array(reference.get_mesh_dict()["frequencies"])
+    expected = np.array(reference.mesh.frequencies)
     assert np.abs(np.sort(bands.mesh.ravel()) - np.sort(expected.ravel())).max() < 2e-3
     assert (
         main(["phonons", "lj.toml", "cell.xyz", "-o", "crystal", "--supercell", "2", "2", "2", "--threads", "1"]) == 0
     )
     assert {"phonons.png", "bands.csv", "dos.csv"} <= {p.name for p in (files / "crystal").iterdir()}
     assert "Harmonic, of a primitive cell" in capsys.readouterr().out
+
+
+def test_small_supercells_are_warned_of(files, capsys):
+    """The cell is 5.26 Å, the cutoff 8.5 Å: twice that takes 4 repeats, four times 7."""
+    pytest.importorskip("phonopy")
+    words = ["phonons", "lj.toml", "cell.xyz", "--threads", "1", "--supercell"]
+    assert main([*words, "2", "4", "4", "-o", "small"]) == 0
+    said = capsys.readouterr()
+    assert "10.52 Å wide" in said.err and "--supercell 4 4 4 at least, 7 7 7 to be exact" in said.err
+    assert main([*words, "4", "4", "4", "-o", "enough"]) == 0
+    said = capsys.readouterr()
+    assert "wrap" not in said.err and "--supercell 7 7 7" in said.out
+
+
+def test_four_cutoffs_are_exact():
+    """Of a potential in which atoms act through common neighbours: larger supercells change nothing any more."""
+    pytest.importorskip("phonopy")
+    from ase import Atoms
+    from silicon_committee import make_model
+
+    from mdnnp.phonons import supercell_advice
+    from mdnnp.potential import HDNNP
+
+    potential = HDNNP(make_model())
+    s = from_atoms(Atoms("Si", positions=[[0, 0, 0]], cell=[3.4] * 3, pbc=True))
+    size, _, exact = supercell_advice(potential, s.system, (1, 1, 1))
+    assert size == pytest.approx(3.4 / 5.0) and exact == [6, 6, 6]
+    found = [crystal_phonons(potential, s, (n, n, n), points=4).frequencies for n in (2, 6, 7)]
+    assert np.abs(found[1] - found[2]).max() < 1e-6
+    assert np.abs(found[0] - found[2]).max() > 1e-4
