@@ -242,6 +242,26 @@ def test_green_kubo_of_a_known_process():
         green_kubo(s[:100], 1.0, 1.0, 90.0, ("c", "i", "i"))
 
 
+def test_error_bars_of_green_kubo_cover_the_truth():
+    """Of processes with a fast and a weak slow decay, as of a liquid's stress, 130 to 800 slow times long."""
+    rng, fast, slow, weight = np.random.default_rng(8), 0.2, 1 / 30, 0.16
+
+    def integral(rate):
+        return 0.5 + math.exp(-rate) / (1 - math.exp(-rate))
+
+    truth, z = integral(fast) + weight * integral(slow), {}
+    for n, realisations in ((4000, 60), (24_000, 20)):
+        found = []
+        for _ in range(realisations):
+            s = ornstein_uhlenbeck(rng, (n, 5), fast) + math.sqrt(weight) * ornstein_uhlenbeck(rng, (n, 5), slow)
+            found.append(green_kubo(s, 1.0, 1.0, 400.0, ("c", "i / u", "i"))["i"].numbers["i"])
+        value, error = np.array(found).T
+        z[n] = np.abs(value - truth) / error
+    # One error bar covers 68 %, two 95 % of normal deviates; the short runs' tails are partly below their noise.
+    assert 0.45 < np.mean(z[4000] < 1) < 0.85 and np.mean(z[4000] < 2) > 0.75
+    assert 0.60 < np.mean(z[24_000] < 1) < 0.95 and np.mean(z[24_000] < 2) > 0.89
+
+
 def test_vibrations_of_a_crystal_are_at_the_frequencies_of_its_hessian(tmp_path):
     potential = LennardJones({"Ar": (0.0103, 3.4)}, 6.5)
     x, cell = fcc(5.3, 1)

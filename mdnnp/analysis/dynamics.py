@@ -249,7 +249,9 @@ def green_kubo(
 
     series : (T, columns), equally spaced by dt_fs; each column is an equivalent component, of mean zero
     names : of the correlation, of the integral (with unit), of the number. The number is the mean of the running
-    integral from the lag t at which the correlation has decayed into its error bar (`_decay`), to 2 t.
+    integral from the lag t at which the correlation has decayed into its error bar (`_decay`), to 2 t. Its error is the
+    jackknife's over blocks, with t chosen anew each time, and the integral of a tail as large as the error bar of the
+    correlation and as long as t, which the noise could hide.
     Raises InputError if the series is too short. Source: Allen & Tildesley (2017), eq. 2.124.
     """
     n = len(series)
@@ -272,19 +274,26 @@ def green_kubo(
     each = np.array([factor * _integral(s / k, dt_fs) for s, k in zip(sums[full], counts[full], strict=True)])
     widen = np.sqrt(1 + np.arange(n_lags) / counts[0, 0])
     running_error = block_mean(each, np.ones(len(each)))[1] * widen
-    cut = _decay(c, error)
+    value, cut = _plateau(c, error, dt_fs)
     decayed = 2 * cut < n_lags
-    plateau = slice(max(1, cut), min(2 * cut, n_lags - 1) + 1)
-    value = float(running[plateau].mean())
-    spread = block_mean(each[:, plateau].mean(axis=1), np.ones(len(each)))[1] * widen[plateau.stop - 1]
+    left_out = [np.delete(np.arange(len(sums)), k) for k in range(len(sums))]
+    jackknife = [_plateau(*_over_blocks(sums[kept], counts[kept]), dt_fs)[0] for kept in left_out]
+    spread = math.sqrt((len(sums) - 1) * np.var(jackknife) * (1 + min(2 * cut, n_lags - 1) / counts[0, 0]))
+    spread = factor * math.hypot(spread, error[cut] * cut * dt_fs)
     time = np.arange(n_lags) * dt_fs * 1e-3
-    numbers = {names[2]: (value, float(spread)), "plateau from / ps": (float(time[cut]), math.nan)}
+    numbers = {names[2]: (factor * value, spread), "plateau from / ps": (float(time[cut]), math.nan)}
     if not decayed:
         numbers["plateau from / ps"] = (math.nan, math.nan)
     return {
         names[0]: Table(time, c / c[0], error / c[0], "lag / ps", "normalised correlation"),
         names[1].split(" / ")[0]: Table(time, running, running_error, "upper limit / ps", names[1], numbers),
     }
+
+
+def _plateau(c: np.ndarray, error: np.ndarray, dt: float) -> tuple[float, int]:
+    """Mean of the running integral of c from the lag at which it has decayed to twice that; and the lag, in samples."""
+    cut = _decay(c, error)
+    return float(_integral(c, dt)[max(1, cut) : min(2 * cut, len(c) - 1) + 1].mean()), cut
 
 
 def _decay(c: np.ndarray, error: np.ndarray) -> int:
