@@ -148,9 +148,8 @@ def _lowest(potential, system, masses) -> Modes:
 
 
 def _check(arguments, structure: Structure, final: Structure | None) -> None:
-    for name in ("force_tolerance", "most_steps", "images"):
-        if not getattr(arguments, name) > 0:
-            raise InputError(f"--{name.replace('_', '-')} must be positive, found {getattr(arguments, name)}")
+    if not arguments.force_tolerance > 0:
+        raise InputError(f"--force-tolerance must be positive, found {arguments.force_tolerance}")
     if len(structure.system) < 2:
         raise InputError(f"{structure.label}: one atom alone has no saddle")
     if arguments.along is not None and arguments.atom is None:

@@ -517,8 +517,7 @@ def _add_proofs(verb) -> None:
     """Verbs that judge a potential, and this machine."""
     p = verb("check", _check, "Prove on a structure that a potential behaves.", _CHECK_EPILOG)
     _add_potential(p)
-    p.add_argument("structure", metavar="STRUCTURE", help="file of any format that ASE reads, or input.data")
-    p.add_argument("--index", type=int, default=-1, help="which structure of the file (default: the last)")
+    _add_structure(p)
     p.add_argument("--json", action="store_true", help="print the table as JSON")
     _add_threads(p)
 
@@ -539,8 +538,7 @@ def _add_proofs(verb) -> None:
 
     p = verb("smooth", _smooth, "Certify that a potential is smooth enough for dynamics.", _SMOOTH_EPILOG)
     _add_potential(p)
-    p.add_argument("structure", metavar="STRUCTURE", help="file of any format that ASE reads, or input.data")
-    p.add_argument("--index", type=int, default=-1, help="which structure of the file (default: the last)")
+    _add_structure(p)
     p.add_argument("--timestep-fs", type=float, metavar="DT", help="longest time step (default: by the vibrations)")
     p.add_argument("--steps", type=int, default=300, metavar="N", help="steps of that length (default: 300)")
     p.add_argument("--temperature-K", type=float, default=300.0, metavar="T", help="temperature (default: 300)")
@@ -555,18 +553,11 @@ def _add_mechanics(verb) -> None:
     """Verbs on minima and vibrations."""
     p = verb("relax", _relax, "Relax positions, and the cell, to the nearest minimum.", _RELAX_EPILOG)
     _add_potential(p)
-    p.add_argument("structure", metavar="STRUCTURE", help="file of any format that ASE reads, or input.data")
+    _add_structure(p)
     p.add_argument("-o", "--output", required=True, metavar="OUT.xyz", help="file for the relaxed structure")
-    p.add_argument("--index", type=int, default=-1, help="which structure of the file (default: the last)")
     p.add_argument("--cell", action="store_true", help="relax the cell too")
     p.add_argument("--pressure-GPa", type=float, default=0.0, metavar="P", help="with --cell: pressure (default: 0)")
-    p.add_argument(
-        "--force-tolerance",
-        type=float,
-        default=0.01,
-        metavar="F",
-        help="largest force in the end, eV/Å (default: 0.01)",
-    )
+    _add_force_tolerance(p)
     p.add_argument(
         "--stress-tolerance-GPa", type=float, default=0.05, metavar="S", help="with --cell: likewise (default: 0.05)"
     )
@@ -576,16 +567,13 @@ def _add_mechanics(verb) -> None:
         "--method", choices=["lbfgs", "newton-cg", "fire"], default="lbfgs", help="how (default: lbfgs, the quickest)"
     )
     p.add_argument("--most-evaluations", type=int, default=2000, metavar="N", help="give up then (default: 2000)")
-    p.add_argument("--trajectory", metavar="PATH", help="write every step: H5MD (PATH.h5) or extended XYZ")
-    p.add_argument("--json", action="store_true", help="print the outcome as JSON")
-    p.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    _add_steps(p)
     _add_threads(p)
 
     p = verb("saddle", _saddle, "Find the saddle and the barrier beside a minimum, or between two.", _SADDLE_EPILOG)
     _add_potential(p)
-    p.add_argument("structure", metavar="STRUCTURE", help="file of any format that ASE reads, or input.data")
+    _add_structure(p)
     p.add_argument("-o", "--output", required=True, metavar="OUT.xyz", help="file for the saddle; OUT.json: numbers")
-    p.add_argument("--index", type=int, default=-1, help="which structure of the file (default: the last)")
     where = p.add_mutually_exclusive_group()
     where.add_argument("--atom", type=int, metavar="I", help="push atom I (from 0) and a little its neighbours")
     where.add_argument("--mode", type=int, metavar="K", help="push along the K-th lowest mode; -K: the other way")
@@ -597,24 +585,15 @@ def _add_mechanics(verb) -> None:
     p.add_argument("--guess", action="store_true", help="STRUCTURE is near the saddle: neither relax nor push it first")
     p.add_argument("--images", type=_positive, default=7, metavar="N", help="with --to: images between (default: 7)")
     p.add_argument("--sides", action="store_true", help="slide down on both sides, and say which minima are there")
-    p.add_argument(
-        "--force-tolerance",
-        type=float,
-        default=0.01,
-        metavar="F",
-        help="largest force in the end, eV/Å (default: 0.01)",
-    )
+    _add_force_tolerance(p)
     p.add_argument("--most-steps", type=_positive, default=300, metavar="N", help="give up then (default: 300)")
-    p.add_argument("--trajectory", metavar="PATH", help="write every step: H5MD (PATH.h5) or extended XYZ")
-    p.add_argument("--json", action="store_true", help="print the outcome as JSON")
-    p.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    _add_steps(p)
     _add_threads(p)
 
     p = verb("phonons", _phonons, "Vibrations of a relaxed structure: modes, or a crystal's phonons.", _PHONONS_EPILOG)
     _add_potential(p)
-    p.add_argument("structure", metavar="STRUCTURE", help="file of any format that ASE reads, or input.data")
+    _add_structure(p)
     p.add_argument("-o", "--output", required=True, metavar="DIR", help="directory to write, which must not exist")
-    p.add_argument("--index", type=int, default=-1, help="which structure of the file (default: the last)")
     p.add_argument(
         "--modes",
         type=_positive,
@@ -645,9 +624,8 @@ def _add_materials(verb) -> None:
         _PROPERTIES_EPILOG,
     )
     _add_potential(p)
-    p.add_argument("structure", metavar="STRUCTURE", help="cell of a crystal, of any format that ASE reads")
+    _add_structure(p, "cell of a crystal, of any format that ASE reads")
     p.add_argument("-o", "--output", metavar="DIR", help="directory to write (default: STRUCTURE-properties)")
-    p.add_argument("--index", type=int, default=-1, help="which structure of the file (default: the last)")
     p.add_argument(
         "--only", nargs="+", choices=["eos", "elastic", "defects", "surfaces", "thermal"], metavar="PART",
         help="parts to compute: eos, elastic, defects, surfaces, thermal (default: all)",
@@ -673,6 +651,25 @@ def _add_units(p) -> None:
     group = p.add_argument_group("units of an n2p2 directory, and of input.data", _UNITS_HELP)
     group.add_argument("--length-unit", metavar="U", help="Angstrom, Bohr or nm")
     group.add_argument("--energy-unit", metavar="U", help="eV, Hartree, Rydberg, kJ/mol or kcal/mol")
+
+
+def _add_structure(p, what: str = "file of any format that ASE reads, or input.data") -> None:
+    p.add_argument("structure", metavar="STRUCTURE", help=what)
+    p.add_argument("--index", type=int, default=-1, help="which structure of the file (default: the last)")
+
+
+def _add_force_tolerance(p) -> None:
+    p.add_argument(
+        "--force-tolerance", type=float, default=0.01, metavar="F",
+        help="largest force in the end, eV/Å (default: 0.01)",
+    )  # fmt: skip
+
+
+def _add_steps(p) -> None:
+    """What verbs that move atoms step by step have in common."""
+    p.add_argument("--trajectory", metavar="PATH", help="write every step: H5MD (PATH.h5) or extended XYZ")
+    p.add_argument("--json", action="store_true", help="print the outcome as JSON")
+    p.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
 
 
 def _add_threads(p) -> None:

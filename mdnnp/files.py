@@ -1,8 +1,10 @@
 """Files and directories that appear complete or not at all, and never replace anything unasked."""
 
+import csv
+import io
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -86,3 +88,12 @@ def _check_replaceable(path: Path, overwrite: bool, belongs) -> None:
             f"{', '.join(foreign[:5])}"
             f"{' ...' if len(foreign) > 5 else ''}; move them, or choose another name"
         )
+
+
+def csv_text(names: Iterable[str], rows: Iterable[Iterable]) -> str:
+    """A table as comma-separated values: a line of names, and one for each row; floats with ten digits."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([f"{v:.10g}" if isinstance(v, float) else v for v in row] for row in rows)
+    return buffer.getvalue()

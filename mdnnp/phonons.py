@@ -4,7 +4,6 @@ Force constants are exact: rows of the Hessian of the supercell, from products w
 one primitive cell. phonopy: A. Togo, J. Phys. Soc. Jpn. 92, 012001 (2023).
 """
 
-import csv
 import sys
 import warnings
 from dataclasses import replace
@@ -14,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from mdnnp.errors import InputError, MdnnpWarning
-from mdnnp.files import new_directory
+from mdnnp.files import csv_text, new_directory
 from mdnnp.hessian import force_constants
 from mdnnp.potential import Potential
 from mdnnp.structures import Structure, write_structures
-from mdnnp.system import System, heights, make_system
+from mdnnp.system import System, heights, make_system, repeats_for
 from mdnnp.vibrations import THZ_IN_PER_CM, Modes, all_modes, animate, lowest_modes, thermal
 
 _FULL_UP_TO = 300  # atoms
@@ -75,7 +74,9 @@ def _modes(arguments, potential, structure, directory: Path) -> None:
         counter.close()
     print(table(modes))
     rows = [(k + 1, f, f * THZ_IN_PER_CM, r) for k, (f, r) in enumerate(zip(modes[0], modes.residual_THz, strict=True))]
-    _write_csv(directory / "modes.csv", ("mode", "frequency_THz", "wavenumber_per_cm", "residual_THz"), rows)
+    (directory / "modes.csv").write_text(
+        csv_text(("mode", "frequency_THz", "wavenumber_per_cm", "residual_THz"), rows), encoding="utf-8"
+    )
     for k in range(min(arguments.animate, len(modes.vectors))):
         bare = replace(structure, velocities=None, energy=None, forces=None, stress=None, atomic_energies=None)
         frames = [replace(bare, system=s) for s in animate(system, masses, modes.vectors[k])]
@@ -84,18 +85,17 @@ def _modes(arguments, potential, structure, directory: Path) -> None:
         print(thermal_table(modes.frequencies_THz, np.ones(1), arguments.temperature_K, "the structure"))
 
 
-def supercell_advice(potential: Potential, system: System, repeats: tuple[int, int, int]) -> tuple[float, list, list]:
+def supercell_advice(potential: Potential, system: System, repeats: tuple[int, int, int]) -> tuple[float, tuple, tuple]:
     """Smallest height of a supercell in cutoffs; repeats that make it two, and four cutoffs high everywhere.
 
     An atom acts on those within two cutoffs, through common neighbours, so that force constants of a supercell of four
     cutoffs are exact; the second half of them is weak, and the first does not wrap from two cutoffs on.
     """
-    high = heights(system.cell)
-    enough, exact = ([int(np.ceil(k * potential.cutoff / h - 1e-9)) for h in high] for k in (2.0, 4.0))
-    return float((high * repeats).min() / potential.cutoff), enough, exact
+    enough, exact = (repeats_for(system.cell, k * potential.cutoff) for k in (2.0, 4.0))
+    return float((heights(system.cell) * repeats).min() / potential.cutoff), enough, exact
 
 
-def _words(repeats: list[int]) -> str:
+def _words(repeats: tuple[int, int, int]) -> str:
     return " ".join(map(str, repeats))
 
 
@@ -122,8 +122,10 @@ def _crystal(arguments, potential, structure, directory: Path) -> None:
         print(f"UNSTABLE: imaginary frequencies down to {-lowest:.3f} i THz")
     rows = np.column_stack([bands.distance, bands.frequencies])
     names = ("distance_per_A", *(f"branch_{k + 1}_THz" for k in range(bands.frequencies.shape[1])))
-    _write_csv(directory / "bands.csv", names, rows)
-    _write_csv(directory / "dos.csv", ("frequency_THz", "states_per_THz_and_cell"), bands.dos)
+    (directory / "bands.csv").write_text(csv_text(names, rows), encoding="utf-8")
+    (directory / "dos.csv").write_text(
+        csv_text(("frequency_THz", "states_per_THz_and_cell"), bands.dos), encoding="utf-8"
+    )
     draw(bands, directory / "phonons.png", structure)
     if lowest > _IMAGINARY_THZ:
         positive = np.maximum(bands.mesh, 1e-3)  # acoustic branches at q = 0 are zero to rounding
@@ -221,13 +223,6 @@ def draw(bands: Bands, path: Path, structure: Structure) -> None:
     if bands.frequencies.min() > _IMAGINARY_THZ:
         left.set_ylim(0.0, 1.05 * bands.mesh.max())
     figure.savefig(path, dpi=160)
-
-
-def _write_csv(path: Path, names, rows) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(names)
-        writer.writerows([f"{v:.10g}" for v in row] for row in rows)
 
 
 class _Counter:

@@ -56,6 +56,26 @@ class SearchPoint(NamedTuple):
     products: int
 
 
+class _Landscape:
+    """Energies, forces and products with the Hessian (counted) where a search has come to."""
+
+    def __init__(self, potential: Potential):
+        self._potential, self._verlet, self.products = potential, VerletList(potential.cutoff, 0.5), 0
+
+    def at(self, system: System, start: np.ndarray) -> tuple[SearchPoint, np.ndarray]:
+        """Go to `system`: the point there, and its lowest mode (N, 3), sought from `start`."""
+        self._system, self._neighbors = system, self._verlet.update(system)
+        results = self._potential.compute(system, self._neighbors)
+        curvature, mode = lowest_mode(self.product, start)
+        force = float(np.sqrt(np.square(results.forces).sum(axis=1).max()))
+        return SearchPoint(system, results, curvature, force, self.products), mode
+
+    def product(self, v: np.ndarray) -> np.ndarray:
+        """Hessian times v (N, 3), eV/Å^2 times its unit."""
+        self.products += 1
+        return hessian_vector_product(self._potential, self._system, v, self._neighbors)
+
+
 def find_saddle(
     potential: Potential,
     system: System,
@@ -74,32 +94,24 @@ def find_saddle(
     """
     if direction is None:
         direction = np.random.default_rng(seed).normal(size=system.positions.shape)
-    direction = _checked(direction, system)
-    verlet, products, mode = VerletList(potential.cutoff, 0.5), 0, _without_drift(direction)
+    landscape, mode = _Landscape(potential), _without_drift(_checked(direction, system))
     for step in range(most_steps + 1):
-        neighbors = verlet.update(system)
-        results = potential.compute(system, neighbors)
-
-        def product(v, system=system, neighbors=neighbors):
-            nonlocal products
-            products += 1
-            return hessian_vector_product(potential, system, v, neighbors)
-
-        curvature, mode = lowest_mode(product, mode)
-        force = np.sqrt(np.square(results.forces).sum(axis=1).max())
-        each(SearchPoint(system, results, curvature, float(force), products))
-        converged = bool(force <= force_tolerance and curvature < 0.0)
+        point, mode = landscape.at(system, mode)
+        each(point)
+        converged = bool(point.max_force <= force_tolerance and point.curvature < 0.0)
         if converged or step == most_steps:
             break
-        uphill = np.vdot(results.forces, mode)
-        climb = -uphill / max(abs(curvature), 1e-6)
+        uphill = np.vdot(point.results.forces, mode)
+        climb = -uphill / max(abs(point.curvature), 1e-6)
         move = np.clip(climb, -_MOST_MOVE_A, _MOST_MOVE_A) * mode
-        if force <= force_tolerance:  # at a minimum: there is no force to tell up from down
+        if point.max_force <= force_tolerance:  # at a minimum: there is no force to tell up from down
             move = _MOST_MOVE_A * mode
-        move = move + _descend(product, results.forces - uphill * mode, mode)
+        move = move + _descend(landscape.product, point.results.forces - uphill * mode, mode)
         longest = np.sqrt(np.square(move).sum(axis=1).max())
         system = system._replace(positions=system.positions + move * min(1.0, _MOST_MOVE_A / longest))
-    return Saddle(system, results, mode, float(curvature), float(force), converged, step + 1, products)
+    return Saddle(
+        system, point.results, mode, point.curvature, point.max_force, converged, step + 1, landscape.products
+    )  # fmt: skip
 
 
 def push_out(
@@ -115,28 +127,20 @@ def push_out(
     Source: R. Malek, N. Mousseau, Phys. Rev. E 62, 7723 (2000) (activation). Raises InputError as `find_saddle` does.
     """
     along = _without_drift(_checked(direction, system))
-    verlet, products, mode, inside = VerletList(potential.cutoff, 0.5), 0, along, None
+    landscape, mode, inside = _Landscape(potential), along, None
     push = _PUSH_A * along / np.sqrt(np.square(along).sum(axis=1).max())
     for _ in range(_MOST_PUSHES):
         system = system._replace(positions=system.positions + push)
-        neighbors = verlet.update(system)
-        results = potential.compute(system, neighbors)
-
-        def product(v, system=system, neighbors=neighbors):
-            nonlocal products
-            products += 1
-            return hessian_vector_product(potential, system, v, neighbors)
-
-        curvature, mode = lowest_mode(product, along)
-        force = np.sqrt(np.square(results.forces).sum(axis=1).max())
-        each(SearchPoint(system, results, curvature, float(force), products))
-        inside = abs(curvature) if inside is None else inside
-        if curvature < -_OUTSIDE * inside:
+        point, mode = landscape.at(system, along)
+        each(point)
+        inside = abs(point.curvature) if inside is None else inside
+        if point.curvature < -_OUTSIDE * inside:
             break
-        aside = _descend(product, results.forces - np.vdot(results.forces, along) * along, along)
+        forces = point.results.forces
+        aside = _descend(landscape.product, forces - np.vdot(forces, along) * along, along)
         longest = np.sqrt(np.square(aside).sum(axis=1).max())
         system = system._replace(positions=system.positions + aside * min(1.0, _PUSH_A / max(longest, 1e-12)))
-    return system, mode, products
+    return system, mode, landscape.products
 
 
 def direction_about(system: System, atom: int, seed: int, cutoff_A: float) -> np.ndarray:

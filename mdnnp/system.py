@@ -141,6 +141,12 @@ def wrapped(system: System) -> System:
     return system._replace(positions=system.positions - n @ system.cell)
 
 
+def repeats_for(cell: np.ndarray, width_A: float) -> tuple[int, int, int]:
+    """Repeats of a cell (3, 3) Å along a, b, c so that opposite faces are at least `width_A` apart."""
+    a, b, c = (int(n) for n in np.ceil(width_A / heights(cell) - 1e-9))
+    return a, b, c
+
+
 def replicate(system: System, repeats: tuple[int, int, int]) -> System:
     """`repeats` copies of the system along a, b, c; the copies of the first atom come first in each block.
 

@@ -124,7 +124,7 @@ def test_four_cutoffs_are_exact():
     potential = HDNNP(make_model())
     s = from_atoms(Atoms("Si", positions=[[0, 0, 0]], cell=[3.4] * 3, pbc=True))
     size, _, exact = supercell_advice(potential, s.system, (1, 1, 1))
-    assert size == pytest.approx(3.4 / 5.0) and exact == [6, 6, 6]
+    assert size == pytest.approx(3.4 / 5.0) and exact == (6, 6, 6)
     found = [crystal_phonons(potential, s, (n, n, n), points=4).frequencies for n in (2, 6, 7)]
     assert np.abs(found[1] - found[2]).max() < 1e-6
     assert np.abs(found[0] - found[2]).max() > 1e-4

@@ -55,9 +55,9 @@ def arguments() -> argparse.Namespace:
     return p.parse_args()
 
 
-def calculate(atoms: Atoms, pw: str, pseudo_dir: Path, scratch: Path) -> Atoms:
-    """The atoms with energy (eV), forces (eV/Å) and stress (eV/Å^3). Raises RuntimeError without convergence."""
-    settings = SETTINGS | {"control": SETTINGS["control"] | {"pseudo_dir": str(pseudo_dir)}}
+def run(atoms: Atoms, pw: str, pseudo_dir: Path, scratch: Path, **control) -> Path:
+    """Run pw.x in `scratch`, with further settings of its namelist &control; its output. RuntimeError if it fails."""
+    settings = SETTINGS | {"control": SETTINGS["control"] | {"pseudo_dir": str(pseudo_dir)} | control}
     write(
         scratch / "pw.in", atoms, format="espresso-in", pseudopotentials={"Si": PSEUDOPOTENTIAL}, kpts=None,
         tstress=True, tprnfor=True, input_data=settings,
@@ -71,7 +71,12 @@ def calculate(atoms: Atoms, pw: str, pseudo_dir: Path, scratch: Path) -> Atoms:
     text = (scratch / "pw.out").read_text()
     if "convergence has been achieved" not in text or "JOB DONE" not in text:
         raise RuntimeError(f"pw.x did not converge:\n{text[-2000:]}")
-    labelled = read(scratch / "pw.out", format="espresso-out")
+    return scratch / "pw.out"
+
+
+def calculate(atoms: Atoms, pw: str, pseudo_dir: Path, scratch: Path) -> Atoms:
+    """The atoms with energy (eV), forces (eV/Å) and stress (eV/Å^3). Raises RuntimeError without convergence."""
+    labelled = read(run(atoms, pw, pseudo_dir, scratch), format="espresso-out")
     labelled.info.update(atoms.info)
     return labelled
 

@@ -6,7 +6,7 @@ They are what `mdnnp properties --reference` compares a potential with:
 
 Runs Quantum ESPRESSO's pw.x (see `label.py` for how to install it, and for the settings) on cells of 63 to 65 atoms at
 the lattice constant of `equation_of_state.py`, each in a file of its own in the directory CALCULATIONS, which is kept:
-start the command again after an interruption, and it goes on. Without pw.x it evaluates what is there. Three hours on
+start the command again after an interruption, and it goes on. Without pw.x it evaluates what is there. Two hours on
 one core. What is computed:
 
     C11, C12                  central differences of the stress for a strain of 1 % along x
@@ -23,7 +23,6 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -32,7 +31,7 @@ import numpy as np
 from ase import Atom, Atoms
 from ase.build import bulk
 from ase.io import read, write
-from label import PSEUDOPOTENTIAL, SETTINGS
+from label import PSEUDOPOTENTIAL, run
 
 from mdnnp.units import EV_PER_A3_IN_GPA
 
@@ -100,31 +99,16 @@ CALCULATIONS = {
 
 def calculate(name: str, path: Path, pw: str, pseudo_dir: Path) -> None:
     """All steps of a calculation as extended XYZ in `path`, once it has ended."""
-    relax = name in RELAXED
-    control = {"pseudo_dir": str(pseudo_dir), "calculation": "relax" if relax else "scf", "nstep": 30}
-    settings = SETTINGS | {
-        "control": SETTINGS["control"] | control | {"forc_conv_thr": 2e-3, "etot_conv_thr": 5e-4},
-        "ions": {"ion_dynamics": "bfgs"},
-    }
-    environment = os.environ | {"OMPI_MCA_ess_singleton_isolated": "1", "OMP_NUM_THREADS": "1"}
+    control = {"calculation": "scf"}
+    if name in RELAXED:  # by BFGS, to 0.05 eV/Å
+        control = {"calculation": "relax", "nstep": 30, "forc_conv_thr": 2e-3, "etot_conv_thr": 5e-4}
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        run = Path(scratch)
-        write(
-            run / "pw.in", CALCULATIONS[name](), format="espresso-in", pseudopotentials={"Si": PSEUDOPOTENTIAL},
-            kpts=None, tstress=True, tprnfor=True, input_data=settings,
-        )  # fmt: skip
-        with open(run / "pw.out", "w") as out:
-            subprocess.run(
-                [pw, "-in", "pw.in"], cwd=run, stdin=subprocess.DEVNULL, stdout=out, env=environment, check=False
-            )
-        if "JOB DONE" not in (text := (run / "pw.out").read_text()):
-            raise SystemExit(f"{name}: pw.x failed:\n{text[-2000:]}")
-        frames = read(run / "pw.out", index=":", format="espresso-out")
-        frames = [f for f in frames if f.calc and "energy" in f.calc.results]
+        output = run(CALCULATIONS[name](), pw, pseudo_dir, Path(scratch), **control)
+        frames = [f for f in read(output, index=":", format="espresso-out") if f.calc and "energy" in f.calc.results]
         for frame in frames:
             frame.info["config_type"] = name
-        write(run / "frames.xyz", frames, format="extxyz")
-        os.replace(run / "frames.xyz", path)
+        write(Path(scratch) / "frames.xyz", frames, format="extxyz")
+        os.replace(Path(scratch) / "frames.xyz", path)
 
 
 def reference(frames: dict[str, list[Atoms]]) -> dict:
@@ -191,7 +175,10 @@ def main() -> None:
         path = args.calculations / f"{name}.xyz"
         if not path.exists() and name in args.only and shutil.which(args.pw):
             begun = time.perf_counter()
-            calculate(name, path, args.pw, args.pseudo_dir)
+            try:
+                calculate(name, path, args.pw, args.pseudo_dir)
+            except RuntimeError as error:
+                raise SystemExit(f"{name}: {error}") from None
             print(f"{name}: {time.perf_counter() - begun:.0f} s", flush=True)
         if path.exists():
             frames[name] = read(path, ":")

@@ -79,12 +79,8 @@ def _atom_sums(frames: Frames, read: Callable, sums: Callable, groups: dict[str,
 
 def _over_blocks(sums: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Means and errors (n_lags,) of sums (B, n_lags) over counts, errors widened for the overlap of blocks."""
-    length = counts[0, 0]
-    mean, error = np.empty(sums.shape[1]), np.empty(sums.shape[1])
-    for lag in range(sums.shape[1]):
-        mean[lag], e = block_mean(sums[:, lag], counts[:, lag])
-        error[lag] = e * math.sqrt(1 + lag / length)
-    return mean, error
+    mean, error = block_mean(sums, counts)
+    return mean, error * np.sqrt(1 + np.arange(sums.shape[1]) / counts[0, 0])
 
 
 def _slope(x: np.ndarray, y: np.ndarray) -> float:

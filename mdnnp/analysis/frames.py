@@ -189,22 +189,19 @@ class Frames:
 
 
 def block_mean(sums: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard error of ratios sums (B, ...) / weights (B,), from the scatter of the blocks' own ratios.
+    """Mean and standard error (...) of ratios sums (B, ...) / weights (B,) or (B, ...), from the scatter of the ratios.
 
-    Blocks of weight zero do not count; fewer than MIN_BLOCKS give errors of NaN.
+    Blocks of weight zero do not count; fewer than MIN_BLOCKS give errors of NaN, none a mean of NaN.
     Source: H. Flyvbjerg, H. G. Petersen, J. Chem. Phys. 91, 461 (1989).
     """
-    used = weights > 0
-    if not used.any():
-        return np.full(sums.shape[1:], np.nan), np.full(sums.shape[1:], np.nan)
-    w = weights[used].reshape(-1, *[1] * (sums.ndim - 1))
-    mean = sums[used].sum(axis=0) / w.sum()
-    n = int(used.sum())
-    if n < MIN_BLOCKS:
-        return mean, np.full_like(mean, np.nan)
-    fractions = w / w.sum()
-    variance = np.sum(fractions**2 * (sums[used] / w - mean) ** 2, axis=0) * n / (n - 1)
-    return mean, np.sqrt(variance)
+    w = weights.reshape(*weights.shape, *[1] * (sums.ndim - weights.ndim))
+    used, total = w > 0, w.sum(axis=0)
+    n = used.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.where(used, sums, 0.0).sum(axis=0) / total
+        scatter = np.where(used, w / total * (sums / w - mean), 0.0)
+        error = np.sqrt(np.square(scatter).sum(axis=0) * n / (n - 1))
+    return mean, np.where(n < MIN_BLOCKS, np.nan, error)[()]
 
 
 def _same(a, b) -> bool:

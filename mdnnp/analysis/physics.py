@@ -1,7 +1,5 @@
 """All analyses of a run, each of which may fail by itself: what can be computed is computed, the rest is a note."""
 
-import csv
-import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from mdnnp.analysis import dynamics, structure
 from mdnnp.analysis.frames import Frames
 from mdnnp.analysis.structure import Bonds, Table
 from mdnnp.errors import FileError, InputError
+from mdnnp.files import csv_text
 from mdnnp.observables import default_warmup_fs, plus_minus
 from mdnnp.trajectory import Trajectory
 
@@ -201,29 +200,23 @@ def numbers_csv(found: Physics) -> str:
         for name, numbers in found.numbers.items()
         for what, (value, error) in numbers.items()
     ]
-    return _csv([("quantity", "number", "value", "error"), *rows])
+    return csv_text(("quantity", "number", "value", "error"), rows)
 
 
 def curves_csv(found: Physics) -> str:
     """quantity, names of x and y, x, y, error: one row for each point of each curve."""
     tables = found.tables | ({"bonds": found.bonds.table} if found.bonds is not None else {})
-    rows: list[tuple] = [("quantity", "x_name", "y_name", "x", "y", "error")]
+    rows: list[tuple] = []
     for name, t in tables.items():
         rows += [(name, t.x_name, t.y_name, *map(repr, map(float, p))) for p in zip(t.x, t.y, t.error, strict=True)]
-    return _csv(rows)
+    return csv_text(("quantity", "x_name", "y_name", "x", "y", "error"), rows)
 
 
 def bonds_csv(found: Physics) -> str:
     """time_fs, atoms i and j (from 0), formed or broken: one row for each event."""
     events = found.bonds.events if found.bonds is not None else []
     rows = [(repr(t), i, j, "formed" if formed else "broken") for t, i, j, formed in events]
-    return _csv([("time_fs", "i", "j", "event"), *rows])
-
-
-def _csv(rows) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue()
+    return csv_text(("time_fs", "i", "j", "event"), rows)
 
 
 def as_dict(found: Physics) -> dict:

@@ -243,16 +243,10 @@ def structure_factor(
     if n > 1:
         labels += [(p, q, f"structure factor {names[p]}-{names[q]}") for p in range(n) for q in range(p, n)]
     for p, q, name in labels:
-        y, error = block_mean_columns(sums[:, p, q], weights)
+        y, error = block_mean(sums[:, p, q], weights)
         there = np.isfinite(y)
         found[name] = Table(centre[there], y[there], error[there], "k / Å⁻¹", "S(k)")
     return found
-
-
-def block_mean_columns(sums: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """`block_mean` with weights (B, n) that differ from column to column."""
-    columns = [block_mean(sums[:, c], weights[:, c]) for c in range(sums.shape[1])]
-    return np.array([m for m, _ in columns]), np.array([e for _, e in columns])
 
 
 def _wave_vectors(cell, k_max, bin_width, most) -> np.ndarray:
@@ -341,7 +335,7 @@ def profiles(frames: Frames, axis: int = 2, n_bins: int = 50) -> dict[str, Table
     if moving:
         degrees = 3 * (frames.n_atoms - 1) / frames.n_atoms if frames.n_atoms > 1 else 3
         factor = EV_PER_U_A2_PER_FS2 / (degrees * BOLTZMANN_EV_PER_K)
-        y, error = block_mean_columns(kinetic * factor, count)
+        y, error = block_mean(kinetic * factor, count)
         found["temperature profile"] = Table(x, y, error, label, "temperature / K")
     return found
 

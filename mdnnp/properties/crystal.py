@@ -12,7 +12,7 @@ from mdnnp.optimize import Goal, relax
 from mdnnp.potential import Potential, Results
 from mdnnp.structures import Structure
 from mdnnp.symmetry import Symmetry
-from mdnnp.system import System, heights, volume
+from mdnnp.system import System, volume
 
 FORCE_TOLERANCE = 1e-5  # eV/Å, of perfect crystals
 STRESS_TOLERANCE_GPA = 1e-4
@@ -159,9 +159,3 @@ def equivalent_atoms(system: System, symmetry: Symmetry | None) -> np.ndarray:
         for permutation in symmetry.permutations:
             kind = np.minimum(kind, kind[permutation])
     return kind
-
-
-def repeats_for(cell: np.ndarray, width_A: float) -> tuple[int, int, int]:
-    """Repeats of a cell along a, b, c so that opposite faces are at least `width_A` apart."""
-    a, b, c = (int(n) for n in np.ceil(width_A / heights(cell) - 1e-9))
-    return a, b, c

@@ -17,9 +17,9 @@ from mdnnp.errors import InputError
 from mdnnp.neighbors import neighbor_list
 from mdnnp.optimize import Goal, relax
 from mdnnp.potential import Potential
-from mdnnp.properties.crystal import Coverage, coverage, equivalent_atoms, nearest_distance, repeats_for, worst
+from mdnnp.properties.crystal import Coverage, coverage, equivalent_atoms, nearest_distance, worst
 from mdnnp.symmetry import Symmetry
-from mdnnp.system import System, replicate
+from mdnnp.system import System, repeats_for, replicate
 
 WIDTH_A = 10.0  # of the supercell, at least
 MOST_ATOMS = 1000  # of the second, larger one

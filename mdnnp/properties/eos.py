@@ -13,7 +13,7 @@ from mdnnp.errors import InputError, PhysicsError
 from mdnnp.optimize import Goal, relax
 from mdnnp.potential import Potential
 from mdnnp.properties.crystal import FORCE_TOLERANCE, STRESS_TOLERANCE_GPA, Coverage, coverage
-from mdnnp.system import System
+from mdnnp.system import System, volume
 from mdnnp.units import EV_PER_A3_IN_GPA
 
 RATIOS = tuple(np.linspace(0.94, 1.06, 9))
@@ -41,7 +41,9 @@ class BirchMurnaghan(NamedTuple):
     def pressure_GPa(self, volumes: np.ndarray) -> np.ndarray:
         """-dE/dV at volumes (Å^3)."""
         v = np.asarray(volumes)
-        slope = np.polynomial.polynomial.polyval(v ** (-2 / 3), _derivative(self.coefficients))
+        slope = np.polynomial.polynomial.polyval(
+            v ** (-2 / 3), np.polynomial.polynomial.polyder(self.coefficients)
+        )  # fmt: skip
         return 2 / 3 * v ** (-5 / 3) * slope * EV_PER_A3_IN_GPA
 
 
@@ -66,24 +68,20 @@ def fit_birch_murnaghan(volumes: Sequence[float], energies: Sequence[float]) -> 
             "of state there"
         )
     first, second, third = (float(shifted.deriv(k)(root)) for k in (1, 2, 3))
-    volume = (root * scale) ** -1.5
+    at_rest = (root * scale) ** -1.5
     # with E(x), x ~ V^(-2/3): V dx/dV = -2/3 x; y = V dE/dV = -2/3 x E', B V = V dy/dV - y, and so on
     theta = -2 / 3
     y1 = theta * root * first
     y2 = theta * theta * (root * first + root**2 * second)
     y3 = theta**3 * (root * first + 3 * root**2 * second + root**3 * third)
-    modulus = (y2 - y1) / volume
+    modulus = (y2 - y1) / at_rest
     derivative = -((y3 - y2) / (y2 - y1) - 1.0)
     coefficients = scaled / scale ** np.arange(4)
     coefficients[0] += middle
     return BirchMurnaghan(
-        volume, float(shifted(root)) + middle, modulus * EV_PER_A3_IN_GPA, derivative,
+        at_rest, float(shifted(root)) + middle, modulus * EV_PER_A3_IN_GPA, derivative,
         float(np.sqrt(np.mean((shifted(x) - e + middle) ** 2))), coefficients,
     )  # fmt: skip
-
-
-def _derivative(coefficients: np.ndarray) -> np.ndarray:
-    return np.polynomial.polynomial.polyder(coefficients)
 
 
 class Compression(NamedTuple):
@@ -121,7 +119,7 @@ def compress(
 ) -> Compression:
     """The crystal at `ratios` of its volume, and the equation of state. Raises as `at_volume` and the fit do."""
     points = [at_volume(potential, system, r, keep_symmetry) for r in ratios]
-    volumes = np.array([abs(np.linalg.det(p.system.cell)) for p in points])
+    volumes = np.array([volume(p.system.cell) for p in points])
     energies = np.array([p.results.energy for p in points])
     return Compression(
         volumes, energies, tuple(p.system for p in points), tuple(coverage(p.system, p.results) for p in points),

@@ -9,6 +9,7 @@ from mdnnp.properties.quasiharmonic import QuasiHarmonic
 from mdnnp.properties.waves import velocities
 from mdnnp.style import ACCENT, DATA, MAIN
 from mdnnp.system import System
+from mdnnp.units import BOLTZMANN_EV_PER_K, EV_IN_KJ_PER_MOL
 
 _GREEN = "#2e7d32"
 
@@ -71,7 +72,7 @@ def thermal(found: QuasiHarmonic) -> Figure:
     expansion.set_ylabel("linear thermal expansion / (10$^{-6}$/K)")
     heat.plot(t, found.heat_capacity_P, color=ACCENT, label="C$_P$")
     heat.plot(t, found.heat_capacity_V, color=MAIN, ls="--", label="C$_V$")
-    heat.axhline(24.943, color="#777777", lw=0.7, ls=":", label="3R")
+    heat.axhline(3000.0 * BOLTZMANN_EV_PER_K * EV_IN_KJ_PER_MOL, color="#777777", lw=0.7, ls=":", label="3R")
     heat.set_ylabel("heat capacity / (J/(mol K))")
     heat.set_ylim(bottom=0)
     heat.legend()

@@ -11,8 +11,7 @@ import numpy as np
 from mdnnp.errors import InputError
 from mdnnp.hessian import force_constants
 from mdnnp.potential import Potential
-from mdnnp.properties.crystal import repeats_for
-from mdnnp.system import System, replicate
+from mdnnp.system import System, repeats_for, replicate
 from mdnnp.vibrations import frequencies_THz
 
 _MOST_ATOMS = 30_000  # of the supercell

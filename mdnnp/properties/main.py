@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mdnnp.errors import FileError, InputError, MdnnpWarning
-from mdnnp.files import new_directory
+from mdnnp.files import csv_text, new_directory
 from mdnnp.potential import Potential
 from mdnnp.properties import parts, report
 from mdnnp.properties.crystal import Crystal, make_crystal
@@ -103,7 +103,7 @@ def _write(directory: Path, result: report.Report, structure: Structure) -> None
         "properties.csv": report.numbers_csv(result),
     }
     for part in result.parts:
-        texts |= {f"{name}.csv": report.curve_csv(*curve) for name, curve in part.curves.items()}
+        texts |= {f"{name}.csv": csv_text(*curve) for name, curve in part.curves.items()}
     for name, text in texts.items():
         (directory / name).write_text(text, encoding="utf-8")
     r = result.crystal.results

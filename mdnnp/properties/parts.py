@@ -85,8 +85,9 @@ def _eos(crystal: Crystal, settings: Settings, part: Part, say) -> None:
         f"{found.volumes[-1] / fit.volume:.2f}; deviation {1000 * fit.residual / n:.2g} meV/atom (rms). B₀ is of the "
         "fit over this range; the bulk modulus under Elasticity is that of the crystal at rest"
     )
-    rows = np.column_stack([found.volumes / n, found.energies / n, fit.at(found.volumes) / n])
-    part.curves["eos"] = (("volume_A3_per_atom", "energy_eV_per_atom", "fit_eV_per_atom"), rows)
+    v = found.volumes
+    rows = np.column_stack([v / n, found.energies / n, fit.at(v) / n, fit.pressure_GPa(v)])
+    part.curves["eos"] = (("volume_A3_per_atom", "energy_eV_per_atom", "fit_eV_per_atom", "fit_pressure_GPa"), rows)
     part.result = found, n
 
 

@@ -1,7 +1,5 @@
 """The report on a crystal: a table for the terminal, JSON, CSV, and an HTML page with figures and definitions."""
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ import matplotlib
 import numpy as np
 
 from mdnnp import __version__, html
+from mdnnp.files import csv_text
 from mdnnp.properties import figures
 from mdnnp.properties.crystal import Coverage, Crystal
 from mdnnp.properties.record import Part, Quantity
@@ -150,23 +149,13 @@ def _compared(report: Report, q: Quantity) -> dict:
 
 def numbers_csv(report: Report) -> str:
     """One row for each quantity."""
-    rows = [("key", "quantity", "value", "unit", "reference", "atoms_extrapolating", "of", "worst_function")]
-    for q in report.quantities:
-        given = report.reference.get(q.key)
-        rows.append((q.key, q.name, f"{q.value:.10g}", q.unit, "" if given is None else f"{given:.10g}",
-                     q.coverage.atoms, q.coverage.of, q.coverage.worst))  # fmt: skip
-    return _csv(rows)
-
-
-def curve_csv(names: Sequence[str], rows: np.ndarray) -> str:
-    """A curve, with its columns' names."""
-    return _csv([names, *([f"{v:.10g}" for v in row] for row in rows)])
-
-
-def _csv(rows) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue()
+    names = ("key", "quantity", "value", "unit", "reference", "atoms_extrapolating", "of", "worst_function")
+    rows = (
+        (q.key, q.name, q.value, q.unit, report.reference.get(q.key, ""), q.coverage.atoms, q.coverage.of,
+         q.coverage.worst)
+        for q in report.quantities
+    )  # fmt: skip
+    return csv_text(names, rows)
 
 
 # --- HTML ---------------------------------------------------------------------------------------------------
