@@ -83,6 +83,7 @@ class Relaxation:
 
     @property
     def cost(self) -> float:
+        """Force evaluations, a product counted as PRODUCT_COST of them."""
         return self.evaluations + PRODUCT_COST * self.products
 
 
@@ -127,6 +128,7 @@ class Landscape:
         return Point(system, results, enthalpy, gradient, float(force), float(stress))
 
     def done(self, point: Point) -> bool:
+        """Whether the largest force (eV/Å) and stress (GPa) are within the goal."""
         return point.max_force <= self.goal.force_tolerance and point.max_stress_GPa <= self.goal.stress_tolerance_GPa
 
     def project(self, x: np.ndarray) -> np.ndarray:

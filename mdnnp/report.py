@@ -280,6 +280,7 @@ def round_number(value: float) -> int:
 
 
 def duration(seconds: float) -> str:
+    """A time in s, in words."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

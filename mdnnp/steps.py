@@ -27,7 +27,7 @@ class Step(Protocol):
 
 
 def labelled(structure: Structure, step: Step) -> Structure:
-    """`structure` where `step` stands, with energies, forces and stress."""
+    """`structure` where `step` stands, with energies (eV), forces (eV/Å) and stress (eV/Å^3, tension positive)."""
     stress = None
     if step.system.pbc.all():
         stress = -step.results.virial / volume(step.system.cell)

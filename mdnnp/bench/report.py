@@ -110,5 +110,6 @@ class Bar:
         self._bar.set_description_str(f"{what:32.32}")
 
     def close(self) -> None:
+        """Take the bar away."""
         """Remove the bar."""
         self._bar.close()

@@ -80,14 +80,17 @@ class Crystal(NamedTuple):
 
     @property
     def energy_per_atom(self) -> float:
+        """eV."""
         return self.results.energy / len(self.system)
 
     @property
     def volume_per_atom(self) -> float:
+        """Å^3."""
         return volume(self.system.cell) / len(self.system)
 
     @property
     def coverage(self) -> Coverage:
+        """How far the potential knows the crystal at rest."""
         return coverage(self.system, self.results)
 
 

@@ -64,6 +64,7 @@ class Report:
 
     @property
     def quantities(self) -> list[Quantity]:
+        """Those of all parts, in order."""
         return [q for part in self.parts for q in part.quantities]
 
 

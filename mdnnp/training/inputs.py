@@ -37,7 +37,7 @@ class Inputs(NamedTuple):
 
 
 def scaled_inputs(factor: np.ndarray, shift: np.ndarray) -> Inputs:
-    """The scaled functions themselves, factor * G + shift."""
+    """The scaled functions themselves, factor * G + shift; factor, shift (f,)."""
     return Inputs(np.diag(factor), shift)
 
 
@@ -53,7 +53,7 @@ def half_whitened(values: np.ndarray, factor: np.ndarray, shift: np.ndarray) -> 
 
 
 def fold(network: Network, inputs: Inputs, factor: np.ndarray, shift: np.ndarray) -> Network:
-    """The network of the scaled functions factor * G + shift that `network` is of the inputs."""
+    """The network of the scaled functions factor * G + shift, both (f,), that `network` is of the inputs."""
     with np.errstate(divide="ignore"):
         per_scaled = np.where(factor == 0.0, 0.0, 1.0 / factor)[:, None] * inputs.matrix
     first = per_scaled @ network.weights[0]

@@ -39,6 +39,7 @@ class Counts(NamedTuple):
 
 
 def make_layout(file, numbers, masses, pbc, thermo_units, parameters, velocities, forces, author) -> None:
+    """Make all groups and empty datasets of a file open for writing: numbers (N,), masses (N,) u, pbc (3,), flags."""
     n = len(numbers)
     h5md = file.create_group("h5md")
     h5md.attrs["version"] = np.array([1, 1], dtype=np.int32)
@@ -98,6 +99,7 @@ def _series(group, name, shape, dtype, unit=None, **options) -> h5py.Dataset:
 
 
 def reason_of(error: Exception) -> str:
+    """Why the system refused, without what HDF5 says around it."""
     if getattr(error, "errno", None):
         return os.strerror(error.errno)
     said = re.search(r"error message = '([^']*)'", str(error))  # HDF5 wraps what the system said
