@@ -105,6 +105,7 @@ class Bar:
         self._bar = tqdm(disable=None, leave=False, bar_format="{desc}  {bar}  {elapsed}, {remaining} left")
 
     def __call__(self, what: str, left: int) -> None:
+        """Say what is measured now, and how many measurements are left after it."""
         self._bar.update()
         self._bar.total = self._bar.n + left
         self._bar.set_description_str(f"{what:32.32}")
