@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from ase.build import bulk
 from stillinger_weber import EPSILON_EV, StillingerWeber, diamond
 from systems import argon, silicon
 
@@ -446,12 +447,38 @@ def test_surfaces_do_not_depend_on_the_cell_given(fcc):
     one = surfaces.surface_energy(ARGON, fcc, energy, (1, 1, 1))
     two = surfaces.surface_energy(ARGON, turned(replicate(fcc, (2, 2, 2)), rotation()), energy, (1, 1, 1))
     assert two.unrelaxed == pytest.approx(one.unrelaxed, rel=1e-6)
+    assert two.relaxed == pytest.approx(one.relaxed, rel=1e-4)
+    assert (two.n_atoms, two.layers) == (one.n_atoms, one.layers)
+    area = np.linalg.norm(fcc.cell[0]) ** 2 * np.sqrt(3) / 4  # 1 x 1
+    assert (two.area, one.area) == pytest.approx((area, area))
     for thickness in (15.0, 18.0, 21.0, 25.0, 30.0):  # of any number of layers
         slab = surfaces.slabs(fcc, (1, 1, 1), thickness)[0]
         area = np.linalg.norm(np.cross(slab.cell[0], slab.cell[1]))
         assert (ARGON.compute(slab).energy - energy * len(slab)) / (2 * area) == pytest.approx(one.unrelaxed, rel=1e-6)
     # 111 of fcc is the closest packed plane, and the cheapest
     assert one.unrelaxed < surfaces.surface_energy(ARGON, fcc, energy, (1, 1, 0)).unrelaxed
+
+
+def test_primitive_lattice():
+    rock_salt = bulk("NaCl", "rocksalt", 5.6, cubic=True).repeat((1, 2, 3))
+    rock_salt.positions += [0.3, -9.0, 0.7]
+    for atoms, copies in [
+        (rock_salt, 24),
+        (bulk("Mg", "hcp", 3.2, 5.2), 1),
+        (bulk("Mg", "hcp", 3.2, 5.2).repeat(2), 8),
+    ]:
+        system = make_system(atoms.positions, atoms.numbers, atoms.cell.array, True)
+        lattice, found = surfaces.primitive_lattice(system)
+        assert found == copies
+        assert np.linalg.det(lattice) == pytest.approx(atoms.get_volume() / copies)
+        for vector in lattice:  # the crystal repeats
+            gap = (system.positions[:, None] + vector - system.positions) @ np.linalg.inv(system.cell)
+            distance = np.linalg.norm((gap - np.round(gap)) @ system.cell, axis=2)
+            assert distance.min(axis=1).max() < 1e-6
+            assert (system.numbers[distance.argmin(axis=1)] == system.numbers).all()
+    rock_salt.positions[0, 0] += 0.1
+    system = make_system(rock_salt.positions, rock_salt.numbers, rock_salt.cell.array, True)
+    assert surfaces.primitive_lattice(system)[1] == 1  # an atom off its place: no translation but the cell's
 
 
 # --- Extrapolation ------------------------------------------------------------------------------------------

@@ -55,11 +55,14 @@ def arguments() -> argparse.Namespace:
     return p.parse_args()
 
 
-def run(atoms: Atoms, pw: str, pseudo_dir: Path, scratch: Path, **control) -> Path:
-    """Run pw.x in `scratch`, with further settings of its namelist &control; its output. RuntimeError if it fails."""
+def run(atoms: Atoms, pw: str, pseudo_dir: Path, scratch: Path, kpts=None, **control) -> Path:
+    """Run pw.x in `scratch`, with further settings of its namelist &control; its output. RuntimeError if it fails.
+
+    kpts : mesh of k points, which has the Gamma point; by default that alone
+    """
     settings = SETTINGS | {"control": SETTINGS["control"] | {"pseudo_dir": str(pseudo_dir)} | control}
     write(
-        scratch / "pw.in", atoms, format="espresso-in", pseudopotentials={"Si": PSEUDOPOTENTIAL}, kpts=None,
+        scratch / "pw.in", atoms, format="espresso-in", pseudopotentials={"Si": PSEUDOPOTENTIAL}, kpts=kpts,
         tstress=True, tprnfor=True, input_data=settings,
     )  # fmt: skip
     # A serial run under Open MPI, wherever it is started from; one thread.

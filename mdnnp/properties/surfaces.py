@@ -1,10 +1,12 @@
 """Surfaces of low index: slabs with open boundaries, the termination of lowest energy, before and after relaxing.
 
 gamma = (E(slab) - N e) / 2A with e the energy per atom of the perfect crystal: slabs hold whole cells, so they are
-stoichiometric. If both sides differ, gamma is their mean. Reconstructions larger than the cell are not sought.
+stoichiometric. If both sides differ, gamma is their mean. The surface cell is 1 x 1, whatever cell of the crystal was
+given: reconstructions larger than that are not sought.
 """
 
 from collections.abc import Callable
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +23,7 @@ _THICKNESS_A = 15.0  # at least, and so that no atom sees both sides
 _FORCE_TOLERANCE = 2e-3  # eV/Å
 _SHAKE_A = 0.02
 _SAME_LAYER_A = 0.05
+_SAME_PLACE_A = 1e-3
 _MOST_EVALUATIONS = 600
 J_PER_M2 = EV_PER_A3_IN_GPA / 10.0  # 1 eV/Å^2 in J/m^2
 
@@ -46,8 +49,9 @@ class Surface(NamedTuple):
 def slabs(system: System, indices: tuple[int, int, int], thickness_A: float = _THICKNESS_A) -> list[System]:
     """Slabs of at least that thickness, one for each place between atomic layers where the crystal can be cut.
 
-    a and b span the surface; the direction of c is open.
+    indices : of the cell given; a and b span the smallest cell of the surface; the direction of c is open
     """
+    system, indices = _in_primitive_cell(system, indices)
     vectors = plane_vectors(system.cell, indices)
     one = vectors @ system.cell
     layers = max(1, int(np.ceil(thickness_A / heights(one)[2] - 1e-9)))
@@ -64,6 +68,47 @@ def slabs(system: System, indices: tuple[int, int, int], thickness_A: float = _T
         above = fractional + np.outer(fractional[:, 2] < cut, [0.0, 0.0, 1.0])
         out.append(make_system(above @ cell, block.numbers, cell, (True, True, False)))
     return out
+
+
+def _in_primitive_cell(system: System, indices: tuple[int, int, int]) -> tuple[System, tuple[int, int, int]]:
+    """The crystal in a primitive cell, and the indices of the same planes there."""
+    lattice, copies = primitive_lattice(system)
+    if copies == 1:
+        return system, indices
+    planes = np.rint(copies * (lattice @ np.linalg.solve(system.cell, indices))).astype(int)
+    inside = (system.positions @ np.linalg.inv(lattice)) % 1.0
+    gap = inside[:, None] - inside
+    same = np.linalg.norm((gap - np.round(gap)) @ lattice, axis=2) < 2 * _SAME_PLACE_A
+    kept = ~np.tril(same, -1).any(axis=1)  # the first of the atoms in each place
+    reduced = System(inside[kept] @ lattice, system.numbers[kept], lattice, system.pbc)
+    return reduced, tuple((planes // np.gcd.reduce(planes)).tolist())
+
+
+def primitive_lattice(system: System) -> tuple[np.ndarray, int]:
+    """(3, 3) shortest lattice vectors under which the crystal repeats, and how many such cells the given one has."""
+    fractional = system.positions @ np.linalg.inv(system.cell)
+    kinds, counts = np.unique(system.numbers, return_counts=True)
+    rarest = fractional[system.numbers == kinds[np.argmin(counts)]]
+    shifts = np.array([shift for shift in rarest - rarest[0] if _repeats(system, fractional, shift)])
+    if len(shifts) == 1:
+        return system.cell, 1
+    near = np.indices((3, 3, 3)).reshape(3, -1).T - 1
+    vectors = ((shifts % 1.0)[:, None] + near).reshape(-1, 3) @ system.cell
+    vectors = vectors[np.argsort(np.round(np.linalg.norm(vectors, axis=1), 6), kind="stable")][1:]
+    size = abs(np.linalg.det(system.cell)) / len(shifts)
+    for three in combinations(vectors, 3):
+        found = np.linalg.det(three)
+        if abs(abs(found) / size - 1.0) < 1e-3:
+            return np.array(three) * np.sign(found), len(shifts)
+    return system.cell, 1
+
+
+def _repeats(system: System, fractional: np.ndarray, shift: np.ndarray) -> bool:
+    """Whether the crystal moved by `shift` (fractional) is itself."""
+    gap = fractional[:, None] + shift - fractional
+    distance = np.linalg.norm((gap - np.round(gap)) @ system.cell, axis=2)
+    distance[system.numbers[:, None] != system.numbers] = np.inf
+    return bool(distance.min(axis=1).max() < _SAME_PLACE_A)
 
 
 def plane_vectors(cell: np.ndarray, indices: tuple[int, int, int]) -> np.ndarray:
