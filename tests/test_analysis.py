@@ -2,6 +2,7 @@
 
 import json
 import math
+import tracemalloc
 import warnings
 from types import SimpleNamespace
 
@@ -20,13 +21,15 @@ from mdnnp.analysis import (
     structure_factor,
     velocity_spectrum,
 )
+from mdnnp.analysis.dynamics import viscosity
+from mdnnp.analysis.physics import Settings, physics
 from mdnnp.analyze import main
 from mdnnp.errors import FileError, InputError, MdnnpWarning
 from mdnnp.integrators import MDState, verlet_step
 from mdnnp.potential import LennardJones
 from mdnnp.system import make_system
 from mdnnp.trajectory import TrajectoryWriter
-from mdnnp.units import ACCELERATION_A_PER_FS2, U_PER_A3_IN_G_PER_CM3
+from mdnnp.units import ACCELERATION_A_PER_FS2, EV_PER_A3_IN_GPA, U_PER_A3_IN_G_PER_CM3
 
 TRICLINIC = np.array([[14.0, 0, 0], [3.0, 13.0, 0], [-2.0, 4.0, 12.0]])
 
@@ -404,9 +407,91 @@ def test_small_pieces_give_the_same(tmp_path, monkeypatch):
         np.testing.assert_allclose(values, whole[name], rtol=1e-9, atol=1e-12)
 
 
+def test_frames_are_left_out_of_displacements_where_memory_ends(tmp_path, monkeypatch):
+    rng = np.random.default_rng(17)
+    x = np.cumsum(rng.normal(0, 0.3, (3000, 4, 3)), axis=0)
+    path = foreign(tmp_path / "x.h5", wrapped(x, TRICLINIC), TRICLINIC, numbers=[18] * 4, dt_fs=2.0)
+    with Frames([path]) as frames:
+        whole = mean_squared_displacement(frames)["msd Ar"]
+        for start, every in ((0, 3), (5, 7), (2, 1000)):
+            np.testing.assert_allclose(
+                frames.unwrapped(start, 2999, np.arange(4), every=every),
+                frames.unwrapped(start, 2999, np.arange(4))[::every],
+            )
+    monkeypatch.setattr("mdnnp.analysis.frames._VALUES_AT_ONCE", 200)
+    monkeypatch.setattr("mdnnp.analysis.dynamics._SEGMENT_VALUES", 6 * 600 * 4 // 3)
+    with Frames([path]) as frames:
+        found = mean_squared_displacement(frames)["msd Ar"]
+        assert "of every 3 frames one" in frames.notes[-1]
+    np.testing.assert_allclose(found.x, whole.x[::3])
+    # The same displacements, of a third of the origins: equal within what origins differ by.
+    np.testing.assert_allclose(found.y[1:], whole.y[::3][1:], rtol=0.05)
+
+
+def test_memory_does_not_grow_with_the_run_and_each_frame_is_read_a_few_times(tmp_path, monkeypatch):
+    """Of a file that is many times larger than what may be held, with all analyses of `mdnnp analyze`."""
+    n, limit = 100, 30_000  # values
+    monkeypatch.setattr("mdnnp.analysis.frames._VALUES_AT_ONCE", limit // 4)
+    monkeypatch.setattr("mdnnp.analysis.dynamics._SEGMENT_VALUES", limit)
+    rng, cell = np.random.default_rng(18), np.eye(3) * 20.0
+    read = []
+    original = Frames.read
+    monkeypatch.setattr(Frames, "read", lambda self, what, a, b, **k: read.append((what, b - a)) or original(
+        self, what, a, b, **k))  # fmt: skip
+    peaks, sizes = [], []
+    for n_frames in (20, 150, 600):  # the first to compile and load what is loaded late
+        path = tmp_path / f"{n_frames}.h5"
+        v = rng.normal(0, 0.01, (n_frames, n, 3))
+        x = rng.random((n, 3)) * 20 + np.cumsum(v, axis=0)
+        foreign(path, x, cell, numbers=[18] * n, velocities=v)
+        size = 2 * v.size
+        del v, x
+        read.clear()
+        tracemalloc.start()
+        physics([path], Settings(warmup_fs=0.0, lag_fs=50.0))
+        peaks.append(tracemalloc.get_traced_memory()[1] / 8)
+        tracemalloc.stop()
+        times = {what: sum(m for w, m in read if w == what) / n_frames for what in ("positions", "velocities")}
+        if n_frames > 20:
+            assert times["positions"] < 10 and times["velocities"] < 5
+        sizes.append(size)
+    assert sizes[2] > 10 * limit
+    assert peaks[2] - peaks[1] < 0.15 * (sizes[2] - sizes[1])
+
+
 def command(path, folder, **more):
     paths = [str(p) for p in path] if isinstance(path, list) else [str(path)]
     return main(SimpleNamespace(trajectory=paths, output=str(folder), warmup_ps=0.0, **more))
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "in_GPa", "symmetric"),
+    [("stress", "eV Angstrom-3", -EV_PER_A3_IN_GPA, False), ("pressure_tensor", "bar", 1e-4, True)],
+)
+def test_stress_of_other_programs_gives_the_viscosity(tmp_path, name, unit, in_GPa, symmetric):
+    rng, n, dt = np.random.default_rng(19), 4000, 5.0
+    pressure = np.zeros((n, 6))  # GPa; forgets itself in 50 fs
+    for k in range(1, n):
+        pressure[k] = 0.9 * pressure[k - 1] + rng.normal(0, 0.1, 6)
+    x = rng.random((n // 10, 8, 3)) * 10
+    path = foreign(tmp_path / "x.h5", x, np.eye(3) * 10, numbers=[18] * 8, velocities=x * 1e-4, dt_fs=10 * dt)
+    tensor = pressure[:, [0, 5, 4, 5, 1, 3, 4, 3, 2]].reshape(n, 3, 3)
+    with h5py.File(path, "a") as file:
+        element = file.create_group(f"observables/all/{name}")
+        element["value"] = (pressure if symmetric else tensor) / in_GPa
+        element["value"].attrs["unit"] = unit
+        element["step"] = np.arange(n)
+        element["time"] = dt * 1e-3  # of each value; denser than the frames
+        element["time"].attrs["unit"] = "ps"
+    settings = Settings(warmup_fs=0.0, lag_fs=500.0, temperature_K=300.0)
+    columns = dict(zip(("xx", "yy", "zz", "yz", "xz", "xy"), pressure.T, strict=True))
+    expected = viscosity(columns, dt, 1000.0, 300.0, 500.0)["shear viscosity"]
+    found = physics([path], settings).tables["shear viscosity"]
+    np.testing.assert_allclose(found.y, expected.y, rtol=1e-9, atol=1e-12)
+    with h5py.File(path, "a") as file:
+        file[f"observables/all/{name}/value"].attrs["unit"] = "lj"
+    notes = [note for note in physics([path], settings).notes if note.startswith("viscosity")]
+    assert f"observables/{name} is in 'lj', which is not a unit known here: GPa" in notes[0]
 
 
 def test_without_velocities_the_rest_is_done(tmp_path, capsys):

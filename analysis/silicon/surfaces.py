@@ -131,7 +131,7 @@ def training_frames(frames: dict[str, list[Atoms]]) -> list[Atoms]:
         shift = per_atom(frames["crystal"][0]) - per_atom(frames[f"bulk {name}"][0])
         for step in [*steps[:-1:2], steps[-1]]:
             atoms = step.copy()
-            atoms.info = {"config_type": f"surface-{name}", "energy_added_eV": round(len(step) * shift, 6)}
+            atoms.info = {"config_type": f"surface-{name}", "added_eV": round(len(step) * shift, 6)}
             energy = step.get_potential_energy() + len(step) * shift
             atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=step.get_forces())
             chosen.append(atoms)

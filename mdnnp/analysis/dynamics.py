@@ -1,8 +1,8 @@
 """Time correlations from frames: displacements, velocities and their spectra, Green-Kubo integrals.
 
-All are averages over all time origins, by FFT, read in segments of origins and groups of atoms so that memory is
-bounded. Each segment of origins is a block of the error bar. Blocks reach over their end by the lag, so they overlap;
-the error at lag t is larger by sqrt(1 + t / length of a block) for that.
+All are averages over all time origins, by FFT, read in windows of origins and, where twice the longest lag of all atoms
+does not fit into memory, groups of atoms. Each block of origins is one of the error bar. Blocks reach over their end by
+the lag, so they overlap; the error at lag t is larger by sqrt(1 + t / length of a block) for that.
 """
 
 import math
@@ -19,8 +19,9 @@ from mdnnp.units import BOLTZMANN_EV_PER_K, ELEMENTARY_CHARGE_C, EV_PER_U_A2_PER
 MIN_LAGS = 8
 CM_PER_THZ = 1e12 / 2.99792458e10  # wave number of 1 THz, 1/cm
 YEH_HUMMER = 2.837297  # of a cubic cell
-_SEGMENT_VALUES = 24_000_000  # 192 MB
+_SEGMENT_VALUES = 8_000_000  # 64 MB, of which correlations hold a few copies
 _FFT_COLUMNS = 192
+_FEWEST_LAGS = 200  # of a mean squared displacement from which frames are left out
 
 
 def lagged_sums(x: np.ndarray, n_origins: int, n_lags: int) -> tuple[np.ndarray, np.ndarray]:
@@ -58,22 +59,28 @@ def _segments(n_frames: int) -> list[tuple[int, int]]:
     return list(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
 
 
-def _atom_sums(frames: Frames, read: Callable, sums: Callable, groups: dict[str, np.ndarray], weights, n_lags):
-    """name -> ((B, n_lags) sums over atoms of the group, times their weights); and (B, n_lags) numbers of origins."""
-    n, segments = len(frames), _segments(len(frames))
-    longest = max(b - a for a, b in segments) + n_lags
-    at_once = max(1, _SEGMENT_VALUES // (3 * longest))
+def _atom_sums(read: Callable, sums: Callable, n_frames: int, groups: dict[str, np.ndarray], weights, n_lags: int):
+    """name -> ((B, n_lags) sums over atoms of the group, times their weights); and (B, n_lags) numbers of origins.
+
+    read(start, stop, atoms) : (stop - start, len(atoms), 3), of n_frames
+    A window has twice as many frames as lags or more, so that each frame is read at most twice for a group of atoms.
+    """
+    segments, n_atoms = _segments(n_frames), len(weights)
+    origins = max(n_lags, _SEGMENT_VALUES // (3 * n_atoms) - n_lags)
+    at_once = max(1, min(n_atoms, _SEGMENT_VALUES // (3 * (min(origins, segments[-1][1] - segments[-1][0]) + n_lags))))
     found = {name: np.zeros((len(segments), n_lags)) for name in groups}
     counts = np.zeros((len(segments), n_lags))
-    for s, (a, b) in enumerate(segments):
-        end = min(b + n_lags - 1, n)
-        for g in range(0, frames.n_atoms, at_once):
-            atoms = np.arange(g, min(g + at_once, frames.n_atoms))
-            values, counts[s] = sums(read(a, end, atoms), b - a, n_lags)
-            per_atom = values.reshape(n_lags, len(atoms), 3).sum(axis=2) * weights[atoms]
-            for name, members in groups.items():
-                inside = members[(members >= atoms[0]) & (members <= atoms[-1])] - atoms[0]
-                found[name][s] += per_atom[:, inside].sum(axis=1)
+    for s, (begin, end) in enumerate(segments):
+        for a in range(begin, end, origins):
+            b = min(a + origins, end)
+            for g in range(0, n_atoms, at_once):
+                atoms = np.arange(g, min(g + at_once, n_atoms))
+                values, count = sums(read(a, min(b + n_lags - 1, n_frames), atoms), b - a, n_lags)
+                per_atom = values.reshape(n_lags, len(atoms), 3).sum(axis=2) * weights[atoms]
+                for name, members in groups.items():
+                    inside = members[(members >= atoms[0]) & (members <= atoms[-1])] - atoms[0]
+                    found[name][s] += per_atom[:, inside].sum(axis=1)
+            counts[s] += count
     return found, counts
 
 
@@ -124,18 +131,25 @@ def mean_squared_displacement(
     """MSD of each species (Å^2) and its diffusion coefficient (1e-9 m^2/s), name -> Table.
 
     lag_fs : longest lag, by default a fifth of the run; fit_fs : where a straight line is fitted, by default from a
-    fifth of the longest lag to all of it. viscosity_mPas : adds D at infinite size, D + 2.837297 kT / (6 pi eta L), for
+    fifth of the longest lag to all of it. Of runs so long that twice the longest lag does not fit into memory, frames
+    are left out evenly (a note says so). viscosity_mPas : adds D at infinite size, D + 2.837297 kT / (6 pi eta L), for
     a cubic cell; temperature : K, by default that of the velocities. remove_drift : less the motion of the centre of
     mass. Source: I.-C. Yeh, G. Hummer, J. Phys. Chem. B 108, 15873 (2004).
     """
     n_lags = n_lags_of(frames, lag_fs, 0.2)
-    dt = frames.spacing_fs()
+    every = max(1, 6 * n_lags * frames.n_atoms // _SEGMENT_VALUES)
+    if n_lags // every < _FEWEST_LAGS:
+        every = max(1, n_lags // _FEWEST_LAGS)
+    n_lags, n_frames = (n_lags - 1) // every + 1, (len(frames) - 1) // every + 1
+    if every > 1:
+        frames.notes.append(f"mean squared displacement: of every {every} frames one, as all would not fit into memory")
+    dt = every * frames.spacing_fs()
     time = np.arange(n_lags) * dt
 
     def read(a, b, atoms):
-        return frames.unwrapped(a, b, atoms, remove_drift=remove_drift)
+        return frames.unwrapped(every * a, every * (b - 1) + 1, atoms, every=every, remove_drift=remove_drift)
 
-    sums, counts = _atom_sums(frames, read, displacement_sums, frames.species, np.ones(frames.n_atoms), n_lags)
+    sums, counts = _atom_sums(read, displacement_sums, n_frames, frames.species, np.ones(frames.n_atoms), n_lags)
     low, high = fit_fs or (0.2 * time[-1], time[-1])
     window = (time >= low - 1e-6 * dt) & (time <= high + 1e-6 * dt) & (time > 0)
     if window.sum() < 2:
@@ -193,7 +207,7 @@ def velocity_spectrum(frames: Frames, lag_fs: float | None = None) -> dict[str, 
         return frames.series("velocities", a, b, atoms)
 
     groups = frames.species | ({"all": np.arange(frames.n_atoms)} if len(frames.species) > 1 else {})
-    sums, counts = _atom_sums(frames, read, lagged_sums, groups, frames.masses, n_lags)
+    sums, counts = _atom_sums(read, lagged_sums, len(frames), groups, frames.masses, n_lags)
     zero = sum(sums[name][:, 0] for name in frames.species)
     norm = float(zero.sum() / counts[:, 0].sum())
     if not norm > 0:
@@ -258,6 +272,8 @@ def green_kubo(
             f"ps: at least {MIN_LAGS} lags, and no more than half of the run"
         )
     columns = series.shape[1]
+    if not np.any(series):
+        raise InputError("nothing fluctuates: all values are equal")
     sums, counts = [], []
     for a, b in _segments(n):
         values, count = lagged_sums(series[a : min(b + n_lags - 1, n)], b - a, n_lags)

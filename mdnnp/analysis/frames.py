@@ -139,14 +139,16 @@ class Frames:
         for start in range(0, len(self), size):
             yield start, min(start + size, len(self))
 
-    def unwrapped(self, start: int, stop: int, atoms: np.ndarray, *, remove_drift: bool = False) -> np.ndarray:
-        """(stop - start, len(atoms), 3) positions followed across boundaries from frame `start` on, Å.
+    def unwrapped(
+        self, start: int, stop: int, atoms: np.ndarray, *, every: int = 1, remove_drift: bool = False
+    ) -> np.ndarray:
+        """(T, len(atoms), 3) positions of frames start, start + every, ... before `stop`, followed from `start` on, Å.
 
         Our own are as they are; others follow the image flags of the file, or without any the nearest image from frame
         to frame.
         remove_drift : less the displacement of the centre of mass, of all atoms
         """
-        out = np.empty((stop - start, len(atoms), 3))
+        out = np.empty((-(-(stop - start) // every), len(atoms), 3))
         piece = max(1, _VALUES_AT_ONCE // (3 * self.n_atoms))
         previous, images, centre = None, np.zeros((self.n_atoms, 3)), None
         for a in range(start, stop, piece):
@@ -161,7 +163,9 @@ class Frames:
                 mean = np.einsum("tnk,n->tk", x, self.masses) / np.sum(self.masses)
                 centre = mean[0] if centre is None else centre
                 x = x - (mean - centre)[:, None]
-            out[a - start : b - start] = x[:, atoms]
+            kept = x[(start - a) % every :: every, atoms]
+            first = -((start - a) // every)
+            out[first : first + len(kept)] = kept
         return out
 
     def _follow(self, x, cells, previous, images):

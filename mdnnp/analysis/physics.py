@@ -152,18 +152,31 @@ def _log(paths, columns: list[str]) -> tuple[np.ndarray, np.ndarray]:
     times, values = np.empty(0), np.empty((0, len(columns)))
     for path in paths:
         try:
-            with Trajectory(path) as trajectory:
-                thermo = trajectory.thermo
+            trajectory = Trajectory(path)
         except FileError:
             continue
-        if not set(columns) <= set(thermo):
-            heat = "no heat current in its log: a run with output.heat_current = true has one"
-            raise InputError(f"{path}: " + (heat if "heat" in columns[0] else "no stress tensor in its log"))
-        if len(thermo["time"]):
-            earlier = times < thermo["time"][0]
-            times = np.concatenate([times[earlier], thermo["time"]])
-            values = np.concatenate([values[earlier], np.stack([thermo[c] for c in columns], axis=1)])
+        with trajectory:
+            time, rows = _rows(trajectory, columns)
+        if len(time):
+            earlier = times < time[0]
+            times, values = np.concatenate([times[earlier], time]), np.concatenate([values[earlier], rows])
     return times, values
+
+
+def _rows(trajectory: Trajectory, columns: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Of one file; a stress of other programs' files is as good (its sign does not matter here)."""
+    thermo = trajectory.thermo
+    if set(columns) <= set(thermo):
+        return thermo["time"], np.stack([thermo[c] for c in columns], axis=1)
+    if "heat" in columns[0]:
+        wanted = "no heat current in its log: a run with output.heat_current = true has one"
+        raise InputError(f"{trajectory.path}: {wanted}")
+    found = trajectory.stress_series()
+    if found is None:
+        raise InputError(
+            f"{trajectory.path}: no stress tensor in its log, nor as observables/stress (3 x 3 or 6 components)"
+        )
+    return found
 
 
 def _in_words(paths, frames: Frames) -> list[tuple[str, str]]:

@@ -12,6 +12,9 @@ from mdnnp.errors import FileError
 from mdnnp.trajectory.layout import FORCE_UNIT, reason_of
 from mdnnp.trajectory.repair import is_left_open
 
+_TIMES_FS = {"fs": 1.0, "ps": 1e3, "ns": 1e6, "s": 1e15}
+_STRESSES = ("stress", "stress_tensor", "pressure", "pressure_tensor")
+
 
 class Trajectory:
     """A trajectory on disk, read on demand; only committed frames show. Also reads H5MD files of other programs.
@@ -62,19 +65,20 @@ class Trajectory:
     @property
     def times_fs(self) -> np.ndarray:
         """(T,) time of each frame, fs."""
-        factor = {"fs": 1.0, "ps": 1e3, "ns": 1e6, "s": 1e15}
         unit = _unit(self._group["position"].get("time"))
-        return self._grid("time") * self._factor(unit, factor, "position/time")
+        return self._grid("time") * self._factor(unit, _TIMES_FS, "position/time")
 
-    def _grid(self, name: str) -> np.ndarray:
-        series = self._group["position"].get(name)
+    def _grid(self, name: str, element: h5py.Group | None = None) -> np.ndarray:
+        """`step` or `time` of each value of an element; by default of the committed frames."""
+        series = (self._group["position"] if element is None else element).get(name)
+        n = len(self) if element is None else len(element["value"])
         if series is None and name == "time":
-            raise FileError(f"{self.path}: gives no times for its frames")
+            raise FileError(f"{self.path}: gives no times for {'its frames' if element is None else element.name}")
         if series is None:
-            return np.arange(len(self), dtype=float)
+            return np.arange(n, dtype=float)
         if series.shape == ():  # fixed increment, as the format allows
-            return series.attrs.get("offset", 0) + series[()] * np.arange(len(self))
-        return series[: len(self)]
+            return series.attrs.get("offset", 0) + series[()] * np.arange(n)
+        return series[:n]
 
     def positions(self, frames=slice(None)) -> np.ndarray:
         """Positions (T, N, 3) of the frames (index or slice), Å."""
@@ -147,9 +151,36 @@ class Trajectory:
         return {name: _unit(series) for name, series in self._observable_series().items()}
 
     def _observable_series(self) -> dict[str, h5py.Dataset]:
+        return {name: element["value"] for name, element in self._observable_groups().items()}
+
+    def _observable_groups(self) -> dict[str, h5py.Group]:
         group = self._file.get("observables", {})
         group = group.get(self._name, group) if isinstance(group, h5py.Group) else {}
-        return {k: v["value"] for k, v in group.items() if isinstance(v, h5py.Group) and "value" in v}
+        return {k: v for k, v in group.items() if isinstance(v, h5py.Group) and "value" in v}
+
+    def stress_series(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Times (T,) fs and stress (T, 6) GPa: xx, yy, zz, then the shear components; None if there is none.
+
+        An observable with a time of its own, called stress, stress_tensor, pressure or pressure_tensor, of six or 3 x 3
+        components, in the sign of the file. Raises FileError where its unit is not stated, or not known.
+        """
+        factors = {
+            "GPa": 1.0, "MPa": 1e-3, "kPa": 1e-6, "Pa": 1e-9, "bar": 1e-4, "kbar": 0.1, "atm": 1.01325e-4,
+            "eV Angstrom-3": units.EV_PER_A3_IN_GPA, "eV/Angstrom^3": units.EV_PER_A3_IN_GPA,
+            "kJ mol-1 nm-3": 1e-3 / units.EV_IN_KJ_PER_MOL * units.EV_PER_A3_IN_GPA,
+        }  # fmt: skip
+        for name, element in self._observable_groups().items():
+            series = element["value"]
+            if name not in _STRESSES or series.shape[1:] not in ((6,), (3, 3)):
+                continue
+            values = series[()] * self._factor(_unit(series), factors, f"observables/{name}")
+            if values.ndim == 3:
+                values = np.stack(
+                    [values[:, a, b] for a, b in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))], axis=1
+                )
+            times = self._grid("time", element) * self._factor(_unit(element.get("time")), _TIMES_FS, f"{name}/time")
+            return times[: len(values)], values[: len(times)]
+        return None
 
     @property
     def thermo(self) -> dict[str, np.ndarray]:
