@@ -66,8 +66,10 @@ def _atom_sums(read: Callable, sums: Callable, n_frames: int, groups: dict[str, 
     A window has twice as many frames as lags or more, so that each frame is read at most twice for a group of atoms.
     """
     segments, n_atoms = _segments(n_frames), len(weights)
-    origins = max(n_lags, _SEGMENT_VALUES // (3 * n_atoms) - n_lags)
-    at_once = max(1, min(n_atoms, _SEGMENT_VALUES // (3 * (min(origins, segments[-1][1] - segments[-1][0]) + n_lags))))
+    block = segments[-1][1] - segments[-1][0]
+    n_windows = max(1, round(block / max(n_lags, _SEGMENT_VALUES // (3 * n_atoms) - n_lags)))
+    origins = math.ceil(block / n_windows)
+    at_once = math.ceil(n_atoms / max(1, round(3 * n_atoms * (origins + n_lags) / _SEGMENT_VALUES)))
     found = {name: np.zeros((len(segments), n_lags)) for name in groups}
     counts = np.zeros((len(segments), n_lags))
     for s, (begin, end) in enumerate(segments):
