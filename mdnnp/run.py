@@ -6,6 +6,7 @@ import threading
 import time
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -79,8 +80,8 @@ def _run(config: RunConfig, resume: bool, overwrite: bool) -> Summary:
     start = prepare(config)
     neighbors = VerletList(start.potential.cutoff, config.dynamics.skin_A)
 
-    def compute(system):
-        return start.potential.compute(system, neighbors.update(system), atomic_virials=config.output.heat_current)
+    def compute(system, atomic_virials=config.output.heat_current):
+        return start.potential.compute(system, neighbors.update(system), atomic_virials=atomic_virials)
 
     if saved is not None:
         check_same_run(saved, config, start)
@@ -139,7 +140,10 @@ def _advance(state, config: RunConfig, start: Start, compute, neighbors, recorde
         progress.line(thermo.header)
         progress.line(thermo.line(state, recorder.extrapolations))
         while state.step < total and not stop.received:
-            state = _rescaled(guarded_step(state, start, config, compute), start, config)
+            # Virials of the atoms, for the heat current, only in steps whose row is written.
+            virials = output.heat_current and (state.step + 1) % output.thermo_interval == 0
+            state = guarded_step(state, start, config, partial(compute, atomic_virials=virials))
+            state = _rescaled(state, start, config)
             recorder.record(state)
             _check_limits(state, start, config, recorder)
             progress.advance()

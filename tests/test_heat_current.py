@@ -79,7 +79,7 @@ def test_atomic_virials_sum_to_minus_the_strain_derivative(name):
     assert np.abs(total + derivative).max() < 1e-6 * max(1.0, np.abs(derivative).max())
 
 
-def test_a_run_records_its_heat_current(tmp_path):
+def test_a_run_records_its_heat_current(tmp_path, monkeypatch):
     rng = np.random.default_rng(2)
     grid = np.stack(np.meshgrid(*[np.arange(3)] * 3), -1).reshape(-1, 3) * 4.0 + rng.normal(0, 0.1, (27, 3))
     lines = [f"Ar {x} {y} {z}" for x, y, z in grid]
@@ -87,7 +87,12 @@ def test_a_run_records_its_heat_current(tmp_path):
     (tmp_path / "lj.toml").write_text(LJ)
     text = INPUT.format(heat="heat_current = true")
     (tmp_path / "run.toml").write_text(text)
+    asked, compute = [], LennardJones.compute
+    monkeypatch.setattr(
+        LennardJones, "compute", lambda *a, **k: asked.append(k.get("atomic_virials", False)) or compute(*a, **k)
+    )
     run(configuration.read_config(tmp_path / "run.toml"))
+    assert sum(asked) == 1 + 20 / 5 < len(asked)  # in the steps of the log alone
     potential = LennardJones({"Ar": (0.0103, 3.4)}, 6.0)
     with Trajectory(tmp_path / "run.h5") as trajectory:
         thermo = trajectory.thermo
@@ -100,10 +105,12 @@ def test_a_run_records_its_heat_current(tmp_path):
             )
             found = [thermo[f"heat_current_{i}"][k] for i in "xyz"]
             np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+        positions = trajectory.positions()
     (tmp_path / "run.toml").write_text(INPUT.format(heat=""))
     run(configuration.read_config(tmp_path / "run.toml"), overwrite=True)
     with Trajectory(tmp_path / "run.h5") as trajectory:
         assert "heat_current_x" not in trajectory.thermo
+        np.testing.assert_array_equal(trajectory.positions(), positions)
 
 
 LJ = """\

@@ -40,7 +40,7 @@ from mdnnp.system import System
 
 THICKNESS_A, VACUUM_A = 15.0, 9.0
 PERIOD_A = 15.5  # of the cell whose Gamma point the k points along the surface amount to
-RATTLED = ((1, 0.1), (2, 0.05), (2, 0.12), (2, 0.2))  # cells along a, standard deviation of each coordinate in Å
+RATTLED = ((1, 0.1), (2, 0.05), (2, 0.12))  # cells along a, standard deviation of each coordinate in Å
 NAMES = {"".join(map(str, indices)): indices for indices in INDICES}
 CALCULATIONS = ["crystal", *(f"{kind} {name}" for kind in ("bulk", "ideal", "relaxed") for name in NAMES)] + [
     f"rattled {name} {k}" for k in range(len(RATTLED)) for name in NAMES
