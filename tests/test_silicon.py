@@ -10,7 +10,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
-from ase.build import bulk, diamond100
+from ase.build import bulk
 
 from mdnnp import load_potential, make_system
 from mdnnp.config import read_config
@@ -20,6 +20,7 @@ from mdnnp.properties.crystal import make_crystal
 from mdnnp.properties.defects import point_defects
 from mdnnp.properties.elastic import cubic_constants, from_second_derivatives
 from mdnnp.properties.eos import fit_birch_murnaghan
+from mdnnp.properties.surfaces import J_PER_M2, surface_energies
 from mdnnp.run import run
 from mdnnp.structures import read_structures
 from mdnnp.train_config import read_train_config
@@ -61,8 +62,9 @@ def test_data_are_sound_and_the_test_set_is_held_out():
     other = read_labelled([SILICON / f"{name}.xyz" for name in ("volumes", "melt", "collected-test")])
     assert not leaks(training, other)
     for s in [*training, *test, *other]:
-        assert {63, 64, 65} >= {len(s.system)}
-        assert s.energy_eV is not None and s.forces is not None and s.stress is not None
+        slab = s.config_type.startswith("surface")
+        assert slab or {63, 64, 65} >= {len(s.system)}
+        assert s.energy_eV is not None and s.forces is not None and (s.stress is None) == slab
         # Periodic plane waves: no net force but for rounding.
         assert np.abs(s.forces.sum(axis=0)).max() < 1e-3
         assert DFT_EV - 0.01 < s.energy_eV / len(s.system) < DFT_EV + 1.0
@@ -120,14 +122,18 @@ def test_crystal_has_the_lattice_constant_and_bulk_modulus_of_its_labels(potenti
 
 
 def test_properties_are_those_of_its_labels(potential):
-    """`dft.json`: elastic constants, of strained crystals that were not fitted to; defects, whose relaxations were."""
+    """`dft.json`: elastic constants, of strained crystals that were not fitted to; defects and surfaces, which were."""
     dft = json.loads((SILICON / "dft.json").read_text())
     crystal = make_crystal(potential, read_structures(SILICON / "crystal.xyz", -1)[0], relaxed=True)
     c11, c12, c44 = cubic_constants(from_second_derivatives(potential, crystal.system).relaxed)
     assert [c11, c12, c44] == pytest.approx([dft["C11_GPa"], dft["C12_GPa"], dft["C44_GPa"]], rel=0.1)
     found = {d.key: d.relaxed.energy for d in point_defects(potential, crystal.system, crystal.symmetry, (2, 2, 2))}
-    for name in ("vacancy", "hexagonal", "tetrahedral"):
+    for name in ("vacancy", "hexagonal", "tetrahedral", "dumbbell"):
         assert found[name] == pytest.approx(dft[f"{name}_eV"], abs=0.15)
+    for found in surface_energies(potential, crystal.system, crystal.energy_per_atom):
+        name = f"surface_{''.join(map(str, found.indices))}"
+        assert found.unrelaxed * J_PER_M2 == pytest.approx(dft[f"{name}_unrelaxed_J_per_m2"], rel=0.05)
+        assert found.relaxed * J_PER_M2 == pytest.approx(dft[f"{name}_J_per_m2"], rel=0.1)
 
 
 # Where the data end
@@ -138,8 +144,12 @@ def beta_tin():
     return bulk("Si", "bct", a=4.69, c=2.58, basis=[[0, 0, 0], [0, 0.5, 0.25]]).repeat(3)
 
 
-def surface():
-    return diamond100("Si", (3, 3, 8), a=5.47, vacuum=8.0, periodic=True)
+def cluster():
+    """Seventeen atoms, a ball of the crystal."""
+    atoms = bulk("Si", "diamond", 5.47, cubic=True).repeat(3)
+    center = atoms.positions[100]
+    near = np.argsort(np.linalg.norm(atoms.positions - center, axis=1), kind="stable")[:17]
+    return ase.Atoms("Si17", atoms.positions[near])
 
 
 def fcc():
@@ -150,7 +160,7 @@ def dimer():
     return ase.Atoms("Si2", [[0, 0, 0], [1.6, 0, 0]])
 
 
-@pytest.mark.parametrize("structure", [beta_tin, surface, fcc, dimer])
+@pytest.mark.parametrize("structure", [beta_tin, cluster, fcc, dimer])
 def test_extrapolation_is_flagged_where_the_data_end(potential, structure):
     results = computed(potential, structure())
     assert results.extrapolation.count > 0
