@@ -188,14 +188,12 @@ def test_crystal_conserves_energy_and_stays_in_range(tmp_path, capsys):
 
 
 def test_a_run_that_leaves_the_data_says_so(tmp_path):
-    """An atom put into a hole of every eighth cell: interstitials as close as in no data."""
-    atoms = bulk("Si", "diamond", a=5.47, cubic=True)
-    atoms.append(ase.Atom("Si", [0.5 * 5.47] * 3))
-    ase.io.write(tmp_path / "interstitial.xyz", atoms.repeat(2))
+    """The high-pressure phase, which is not in the data."""
+    ase.io.write(tmp_path / "phase.xyz", beta_tin())
     config = read_config(SILICON / "crystal.toml")
     config = replace(
         config,
-        structure=replace(config.structure, file=tmp_path / "interstitial.xyz", replicate=(1, 1, 1)),
+        structure=replace(config.structure, file=tmp_path / "phase.xyz", replicate=(1, 1, 1)),
         dynamics=replace(config.dynamics, steps=5, equilibration_steps=0),
         output=replace(config.output, file=tmp_path / "run.h5"),
     )
@@ -204,7 +202,7 @@ def test_a_run_that_leaves_the_data_says_so(tmp_path):
 
 
 def test_inputs_can_be_read():
-    for name in ("crystal.toml", "liquid.toml"):
+    for name in ("crystal.toml", "liquid.toml", "liquid-2000K.toml"):
         config = read_config(SILICON / name)
         assert config.potential.path == SILICON / "potential" and config.structure.file.exists()
 
@@ -275,3 +273,20 @@ def test_convergence_of_the_energy_with_the_time_step(potential):
         observables = pv.data.ObservableData(constant_of_motion=np.array(energies))
         runs.append(pv.data.SimulationData(dt=timestep_fs, observables=observables))
     assert pv.integrator.convergence(runs, verbose=False) < 0.15  # found 0.002
+
+
+def test_slabs_of_dft_are_those_of_the_properties_and_their_energies_agree_on_the_crystal(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "analysis" / "silicon"))  # it imports its neighbours
+    surfaces = script("surfaces")
+    for name, atoms in (("100", 12), ("110", 16), ("111", 10)):
+        slab, kpts = surfaces.prepare(f"ideal {name}")
+        assert len(slab) == atoms and slab.cell.lengths()[2] > 15 + surfaces.VACUUM_A - 3
+        assert all(14 < n * length < 19 for n, length in zip(kpts[:2], slab.cell.lengths()[:2], strict=True))
+        assert kpts[2] == 1 and np.abs(slab.cell[2] @ slab.cell[:2].T).max() < 1e-9  # the vacuum is straight
+        thin, _ = surfaces.prepare(f"bulk {name}")
+        assert thin.get_volume() / len(thin) == pytest.approx(surfaces.LATTICE_A**3 / 8)
+    # What the script adds to energies is the same for every atom of slabs of a kind.
+    frames = ase.io.read(SILICON / "surfaces.xyz", ":")
+    for kind in ("surface-100", "surface-110", "surface-111"):
+        added = [a.info["added_eV"] / len(a) for a in frames if a.info["config_type"] == kind]
+        assert len(added) > 5 and np.ptp(added) < 1e-6 and 0.05 < added[0] < 0.1
