@@ -4,15 +4,14 @@
 
 Writes H5MD files of positions and velocities (Ornstein-Uhlenbeck velocities, 96 kB a frame of 2,000 atoms), and
 analyses each in a process of its own whose memory is limited: the address space that it may reserve beyond what it has
-after loading the program. Prints size of the file, time, and peak of the resident memory. Files that are there are used
-again.
+after loading the program. Prints size of the file, processor time, and peak of the resident memory. Files that are
+there are used again.
 """
 
 import argparse
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import h5py
@@ -20,13 +19,14 @@ import numpy as np
 
 SPACING_A, STEP_FS, FORGET = 3.7, 10.0, 0.05
 ANALYSE = """
-import resource, sys, time
+import resource, sys
 import mdnnp.analysis, mdnnp.cli, matplotlib.pyplot, scipy.fft
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 limit = used + int(float(sys.argv[1]) * 1e9)
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 code = mdnnp.cli.main(["analyze", sys.argv[2], "-o", sys.argv[3], "--lag-ps", "1", "--r-max", "6"])
-print("peak_MB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
+usage = resource.getrusage(resource.RUSAGE_SELF)
+print("used", usage.ru_maxrss / 1e3, usage.ru_utime + usage.ru_stime)
 sys.exit(code)
 """
 
@@ -55,7 +55,7 @@ def write(path: Path, n_atoms: int, n_frames: int) -> None:
         shape, chunk = (n_frames, n_atoms, 3), (max(1, 200_000 // (24 * n_atoms)), n_atoms, 3)
         for name, unit in (("position", "Angstrom"), ("velocity", "Angstrom fs-1")):
             element = group.create_group(name)
-            element.create_dataset("value", shape, chunks=chunk).attrs["unit"] = unit
+            element.create_dataset("value", shape, "f8", chunks=chunk).attrs["unit"] = unit
             element["step"] = np.arange(n_frames)
             element["time"] = np.arange(n_frames) * STEP_FS
             element["time"].attrs["unit"] = "fs"
@@ -80,15 +80,13 @@ def main() -> None:
         path = args.folder / f"{args.atoms}-{n_frames}.h5"
         if not path.exists():
             write(path, args.atoms, n_frames)
-        begun = time.perf_counter()
         command = [sys.executable, "-c", ANALYSE, str(args.memory_GB), str(path), str(path.with_suffix(""))]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        taken = time.perf_counter() - begun
         if done.returncode:
             sys.exit(f"{path}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
-        peak = done.stdout.split("peak_MB")[1].split()[0]
+        peak, taken = map(float, done.stdout.split("used")[-1].split()[:2])
         size = path.stat().st_size / 1e9
-        print(f"{n_frames:8d} {size:10.2f} {taken:9.1f} {1e3 * taken / n_frames:9.2f} {float(peak):10.0f}", flush=True)
+        print(f"{n_frames:8d} {size:10.2f} {taken:9.1f} {1e3 * taken / n_frames:9.2f} {peak:10.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Vibrations of crystalline silicon: the spectrum of a run's velocities beside the modes of the same cell.
 
     mdnnp run inputs/silicon/crystal.toml && mdnnp analyze inputs/silicon/crystal.h5
-    python analysis/silicon/spectrum.py inputs/silicon/crystal_analysis [-o FIGURE]
+    python analysis/silicon/spectrum.py inputs/silicon/crystal_analysis [--cells 4] [-o FIGURE]
 
 The modes are those of the Hessian at rest, at the wave vectors of the cell of the run (4 x 4 x 4 cubic cells: 1,536
 modes), each smoothed by the window of the correlation time. In equilibrium every mode of a classical harmonic crystal

@@ -284,18 +284,28 @@ def _shell_vectors(reciprocal, reach, low, high, per_bin, seed) -> np.ndarray:
 
 @njit
 def _density_modes(fractional, vectors):
-    """sum_i exp(2 pi i n . s_i) for every integer vector n."""
+    """sum_i exp(2 pi i n . s_i) for every integer vector n: products of the waves along each cell vector."""
     out = np.zeros(len(vectors), dtype=np.complex128)
-    for v in range(len(vectors)):
-        real = imaginary = 0.0
-        for i in range(len(fractional)):
-            phase = 0.0
-            for c in range(3):
-                phase += vectors[v, c] * fractional[i, c]
-            phase = 2 * np.pi * (phase - np.floor(phase))
-            real += np.cos(phase)
-            imaginary += np.sin(phase)
-        out[v] = complex(real, imaginary)
+    most = int(np.abs(vectors).max())
+    for begin in range(0, len(fractional), 1000):
+        s = fractional[begin : begin + 1000]
+        real, imaginary = np.empty((3, 2 * most + 1, len(s))), np.empty((3, 2 * most + 1, len(s)))
+        for c in range(3):
+            for n in range(-most, most + 1):
+                for i in range(len(s)):
+                    phase = n * s[i, c]
+                    phase = 2 * np.pi * (phase - np.floor(phase))
+                    real[c, most + n, i], imaginary[c, most + n, i] = np.cos(phase), np.sin(phase)
+        for v in range(len(vectors)):
+            place = most + vectors[v].astype(np.int64)
+            x, y, z = real[0, place[0]], real[1, place[1]], real[2, place[2]]
+            p, q, w = imaginary[0, place[0]], imaginary[1, place[1]], imaginary[2, place[2]]
+            total_real = total_imaginary = 0.0
+            for i in range(len(s)):
+                a, b = x[i] * y[i] - p[i] * q[i], x[i] * q[i] + p[i] * y[i]
+                total_real += a * z[i] - b * w[i]
+                total_imaginary += a * w[i] + b * z[i]
+            out[v] += complex(total_real, total_imaginary)
     return out
 
 
