@@ -14,7 +14,7 @@ from mdnnp.optimize import Goal, Point, relax
 from mdnnp.potential import Potential
 from mdnnp.saddle import Saddle, SearchPoint, direction_about, find_saddle, push_out
 from mdnnp.steps import labelled, write_steps
-from mdnnp.structures import Structure, write_structures
+from mdnnp.structures import Structure, check_writable_format, write_structures
 from mdnnp.system import System, complete_cell
 from mdnnp.vibrations import THZ_IN_PER_CM, Modes, all_modes, lowest_modes
 
@@ -372,6 +372,7 @@ def check_outputs(arguments) -> None:
 
     if Path(arguments.output).suffix == ".json":
         raise InputError(f"{arguments.output}: name the structure, as in saddle.xyz; its numbers go to saddle.json")
+    check_writable_format(arguments.output)
     check_steps_file(arguments.trajectory, arguments.overwrite)
     for path in _outputs(arguments):
         check_writable(path, overwrite=arguments.overwrite, instead="choose another name, or give --overwrite")

@@ -299,7 +299,9 @@ def _relax(arguments) -> int:
     _refuse_existing(arguments.output, arguments.overwrite)
     from mdnnp.relax import main as relax
     from mdnnp.steps import check_steps_file
+    from mdnnp.structures import check_writable_format
 
+    check_writable_format(arguments.output)
     check_steps_file(arguments.trajectory, arguments.overwrite)
     potential, structure = _load_both(arguments)
     return relax(arguments, potential, structure)

@@ -25,6 +25,8 @@ _LOWEST = 12
 _LOOSE_EV_PER_A = 0.01
 _MESH_LENGTH_A = 100.0  # mesh of q points: this over the length of a cell vector
 _IMAGINARY_THZ = -0.05
+_RIGID_THZ = 1e-3  # acoustic branches at q = 0, which are translations, are below this
+_NO_MINIMUM = "No thermal properties: a structure with imaginary frequencies has no harmonic free energy"
 
 
 class Bands(NamedTuple):
@@ -45,6 +47,9 @@ class Bands(NamedTuple):
 
 def main(arguments, potential: Potential, structure: Structure) -> int:
     """Do as the command line says."""
+    for t in arguments.temperature_K:
+        if not (np.isfinite(t) and t >= 0):
+            raise InputError(f"--temperature-K must not be negative, found {t}")
     forces = potential.compute(structure.system).forces
     largest = np.sqrt(np.square(forces).sum(axis=1).max())
     if largest > _LOOSE_EV_PER_A:
@@ -81,8 +86,12 @@ def _modes(arguments, potential, structure, directory: Path) -> None:
         bare = replace(structure, velocities=None, energy=None, forces=None, stress=None, atomic_energies=None)
         frames = [replace(bare, system=s) for s in animate(system, masses, modes.vectors[k])]
         write_structures(directory / f"mode-{k + 1}.xyz", frames)
-    if n_modes is None and modes.frequencies_THz[0] > 0:
+    if n_modes is not None:
+        return
+    if modes.frequencies_THz[0] > 0:
         print(thermal_table(modes.frequencies_THz, np.ones(1), arguments.temperature_K, "the structure"))
+    else:
+        print(_NO_MINIMUM)
 
 
 def supercell_advice(potential: Potential, system: System, repeats: tuple[int, int, int]) -> tuple[float, tuple, tuple]:
@@ -128,9 +137,10 @@ def _crystal(arguments, potential, structure, directory: Path) -> None:
     )
     draw(bands, directory / "phonons.png", structure)
     if lowest > _IMAGINARY_THZ:
-        positive = np.maximum(bands.mesh, 1e-3)  # acoustic branches at q = 0 are zero to rounding
         weights = bands.weights / bands.weights.sum()
-        print(thermal_table(positive, weights, arguments.temperature_K, "a primitive cell"))
+        print(thermal_table(bands.mesh, weights, arguments.temperature_K, "a primitive cell"))
+    else:
+        print(_NO_MINIMUM)
 
 
 def crystal_phonons(
@@ -185,10 +195,14 @@ def table(modes: Modes, most: int = 30) -> str:
 
 
 def thermal_table(frequencies: np.ndarray, weights: np.ndarray, temperatures, what: str) -> str:
-    """Harmonic free energy, energy, entropy and heat capacity; frequencies (points, branches) with weights, or (n,)."""
+    """Harmonic free energy, energy, entropy and heat capacity; frequencies (points, branches) with weights, or (n,).
+
+    Of several points (a mesh of q), modes below _RIGID_THZ are left out, as phonopy does: they are no vibrations.
+    """
     points = frequencies if frequencies.ndim == 2 else frequencies[None]
     t = np.array(temperatures, dtype=float)
-    each = [thermal(p, t) for p in points]
+    rigid_below = _RIGID_THZ if frequencies.ndim == 2 else -np.inf
+    each = [thermal(p[p > rigid_below], t) for p in points]
     mean = [sum(w * np.array(e[k]) for w, e in zip(weights, each, strict=True)) for k in range(1, 5)]
     lines = ["", f"Harmonic, of {what}:", f"{'T/K':>8} {'F/eV':>12} {'E/eV':>12} {'S/(eV/K)':>14} {'C_V/(eV/K)':>14}"]
     lines += [f"{a:>8.1f} {f:>12.6f} {e:>12.6f} {s:>14.8f} {c:>14.8f}" for a, f, e, s, c in zip(t, *mean, strict=True)]

@@ -499,6 +499,26 @@ def write_structures(
             _write_with_ase(path, temporary, structures, format)
 
 
+def check_writable_format(path: str | Path) -> None:
+    """Raise InputError if `write_structures` could not write to a file of this name, for want of a format or units."""
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix in (".xyz", ".extxyz"):
+        return
+    if suffix == ".data":
+        raise InputError(f"{path}: an input.data states no units; write extended XYZ (.xyz) and convert it")
+    try:
+        name = filetype(str(path), read=False)
+        known = name in ioformats and ioformats[name].can_write
+    except UnknownFileTypeError:
+        known = False
+    if not known:
+        raise InputError(
+            f"{path}: no format that structures can be written in has this name; take extended XYZ (.xyz), or another "
+            "of ASE's formats"
+        )
+
+
 def _write_with_ase(path: Path, temporary: Path, structures: Sequence[Structure], format: str | None) -> None:
     try:
         ase_write(

@@ -55,7 +55,15 @@ def rigid_motions(system: System, masses: np.ndarray) -> np.ndarray:
 
 
 def all_modes(potential: Potential, system: System, masses: np.ndarray) -> Modes:
-    """All 3N - 3 modes (3N - 6 of a molecule, 3N - 5 if it is linear), by diagonalisation. masses (N,), u."""
+    """All 3N - 3 modes (3N - 6 of a molecule, 3N - 5 if it is linear), by diagonalisation. masses (N,), u.
+
+    Raises InputError for one atom, which has none.
+    """
+    if len(system) == 1:
+        raise InputError(
+            "one atom has no vibrations, only translations; if it is the cell of a crystal, give a supercell "
+            "(--supercell A B C)"
+        )
     rigid = rigid_motions(system, masses)
     matrix = dynamical_matrix(hessian(potential, system), masses)
     # Rigid motions are moved out of the way, to above all others.
@@ -88,10 +96,11 @@ def lowest_modes(
     n = len(system)
     rigid = rigid_motions(system, masses)
     block = n_modes + _EXTRA
-    if n_modes < 1 or 5 * block > 3 * n - rigid.shape[1]:
+    most = (3 * n - rigid.shape[1]) // 5 - _EXTRA
+    if not 1 <= n_modes <= most:
+        would_do = f"1 to {most} would do" if most > 0 else f"no number would do for {n} atoms"
         raise InputError(
-            f"{n_modes} modes of {n} atoms are too many, or none, for an iterative search (1 to "
-            f"{(3 * n - rigid.shape[1]) // 5 - _EXTRA} would do); ask for all modes instead"
+            f"{n_modes} modes of {n} atoms cannot be searched for iteratively ({would_do}); ask for all modes instead"
         )
     neighbors = VerletList(potential.cutoff, skin=0.0).update(system)
     root, products = np.sqrt(masses)[:, None], 0

@@ -8,7 +8,7 @@ from ase.io import read, write
 from systems import argon
 
 from mdnnp.cli import main
-from mdnnp.phonons import crystal_phonons
+from mdnnp.phonons import crystal_phonons, thermal_table
 from mdnnp.potential import LennardJones
 from mdnnp.structures import from_atoms
 
@@ -40,6 +40,10 @@ def test_relax_writes_structure_and_trajectory(files, capsys):
 
 
 def test_relax_tells_of_failure_and_bad_input(files, capsys):
+    for name in ("out.txt", "out.data", "out"):
+        assert main(f"relax lj.toml rattled.xyz -o {name} --threads 1".split()) == 2
+        said = capsys.readouterr()
+        assert name in said.err and "step" not in said.out  # before the work, not after it
     command = "relax lj.toml rattled.xyz -o out.xyz --threads 1"
     assert main([*command.split(), "--most-evaluations", "4"]) == 3
     assert "NOT converged: gave up after 4 evaluations" in capsys.readouterr().out
@@ -93,11 +97,40 @@ def test_phonons_of_a_crystal_against_differences_of_forces(files, capsys):
     reference.run_mesh(100.0)
     expected = np.array(reference.mesh.frequencies)
     assert np.abs(np.sort(bands.mesh.ravel()) - np.sort(expected.ravel())).max() < 2e-3
+    _compare_thermal(reference, 300.0)
     assert (
         main(["phonons", "lj.toml", "cell.xyz", "-o", "crystal", "--supercell", "2", "2", "2", "--threads", "1"]) == 0
     )
     assert {"phonons.png", "bands.csv", "dos.csv"} <= {p.name for p in (files / "crystal").iterdir()}
     assert "Harmonic, of a primitive cell" in capsys.readouterr().out
+
+
+def _compare_thermal(reference, temperature_K):
+    """Of a coarse mesh with q = 0, whose translations would count for much, against phonopy's own sums."""
+    reference.run_mesh([3, 3, 3], is_gamma_center=True)
+    reference.run_thermal_properties(temperatures=[temperature_K], cutoff_frequency=1e-3)
+    theirs = reference.thermal_properties
+    mesh = reference.mesh
+    assert (np.abs(mesh.frequencies) < 1e-3).sum() == 3
+    weights = np.array(mesh.weights) / np.sum(mesh.weights)
+    row = thermal_table(np.array(mesh.frequencies), weights, [temperature_K], "it").splitlines()[-1].split()
+    free, entropy, heat = (float(row[k]) for k in (1, 3, 4))
+    kJ_per_mol = 96.48533212
+    assert free == pytest.approx(theirs.free_energy[0] / kJ_per_mol, abs=2e-6)
+    assert entropy == pytest.approx(theirs.entropy[0] / kJ_per_mol / 1000, abs=2e-8)
+    assert heat == pytest.approx(theirs.heat_capacity[0] / kJ_per_mol / 1000, abs=2e-8)
+
+
+def test_phonons_refuse_bad_input(files, capsys):
+    (files / "one.xyz").write_text("1\n\nAr 0 0 0\n")
+    for words, message in (
+        ("cell.xyz -o out --temperature-K -5", "--temperature-K must not be negative"),
+        ("cell.xyz -o out --temperature-K nan", "--temperature-K must not be negative"),
+        ("one.xyz -o out", "one atom has no vibrations"),
+        ("cell.xyz -o out --modes 1", "no number would do for 4 atoms"),
+    ):
+        assert main(["phonons", "lj.toml", *words.split(), "--threads", "1"]) == 2
+        assert message in capsys.readouterr().err and not (files / "out").exists()
 
 
 def test_small_supercells_are_warned_of(files, capsys):
