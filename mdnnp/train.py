@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from mdnnp.acsf.descriptors import Descriptors
 from mdnnp.acsf.generate import FunctionSets, default_functions
 from mdnnp.checkpoint import previous_path
 from mdnnp.committee import Committee
-from mdnnp.errors import FileError, InputError
+from mdnnp.errors import FileError, InputError, MdnnpWarning
 from mdnnp.files import check_writable, new_directory, new_file
 from mdnnp.jit import get_threads
 from mdnnp.mlp import Network, mean_network
@@ -53,6 +54,8 @@ from mdnnp.training.report import provenance, write_report
 from mdnnp.training.selection import choose_functions
 from mdnnp.training.start import initial_weights, linear_coefficients
 from mdnnp.training.stored import StoredDescriptors, store_descriptors, symbols_of
+
+_ROUNDING = 1e-10  # a function whose standard deviation is below this, in its own size or 1, varies by rounding alone
 
 
 class Sets(NamedTuple):
@@ -96,6 +99,8 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
     _check_outputs(config, resume, overwrite)
     with locked(config.report_path, config.checkpoint_path):
         sets, findings = read_sets(config)
+        if findings:
+            warnings.warn("\n".join(["about the data (also in the report):", *findings]), MdnnpWarning, stacklevel=2)
         chosen = choose(config, sets.train)
         fitted = [*sets.train, *sets.validation]
         offsets = fit_offsets(sets.train, config.data.offsets_eV)
@@ -277,11 +282,18 @@ def _key(config: TrainConfig, sets: Sets, stored: StoredDescriptors, offsets: Ma
 
 
 def _model(config: TrainConfig, chosen: Functions, stored: StoredDescriptors, offsets, networks) -> HDNNPModel:
-    """The potential with these networks; scaling from all stored structures."""
+    """The potential with these networks (without: of the fit); scaling from all stored structures.
+
+    A function that varies by rounding alone, as those of angles in a set of dimers, would have its noise blown up to
+    variance one. In the fit its sigma is 0, so that networks do not see it; as their weights for it are then zero,
+    it is written as 1, by which other programs can divide.
+    """
     elements = {}
     for k, symbol in enumerate(stored.elements):
         values = stored.values(symbol)
-        scaling = np.stack([values.min(axis=0), values.max(axis=0), values.mean(axis=0), values.std(axis=0)], axis=1)
+        mean, sigma = values.mean(axis=0), values.std(axis=0)
+        sigma[sigma < _ROUNDING * np.maximum(1.0, np.abs(mean))] = 0.0 if networks is None else 1.0
+        scaling = np.stack([values.min(axis=0), values.max(axis=0), mean, sigma], axis=1)
         network = None if networks is None else networks[k]
         elements[symbol] = ElementModel(chosen.functions[symbol], scaling, network, offsets[symbol])
     return HDNNPModel(

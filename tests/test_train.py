@@ -14,10 +14,10 @@ from ase.data import atomic_masses
 from labelled import make_labelled
 
 from mdnnp.cli import main
-from mdnnp.errors import FileError, InputError
+from mdnnp.errors import FileError, InputError, MdnnpWarning
 from mdnnp.n2p2.reader import read_potential
 from mdnnp.potential import HDNNP, load_potential
-from mdnnp.structures import Structure, write_structures
+from mdnnp.structures import Structure, from_atoms, write_structures
 from mdnnp.train import read_sets, train
 from mdnnp.train_config import parse_train_config, read_train_config
 from mdnnp.training.accuracy import evaluate
@@ -218,3 +218,53 @@ def test_weights_by_type(folder):
     wrong = text.replace("crystal", "glass")
     with pytest.raises(InputError, match=r"'glass'.*no configuration is of this type"):
         train(read_train_config(write_input(folder, "other", more=more, text=wrong)))
+
+
+def _fit_of(folder, atoms):
+    """What a fit to these structures of ASE's gives."""
+    from ase.io import write
+
+    write(folder / "data.xyz", atoms)
+    text = INPUT.format(epochs=3, more="").replace("test_fraction = 0.2\n", "")
+    return train(parse_train_config(text, folder / "fit.toml"))
+
+
+def _dimer(distance, numbers=(14, 14)):
+    """Two atoms in the open, on a spring."""
+    from ase import Atoms
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    atoms = Atoms(numbers, [[0, 0, 0], [0, 0, distance]])
+    pull = np.outer([1.0, -1.0], [0.0, 0.0, 4 * (distance - 2.5)])
+    atoms.calc = SinglePointCalculator(atoms, energy=2 * (distance - 2.5) ** 2, forces=pull)
+    return atoms
+
+
+def test_functions_that_vary_by_rounding_alone_have_no_effect(tmp_path):
+    """Angles do not occur in dimers: their functions are 1e-17 or so, and must not be scaled up to variance one."""
+    dimers = [_dimer(d) for d in np.linspace(2.0, 3.5, 12)]
+    fitted = _fit_of(tmp_path, dimers)
+    potential = load_potential(fitted.path)
+    own = fitted.result.members[0]
+    row = own.history[own.best_epoch - 1]
+    assert fitted.errors["train"].quantities["force"].overall.rmse == pytest.approx(1e3 * row[3], rel=1e-5)
+    system, h = from_atoms(dimers[4]).system, 1e-4
+    up, down = (
+        potential.compute(system._replace(positions=system.positions + [[0, 0, 0], [0, 0, s * h]])).energy
+        for s in (1, -1)
+    )
+    assert -(up - down) / (2 * h) == pytest.approx(potential.compute(system).forces[1, 2], abs=1e-5)
+    assert (np.loadtxt(fitted.path / "scaling.data", ndmin=2)[:, 5] > 0).all()  # n2p2 divides by them
+
+
+def test_an_element_need_not_be_in_every_structure(tmp_path):
+    dimers = [_dimer(d) for d in np.linspace(2.0, 3.5, 30)]
+    fitted = _fit_of(tmp_path, [*dimers[:12], *(_dimer(d, (14, 32)) for d in (2.2, 2.6, 2.9)), *dimers[12:]])
+    assert set(fitted.potential.elements) == {"Si", "Ge"}
+    assert np.isfinite(fitted.errors["train"].quantities["force"].overall.rmse)
+
+
+def test_what_looks_wrong_in_the_data_is_said_before_the_fit(tmp_path, capsys):
+    dimers = [_dimer(d) for d in np.linspace(2.0, 3.5, 12)]
+    with pytest.warns(MdnnpWarning, match="duplicate"):
+        _fit_of(tmp_path, [*dimers, dimers[0]])

@@ -146,7 +146,7 @@ def mapped(part: Part, inputs: Inputs) -> Part:
 
 def _times(u: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """u (m, c, f) times matrix (f, n), as one product of matrices."""
-    return (u.reshape(-1, u.shape[2]) @ matrix).reshape(*u.shape[:2], -1)
+    return (u.reshape(-1, u.shape[2]) @ matrix).reshape(*u.shape[:2], matrix.shape[1])
 
 
 def predict(parts: Sequence[Part], layout: Layout, theta: np.ndarray, want_strain: bool) -> Predictions:
