@@ -56,7 +56,7 @@ def new_directory(path: str | Path, overwrite: bool = False, belongs=lambda name
     """
     path = Path(path).resolve()
     if path.exists():
-        _check_replaceable(path, overwrite, belongs)
+        check_replaceable(path, overwrite, belongs)
     temporary, old = (path.with_name(f".{os.getpid()}.{path.name}{end}") for end in ("", ".old"))
     try:
         temporary.mkdir()
@@ -76,7 +76,8 @@ def new_directory(path: str | Path, overwrite: bool = False, belongs=lambda name
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _check_replaceable(path: Path, overwrite: bool, belongs) -> None:
+def check_replaceable(path: Path, overwrite: bool, belongs) -> None:
+    """Raise FileError, touching nothing, if the directory `path`, which exists, may not be replaced; see above."""
     if not overwrite or not path.is_dir():
         raise FileError(
             f"{path} exists already; choose another name" + (", or allow overwriting" if path.is_dir() else "")

@@ -60,15 +60,14 @@ def main(arguments, potential: Potential, structure: Structure) -> int:
             stacklevel=2,
         )
     with new_directory(arguments.output) as directory:
-        if arguments.supercell:
-            _crystal(arguments, potential, structure, directory)
-        else:
-            _modes(arguments, potential, structure, directory)
+        compute = _crystal if arguments.supercell else _modes
+        text = compute(arguments, potential, structure, directory)
+    print(text)  # now that nobody who does not listen can spoil the files
     print(f"Written: {arguments.output}")
     return 0
 
 
-def _modes(arguments, potential, structure, directory: Path) -> None:
+def _modes(arguments, potential, structure, directory: Path) -> str:
     system, masses = structure.system, structure.masses
     n_modes = arguments.modes or (None if len(system) <= _FULL_UP_TO else _LOWEST)
     if n_modes is None:
@@ -77,7 +76,6 @@ def _modes(arguments, potential, structure, directory: Path) -> None:
         counter = _Counter()
         modes = lowest_modes(potential, system, masses, n_modes, each=counter.show)
         counter.close()
-    print(table(modes))
     rows = [(k + 1, f, f * THZ_IN_PER_CM, r) for k, (f, r) in enumerate(zip(modes[0], modes.residual_THz, strict=True))]
     (directory / "modes.csv").write_text(
         csv_text(("mode", "frequency_THz", "wavenumber_per_cm", "residual_THz"), rows), encoding="utf-8"
@@ -87,11 +85,11 @@ def _modes(arguments, potential, structure, directory: Path) -> None:
         frames = [replace(bare, system=s) for s in animate(system, masses, modes.vectors[k])]
         write_structures(directory / f"mode-{k + 1}.xyz", frames)
     if n_modes is not None:
-        return
-    if modes.frequencies_THz[0] > 0:
-        print(thermal_table(modes.frequencies_THz, np.ones(1), arguments.temperature_K, "the structure"))
-    else:
-        print(_NO_MINIMUM)
+        return table(modes)
+    if modes.frequencies_THz[0] <= 0:
+        return f"{table(modes)}\n\n{_NO_MINIMUM}"
+    sums = thermal_table(modes.frequencies_THz, np.ones(1), arguments.temperature_K, "the structure")
+    return f"{table(modes)}\n{sums}"
 
 
 def supercell_advice(potential: Potential, system: System, repeats: tuple[int, int, int]) -> tuple[float, tuple, tuple]:
@@ -108,7 +106,8 @@ def _words(repeats: tuple[int, int, int]) -> str:
     return " ".join(map(str, repeats))
 
 
-def _crystal(arguments, potential, structure, directory: Path) -> None:
+def _crystal(arguments, potential, structure, directory: Path) -> str:
+    lines = []
     if structure.system.pbc.all():
         size, enough, exact = supercell_advice(potential, structure.system, tuple(arguments.supercell))
         if size < 2.0 - 1e-9:
@@ -120,15 +119,17 @@ def _crystal(arguments, potential, structure, directory: Path) -> None:
                 stacklevel=2,
             )
         elif size < 4.0 - 1e-9:
-            print(
+            lines.append(
                 f"The supercell is {size:.2f} cutoffs wide; from four on force constants are exact "
                 f"(--supercell {_words(exact)})"
             )
     bands = crystal_phonons(potential, structure, tuple(arguments.supercell))
-    lowest = bands.frequencies.min()
-    print(f"{bands.n_primitive} atoms in the primitive cell, frequencies {lowest:.3f} to {bands.mesh.max():.3f} THz")
+    lowest = min(bands.frequencies.min(), bands.mesh.min())
+    lines.append(
+        f"{bands.n_primitive} atoms in the primitive cell, frequencies {lowest:.3f} to {bands.mesh.max():.3f} THz"
+    )
     if lowest < _IMAGINARY_THZ:
-        print(f"UNSTABLE: imaginary frequencies down to {-lowest:.3f} i THz")
+        lines.append(f"UNSTABLE: imaginary frequencies down to {-lowest:.3f} i THz")
     rows = np.column_stack([bands.distance, bands.frequencies])
     names = ("distance_per_A", *(f"branch_{k + 1}_THz" for k in range(bands.frequencies.shape[1])))
     (directory / "bands.csv").write_text(csv_text(names, rows), encoding="utf-8")
@@ -138,9 +139,10 @@ def _crystal(arguments, potential, structure, directory: Path) -> None:
     draw(bands, directory / "phonons.png", structure)
     if lowest > _IMAGINARY_THZ:
         weights = bands.weights / bands.weights.sum()
-        print(thermal_table(bands.mesh, weights, arguments.temperature_K, "a primitive cell"))
+        lines.append(thermal_table(bands.mesh, weights, arguments.temperature_K, "a primitive cell"))
     else:
-        print(_NO_MINIMUM)
+        lines.append(_NO_MINIMUM)
+    return "\n".join(lines)
 
 
 def crystal_phonons(

@@ -5,7 +5,7 @@ import dataclasses
 import json
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,12 +18,12 @@ from mdnnp.acsf.generate import FunctionSets, default_functions
 from mdnnp.checkpoint import previous_path
 from mdnnp.committee import Committee
 from mdnnp.errors import FileError, InputError, MdnnpWarning
-from mdnnp.files import check_writable, new_directory, new_file
+from mdnnp.files import check_replaceable, check_writable, new_directory, new_file
 from mdnnp.jit import get_threads
 from mdnnp.mlp import Network, mean_network
 from mdnnp.model import ElementModel, HDNNPModel, scaling_coefficients
-from mdnnp.n2p2 import write_potential
 from mdnnp.n2p2.settings import read_settings
+from mdnnp.n2p2.writer import belongs, write_potential
 from mdnnp.potential import HDNNP
 from mdnnp.record import locked
 from mdnnp.train_config import (
@@ -141,8 +141,15 @@ def _check_outputs(config: TrainConfig, resume: bool, overwrite: bool) -> None:
         raise FileError(f"{config.potential_path} exists already; give --overwrite, or another name in [output]")
     if not config.potential_path.parent.is_dir():
         raise FileError(f"{config.potential_path}: its directory does not exist; make it, or choose another name")
+    if config.potential_path.exists():
+        check_replaceable(config.potential_path, overwrite or resume, _belongs(config))
     if not resume:
         previous_path(config.checkpoint_path).unlink(missing_ok=True)
+
+
+def _belongs(config: TrainConfig) -> Callable[[str], bool]:
+    """Tells of a name in the directory of the result whether overwriting may delete it."""
+    return (lambda name: name.startswith("member-")) if config.fit.members > 1 else belongs
 
 
 def _has_checkpoint(config: TrainConfig) -> bool:
@@ -428,7 +435,7 @@ def _write(config: TrainConfig, models: list[HDNNPModel], origin: Mapping[str, o
     if len(models) == 1:
         write_potential(models[0], config.potential_path, overwrite=overwrite, provenance=origin)
         return
-    with new_directory(config.potential_path, overwrite, belongs=lambda name: name.startswith("member-")) as directory:
+    with new_directory(config.potential_path, overwrite, _belongs(config)) as directory:
         for k, model in enumerate(models, start=1):
             write_potential(model, directory / f"member-{k}", provenance=origin | {"member": k})
 

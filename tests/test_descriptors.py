@@ -85,3 +85,11 @@ def test_what_cannot_be_evaluated_is_refused(system):
         Descriptors({"O": SETS[0]["O"]})
     with pytest.raises(InputError, match="no symmetry functions given"):
         Descriptors({})
+
+
+def test_lonely_atoms_have_no_functions(tmp_path, capsys):
+    from mdnnp.cli import main
+
+    (tmp_path / "one.xyz").write_text("1\n\nSi 0 0 0\n")
+    assert main(["descriptors", str(tmp_path / "one.xyz"), "--cutoff", "5"]) == 2
+    assert "no atom there has a neighbour" in capsys.readouterr().err

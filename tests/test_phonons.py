@@ -133,6 +133,15 @@ def test_phonons_refuse_bad_input(files, capsys):
         assert message in capsys.readouterr().err and not (files / "out").exists()
 
 
+def test_no_free_energy_of_what_is_no_minimum(files, capsys):
+    from ase.build import bulk
+
+    write(files / "simple.xyz", bulk("Ar", "sc", a=3.6).repeat(2))
+    assert main(["phonons", "lj.toml", "simple.xyz", "-o", "out", "--threads", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "imaginary" in said and "No thermal properties" in said and "Harmonic" not in said
+
+
 def test_small_supercells_are_warned_of(files, capsys):
     """The cell is 5.26 Å, the cutoff 8.5 Å: twice that takes 4 repeats, four times 7."""
     pytest.importorskip("phonopy")

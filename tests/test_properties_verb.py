@@ -109,6 +109,18 @@ def test_a_part_that_fails_says_why(files, capsys):
     assert status == 3
 
 
+def test_an_interruption_loses_the_part_that_runs_alone(files, capsys, monkeypatch):
+    from mdnnp.properties import parts
+
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(parts._PARTS, "elastic", interrupt)
+    status, _, err = run("properties lj.toml cell.xyz -o out --only eos elastic surfaces", capsys)
+    assert status == 130 and "--only elastic surfaces" in err
+    assert "B0_GPa" in json.loads((files / "out" / "properties.json").read_text())["quantities"]
+
+
 def test_hexagonal_crystal_as_it_is(files, capsys):
     write("hcp.xyz", bulk("Ar", "hcp", a=3.68, c=6.0))
     status, out, _ = run("properties lj.toml hcp.xyz --no-relax --only elastic defects -o out", capsys)

@@ -250,7 +250,7 @@ def test_functions_that_vary_by_rounding_alone_have_no_effect(tmp_path):
     assert fitted.errors["train"].quantities["force"].overall.rmse == pytest.approx(1e3 * row[3], rel=1e-5)
     system, h = from_atoms(dimers[4]).system, 1e-4
     up, down = (
-        potential.compute(system._replace(positions=system.positions + [[0, 0, 0], [0, 0, s * h]])).energy
+        potential.compute(system._replace(positions=system.positions + s * np.outer([0, 1], [0, 0, h]))).energy
         for s in (1, -1)
     )
     assert -(up - down) / (2 * h) == pytest.approx(potential.compute(system).forces[1, 2], abs=1e-5)
@@ -262,6 +262,15 @@ def test_an_element_need_not_be_in_every_structure(tmp_path):
     fitted = _fit_of(tmp_path, [*dimers[:12], *(_dimer(d, (14, 32)) for d in (2.2, 2.6, 2.9)), *dimers[12:]])
     assert set(fitted.potential.elements) == {"Si", "Ge"}
     assert np.isfinite(fitted.errors["train"].quantities["force"].overall.rmse)
+
+
+def test_other_files_in_the_potential_directory_are_found_before_the_fit(folder):
+    config = read_train_config(write_input(folder))
+    config.potential_path.mkdir()
+    (config.potential_path / "notes.txt").write_text("mine")
+    with pytest.raises(FileError, match=r"notes\.txt"):
+        train(config, overwrite=True)
+    assert not config.checkpoint_path.exists()
 
 
 def test_what_looks_wrong_in_the_data_is_said_before_the_fit(tmp_path, capsys):

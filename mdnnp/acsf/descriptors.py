@@ -84,7 +84,10 @@ class Descriptors:
             raise InputError(f"functions have {min(missing)} as a neighbour, but there are none for {min(missing)}")
         self.cutoff = max((f.cutoff for f in everything), default=0.0)
         if not self.cutoff > 0:
-            raise InputError("no symmetry functions given")
+            raise InputError(
+                "there are no symmetry functions; if they were to be chosen for structures, no atom there has a neighbour "
+                "within the cutoff"
+            )
         self._cutoff_settings = cutoff_type, cutoff_alpha
         self._kernel = self._build(self.functions)
         self._groups: dict[str, list[tuple[np.ndarray, _Kernel]]] = {}

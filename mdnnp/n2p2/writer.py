@@ -29,6 +29,11 @@ _FLAGS = {
 _BELONGS = re.compile(r"input\.nn|scaling\.data|weights\.\d{3}\.data|" + re.escape(SIDECAR))
 
 
+def belongs(name: str) -> bool:
+    """Whether a file of this name is one of a potential directory's, which overwriting may delete."""
+    return bool(_BELONGS.fullmatch(name))
+
+
 def write_potential(
     model: HDNNPModel,
     path: str | Path,
@@ -52,7 +57,7 @@ def write_potential(
     }
     for symbol, element in model.elements.items():
         files[f"weights.{atomic_numbers[symbol]:03d}.data"] = _weights(element.network)
-    with new_directory(path, overwrite, belongs=lambda name: bool(_BELONGS.fullmatch(name))) as directory:
+    with new_directory(path, overwrite, belongs) as directory:
         for name, text in files.items():
             (directory / name).write_text(text, encoding="utf-8", newline="\n")
 

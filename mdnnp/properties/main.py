@@ -69,6 +69,10 @@ def main(arguments, potential: Potential, structure: Structure) -> int:
     print(json.dumps(report.as_dict(result), indent=2) if arguments.json else "\n".join(report.lines(result)))
     if not arguments.json:
         print(f"\nWritten: {output}/report.html, properties.json, properties.csv and the curves behind the figures")
+    if found[-1].failure == parts.INTERRUPTED:
+        left = " ".join(names[len(found) - 1 :])
+        print(f"interrupted; what was done is written, the rest: --only {left}", file=sys.stderr)
+        raise KeyboardInterrupt
     return 3 if all(part.failure for part in found) else 0
 
 

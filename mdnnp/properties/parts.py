@@ -11,6 +11,7 @@ from mdnnp.properties.crystal import Coverage, Crystal, worst
 from mdnnp.properties.record import Part, Quantity
 from mdnnp.system import volume
 
+INTERRUPTED = "interrupted"
 _AGREE = 0.01  # of the two ways to elastic constants, relative
 _MOST_ATOMS_PHONONS = 100  # of the cell
 _STRESS_FREE = 1e-3  # of the largest elastic constant
@@ -26,7 +27,10 @@ class Settings(NamedTuple):
 
 
 def compute(crystal: Crystal, names, settings: Settings, say: Callable[[str], None] = lambda text: None) -> list[Part]:
-    """The parts of these names; one that fails says why, and the others are computed all the same."""
+    """The parts of these names; one that fails says why, and the others are computed all the same.
+
+    An interruption (Ctrl-C) ends the part that runs, and leaves out those after it; what is done is returned.
+    """
     found = []
     for name in names:
         part = Part(name)
@@ -34,7 +38,11 @@ def compute(crystal: Crystal, names, settings: Settings, say: Callable[[str], No
             _PARTS[name](crystal, settings, part, lambda text, name=name: say(f"{name}: {text}" if text else name))
         except (MdnnpError, np.linalg.LinAlgError) as error:
             part.failure = str(error)
+        except KeyboardInterrupt:
+            part.failure = INTERRUPTED
         found.append(part)
+        if part.failure == INTERRUPTED:
+            break
     return found
 
 
