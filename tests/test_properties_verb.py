@@ -81,14 +81,15 @@ def test_values_to_compare_with(files, capsys):
 
 
 def test_extrapolation_stands_beside_the_numbers(files, capsys):
-    write("silicon.xyz", bulk("Si", a=5.487, cubic=True))
-    status, out, _ = run("properties potential silicon.xyz --only surfaces eos -o out", capsys)
+    """A vacancy in a cell of two atoms leaves one with four missing neighbours, which no silicon has."""
+    write("silicon.xyz", bulk("Si", a=5.487))
+    status, out, _ = run("properties potential silicon.xyz --only defects eos --supercell 1 1 1 -o out", capsys)
     assert status == 0
     found = json.loads((files / "out" / "properties.json").read_text())["quantities"]
-    bad = found["surface_100_J_per_m2"]["extrapolates"]
+    bad = found["vacancy_eV"]["extrapolates"]
     assert 0 < bad["atoms"] <= bad["of"] and "of Si" in bad["worst"]
     assert found["V0_A3_per_atom"]["extrapolates"] is None
-    line = next(line for line in out.splitlines() if line.startswith("(100), relaxed"))
+    line = next(line for line in out.splitlines() if line.startswith("vacancy, Si (atom 0), relaxed"))
     assert f"! extrapolates: {bad['atoms']} of {bad['of']} atoms" in line
     page = (files / "out" / "report.html").read_text()
     assert bad["worst"].split(" by ")[0] in page and "they may mean nothing" in page
