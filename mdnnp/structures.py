@@ -560,7 +560,7 @@ def extended_xyz(structure: Structure, info: Mapping[str, int | float] | None = 
         head.append(f"config_type={_quoted(structure.config_type)}")
     head += [f"{name}={value!r}" for name, value in (info or {}).items()]
     if structure.energy is not None:
-        head.append(f"energy={structure.energy!r}")
+        head.append(f"energy={float(structure.energy)!r}")
     if structure.stress is not None:
         head.append(f'stress="{_numbers(structure.stress.T)}"')
     head.append('pbc="' + " ".join("T" if periodic else "F" for periodic in system.pbc) + '"')
