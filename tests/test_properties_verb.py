@@ -181,3 +181,9 @@ def test_a_structure_off_its_minimum_is_pointed_out(files, capsys):
     expected = relax(potential, argon(1, 0.0), goal).point.results.energy / 4
     found = json.loads((files / "relaxed" / "properties.json").read_text())["quantities"]
     assert found["energy_eV_per_atom"]["value"] == pytest.approx(expected, abs=1e-8)
+
+
+def test_what_to_do_about_a_report_that_exists(files, capsys):
+    (files / "out").mkdir()
+    assert main(["properties", "lj.toml", "cell.xyz", "-o", "out"]) == 4
+    assert "--overwrite" in capsys.readouterr().err

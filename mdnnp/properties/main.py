@@ -51,6 +51,8 @@ def main(arguments, potential: Potential, structure: Structure) -> int:
     names = [name for name in parts.NAMES if name in (arguments.only or parts.NAMES)]
     supercell = tuple(arguments.supercell) if arguments.supercell else None
     output = Path(arguments.output or f"{Path(arguments.structure).stem}-properties")
+    if output.is_dir() and not arguments.overwrite:
+        raise FileError(f"{output} exists already; give --overwrite, or another name with -o")
     with new_directory(output, arguments.overwrite, lambda name: name in FILES) as directory:
         crystal = make_crystal(potential, structure, not arguments.no_relax)
         _warn(crystal, structure)
