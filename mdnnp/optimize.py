@@ -31,6 +31,7 @@ PRODUCT_COST = 2.3  # force evaluations that a product with the Hessian takes (d
 _MOST_MOVE_A = 0.25  # of an atom in one step
 _SUFFICIENT = 1e-4  # Armijo's constant
 _KEPT_PAIRS = 30
+_APART = 20  # times the volume of the start
 _USUAL_STIFFNESS = (
     60.0  # of an atom among its neighbours, eV/Å^2: that of covalent bonds, so that first steps are short
 )
@@ -89,6 +90,10 @@ class Relaxation:
 
 class OutOfEvaluations(Exception):
     """The budget is spent."""
+
+
+class FlewApart(Exception):
+    """The cell grows without end."""
 
 
 class Landscape:
@@ -198,12 +203,17 @@ def relax(
         history.append(point)
         each(landscape, point)
 
+        if landscape.goal.cell and volume(point.system.cell) > _APART * volume(system.cell):
+            raise FlewApart
+
     minimise = {"lbfgs": _lbfgs, "newton-cg": _newton, "fire": _fire}[method]
     try:
         keep(landscape.evaluate(system))
         reason = minimise(landscape, history, keep)
     except OutOfEvaluations:
         reason = f"gave up after {landscape.goal.most_evaluations} evaluations"
+    except FlewApart:
+        reason = f"it flies apart: the volume is more than {_APART} times that of the start; nothing holds it there"
     converged = landscape.done(history[-1])
     return Relaxation(
         history[-1], converged, landscape.evaluations, landscape.products, len(history) - 1,

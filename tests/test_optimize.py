@@ -109,3 +109,12 @@ def test_bad_input_and_giving_up():
         relax(ARGON, argon(2), method="bfgs")
     found = relax(ARGON, argon(2, 0.3), Goal(force_tolerance=1e-9, most_evaluations=4))
     assert not found.converged and "4 evaluations" in found.reason and found.cost <= 4
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_crystal_that_is_torn_apart_is_given_up(method):
+    """5 GPa of tension is beyond what argon bears: the enthalpy has no minimum."""
+    torn = relax(ARGON, argon(2), Goal(cell=True, pressure_GPa=-5.0), method)
+    assert not torn.converged
+    assert "flies apart" in torn.reason
+    assert torn.evaluations < 500
