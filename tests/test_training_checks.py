@@ -162,6 +162,19 @@ def test_energies_of_one_file_in_another_unit(unit, factor):
     assert f"the ratio of {unit} and eV" in findings["mixed units of energy"].text
 
 
+@pytest.mark.parametrize(("unit", "factor"), [("Hartree", HARTREE_EV), ("kJ/mol", 1 / 96.48533212)])
+def test_energies_of_a_part_of_a_file_in_another_unit(unit, factor):
+    structures = [dataclasses.replace(s, energy_eV=s.energy_eV - 100.0 * len(s.system)) for s in make_labelled(24)]
+    kind = "mixed units of energy within a file"
+    assert kind not in {f.kind for f in check_dataset(structures)}
+    mixed = [
+        dataclasses.replace(s, energy_eV=s.energy_eV / factor) if k % 3 == 1 else s for k, s in enumerate(structures)
+    ]
+    found = [f for f in check_dataset(mixed) if f.kind == kind]
+    assert [f.name for f in found] == [s.name for s in structures[1::3]]
+    assert all(f"the ratio of {unit} and eV" in f.text for f in found)
+
+
 def test_forces_of_one_file_in_another_unit():
     other = [
         dataclasses.replace(s, forces=s.forces * BOHR_A / HARTREE_EV, energy_eV=None)

@@ -57,6 +57,7 @@ def check_dataset(structures: Sequence[LabelledStructure]) -> list[Finding]:
     warnings = [
         *_units_of_length(sound),
         *_units_of_energy(sound),
+        *_units_within_files(sound),
         *_missing(sound),
         *_duplicates(sound),
         *_energy_outliers(sound),
@@ -364,6 +365,31 @@ def _units_of_energy(structures: Sequence[LabelledStructure]) -> list[Finding]:
         if unit is not None:
             text = f"{unit}; bring all energies and forces to eV and eV/Å"
             findings.append(Finding("warning", "mixed units of energy", files[name][0].name, text))
+    return findings
+
+
+def _units_within_files(structures: Sequence[LabelledStructure]) -> list[Finding]:
+    """Structures whose energy stands to what most of the same composition have as one unit to another."""
+    groups = defaultdict(list)
+    for s in structures:
+        if s.energy_eV is not None:
+            groups[_ratio(s.system)].append(s)
+    findings = []
+    for members in groups.values():
+        energies = np.array([s.energy_eV / len(s.system) for s in members])
+        usual = float(np.median(energies))
+        # Where energies scatter about zero, any ratio can come about by chance.
+        if len(members) < FEWEST or np.median(np.abs(energies - usual)) > 0.02 * abs(usual):
+            continue
+        for s, energy in zip(members, energies.tolist(), strict=True):
+            for unit in _ENERGY_UNITS:
+                factor = energy_in_ev(unit)
+                if min(abs(energy / usual * factor - 1), abs(energy / usual / factor - 1)) < 0.02:
+                    text = (
+                        f"{energy:.5g} eV/atom, where most of this composition have {usual:.5g}: the ratio of {unit} "
+                        "and eV; bring all energies and forces to eV and eV/Å"
+                    )
+                    findings.append(Finding("warning", "mixed units of energy within a file", s.name, text))
     return findings
 
 
