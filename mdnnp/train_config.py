@@ -110,7 +110,8 @@ class FitConfig:
     epochs: int = key("Epochs at most.", 100, rule=AT_LEAST_ONE, restart="free")
     patience: int = key(
         "Epochs without better errors of the validation structures, once energy_loosening has ended, after which the "
-        "fit ends; the best has the least product of the errors of energy, force and stress.",
+        "fit ends; of the epochs from there on, that with the least product of the errors of energy, force and stress "
+        "is kept.",
         15,
         rule=AT_LEAST_ONE,
         restart="free",

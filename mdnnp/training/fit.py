@@ -89,7 +89,8 @@ class Progress:
 
     history : a row of COLUMNS for each epoch, errors in eV/atom, eV/Å, eV/atom; NaN where nothing was measured
     best : weights of the best epoch, that with the least product of errors (of the validation structures, if there are
-        any); best_epoch : its number, from 1; least : that product
+        any), of those with the tolerance of energies that was asked for, once there are some; best_epoch : its number,
+        from 1; least : that product
     start_loss : on the training structures before the first epoch
     stopped : why the member ended, "" while it goes on
     """
@@ -168,6 +169,8 @@ def _epoch(member: Member, own: Progress, settings: FitSettings, epoch: int, num
     _refuse_divergence(step.score, own, epoch, settings)
     validation = None if member.validation is None else member.validation.score(step.state.theta)
     judged = step.score if validation is None else validation
+    if epoch == settings.tight_from:  # what came before traded energies for the rest
+        own.least = math.inf
     own.state = step.state
     own.history = np.vstack([own.history, _row(epoch, step.score, validation)])
     if judged.product < own.least:
