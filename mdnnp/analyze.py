@@ -111,7 +111,7 @@ def read_series(path: str | Path) -> Series:
         n_degrees = int(parameters.get("n_degrees", 0)) or _degrees_of_freedom(values, trajectory.n_atoms)
         if "kinetic_energy" in values and "temperature" not in values:
             values["temperature"] = np.asarray(obs.temperature(values["kinetic_energy"], n_degrees))
-        notes: list[str] = []
+        notes = list(trajectory.notes)
         if parameters.get("kind") == STEPS:
             notes.append("the frames are steps of a relaxation or a search, which step and time count")
             values = {name: values[name] for name in ("potential_energy", "pressure", "density") if name in values}

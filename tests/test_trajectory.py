@@ -194,6 +194,85 @@ def test_znh5md_and_ase(five_frames):
     assert k == 4
 
 
+def argon(rng):
+    """Positions (Å), velocities (Å/fs) and edge of a box of 5 atoms, 6 frames 10 fs apart."""
+    velocities = rng.normal(0, 0.003, (6, 5, 3))
+    return rng.random((6, 5, 3)) * 12, velocities, 12.0
+
+
+def test_a_file_that_pyh5md_wrote(tmp_path):
+    pyh5md = pytest.importorskip("pyh5md")
+    x, v, edge = argon(np.random.default_rng(5))
+    path, grid = tmp_path / "pyh5md.h5", {"step": 10, "step_offset": 100, "time": 0.01, "time_offset": 1.0}
+    with pyh5md.File(str(path), "w", creator="c", author="a", creator_version="1") as file:
+        group = file.particles_group("atoms")
+        group.create_box(dimension=3, boundary=["periodic"] * 3, store="fixed", data=np.full(3, edge / 10))
+        pyh5md.element(group, "species", store="fixed", data=np.full(5, 18))
+        for name, values, unit in (("position", x / 10, "nm"), ("velocity", v * 100, "nm ps-1")):
+            element = pyh5md.element(group, name, store="linear", data=values[0], **grid)
+            for value in values:
+                element.append(value)
+            element.value.attrs["unit"], group[name]["time"].attrs["unit"] = unit, "ps"
+    with Trajectory(path) as trajectory:
+        np.testing.assert_allclose(trajectory.positions(), x)
+        np.testing.assert_allclose(trajectory.velocities(), v)
+        np.testing.assert_allclose(trajectory.times_fs, 1000.0 + 10.0 * np.arange(6))
+        assert trajectory.steps.tolist() == list(range(100, 160, 10)) and trajectory.pbc.all()
+        with pytest.raises(FileError, match="unit of box/edges"):  # pyh5md writes none
+            trajectory.cells()
+    with h5py.File(path, "a") as file:
+        file["particles/atoms/box/edges"].attrs["unit"] = "nm"
+    with Trajectory(path) as trajectory:
+        np.testing.assert_allclose(trajectory.cells(3), np.eye(3) * edge)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_that_znh5md_wrote(tmp_path):
+    """Of ASE's atoms: their velocities are in ASE's units, though labelled Å/fs, and the stress is the potential's."""
+    znh5md = pytest.importorskip("znh5md")
+    import ase
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    x, v, edge = argon(np.random.default_rng(6))
+    images = []
+    for k in range(6):
+        atoms = ase.Atoms("Ar5", positions=x[k], cell=[edge] * 3, pbc=True)
+        atoms.set_velocities(v[k] / ase.units.fs)
+        atoms.calc = SinglePointCalculator(atoms, energy=1.0, stress=np.arange(6.0))
+        images.append(atoms)
+    znh5md.IO(str(tmp_path / "znh5md.h5"), timestep=10.0).extend(images)
+    kinetic = np.array([atoms.get_kinetic_energy() for atoms in images])
+    with Trajectory(tmp_path / "znh5md.h5") as trajectory:
+        np.testing.assert_allclose(trajectory.positions(), x)
+        np.testing.assert_allclose(trajectory.velocities(), v, rtol=1e-7)
+        found = 0.5 * 39.948 * (trajectory.velocities() ** 2).sum(axis=(1, 2)) * units.EV_PER_U_A2_PER_FS2
+        np.testing.assert_allclose(found, kinetic, rtol=1e-3)  # masses of argon differ in the fifth digit
+        np.testing.assert_allclose(trajectory.cells(2), np.eye(3) * edge)
+        np.testing.assert_allclose(np.diff(trajectory.times_fs), 10.0)
+        assert trajectory.numbers.tolist() == [18] * 5 and "ASE's unit" in trajectory.notes[0]
+        with pytest.raises(FileError, match="lacks the kinetic part"):
+            trajectory.stress_series()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_that_mdanalysis_wrote(five_frames, tmp_path):
+    mda = pytest.importorskip("MDAnalysis")
+    universe = mda.Universe(str(five_frames.rename(tmp_path / "run.h5md")), format="H5MD", topology_format="MINIMAL")
+    path = tmp_path / "mda.h5md"
+    with mda.Writer(str(path), n_atoms=N, n_frames=5) as writer:
+        for _ in universe.trajectory:
+            writer.write(universe.atoms)
+        writer.h5md_file.close()  # it leaves that to the collector of garbage
+    with Trajectory(path) as trajectory:
+        for k in range(5):
+            expected = frame(k)
+            np.testing.assert_allclose(trajectory.positions(k), expected["positions"], rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(trajectory.velocities(k), expected["velocities"], rtol=1e-5, atol=1e-7)
+            np.testing.assert_allclose(trajectory.cells(k), expected["cell"], rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(trajectory.times_fs, 5.0 * np.arange(5))
+        assert trajectory.numbers is None and trajectory.notes == ()
+
+
 def test_continuing_equals_not_stopping(tmp_path):
     with create(tmp_path / "whole.h5") as writer:
         write(writer, range(20))

@@ -28,6 +28,7 @@ class Frames:
         self.notes: list[str] = []
         self._files = self._open(paths)
         first = self._files[0]
+        self.notes += dict.fromkeys(note for file in self._files for note in file.notes)
         self.n_atoms, self.pbc = first.n_atoms, first.pbc
         for other in self._files[1:]:
             if other.n_atoms != self.n_atoms or not _same(first.numbers, other.numbers):

@@ -1,5 +1,6 @@
 """Reading a trajectory on demand, ours or that of another program."""
 
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from mdnnp.trajectory.layout import FORCE_UNIT, reason_of
 from mdnnp.trajectory.repair import is_left_open
 
 _TIMES_FS = {"fs": 1.0, "ps": 1e3, "ns": 1e6, "s": 1e15}
+_ASE_ORIGIN = "ASE_ENTRY_ORIGIN"  # where znh5md had a value from
 _STRESSES = ("stress", "stress_tensor", "pressure", "pressure_tensor")
 
 
@@ -87,12 +89,31 @@ class Trajectory:
         )
 
     def velocities(self, frames=slice(None)) -> np.ndarray | None:
-        """Velocities (T, N, 3), Å/fs; None if there are none."""
-        return self._values(
-            "velocity", frames,
-            {"Angstrom fs-1": 1.0, "Angstrom/fs": 1.0, "Angstrom ps-1": 1e-3, "nm ps-1": 1e-2, "nm fs-1": 10.0,
-             "m s-1": 1e-5},
-        )  # fmt: skip
+        """Velocities (T, N, 3), Å/fs; None if there are none. Those that `notes` names are in ASE's units."""
+        factors = {
+            "Angstrom fs-1": 1.0, "Angstrom/fs": 1.0, "Angstrom ps-1": 1e-3, "nm ps-1": 1e-2, "nm fs-1": 10.0,
+            "m s-1": 1e-5,
+        }  # fmt: skip
+        if self._has_ase_velocities():
+            factors = {"Angstrom/fs": math.sqrt(units.ACCELERATION_A_PER_FS2)}  # sqrt(eV/u)
+        return self._values("velocity", frames, factors)
+
+    def _has_ase_velocities(self) -> bool:
+        """Whether znh5md took the velocities from ASE's atoms: it writes those as they are, but calls them Å/fs."""
+        creator = self._file.get("h5md/creator")
+        name = "" if creator is None else _text(creator.attrs.get("name", ""))
+        element = self._group.get("velocity")
+        return name == "znh5md" and element is not None and _text(element.attrs.get(_ASE_ORIGIN, "")) == "arrays"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is read in another way than the file says, and why."""
+        if not self._has_ase_velocities():
+            return ()
+        return (
+            "velocities are read as sqrt(eV/u), ASE's unit: znh5md writes ASE's velocities as they are, though it "
+            "labels them Angstrom/fs (if the temperature is wrong by 104, this file is of a version that converts)",
+        )
 
     def images(self, frames=slice(None)) -> np.ndarray | None:
         """Images (T, N, 3) of the cell that the atoms are in, in units of its vectors; None if the file gives none."""
@@ -162,16 +183,21 @@ class Trajectory:
         """Times (T,) fs and stress (T, 6) GPa: xx, yy, zz, then the shear components; None if there is none.
 
         An observable with a time of its own, called stress, stress_tensor, pressure or pressure_tensor, of six or 3 x 3
-        components, in the sign of the file. Raises FileError where its unit is not stated, or not known.
+        components, in the sign of the file. Raises FileError where its unit is not stated, or not known, and for that
+        of an ASE calculator, which lacks the kinetic part. So do our own frames, which are passed over.
         """
         factors = {
             "GPa": 1.0, "MPa": 1e-3, "kPa": 1e-6, "Pa": 1e-9, "bar": 1e-4, "kbar": 0.1, "atm": 1.01325e-4,
             "eV Angstrom-3": units.EV_PER_A3_IN_GPA, "eV/Angstrom^3": units.EV_PER_A3_IN_GPA,
             "kJ mol-1 nm-3": 1e-3 / units.EV_IN_KJ_PER_MOL * units.EV_PER_A3_IN_GPA,
         }  # fmt: skip
-        for name, element in self._observable_groups().items():
+        of_potential = None
+        for name, element in ({} if self.parameters else self._observable_groups()).items():
             series = element["value"]
             if name not in _STRESSES or series.shape[1:] not in ((6,), (3, 3)):
+                continue
+            if _text(element.attrs.get(_ASE_ORIGIN, "")) == "calc":
+                of_potential = name
                 continue
             values = series[()] * self._factor(_unit(series), factors, f"observables/{name}")
             if values.ndim == 3:
@@ -180,6 +206,11 @@ class Trajectory:
                 )
             times = self._grid("time", element) * self._factor(_unit(element.get("time")), _TIMES_FS, f"{name}/time")
             return times[: len(values)], values[: len(times)]
+        if of_potential is not None:
+            raise FileError(
+                f"{self.path}: observables/{of_potential} is that of an ASE calculator, which lacks the kinetic part; "
+                "give the whole pressure tensor as observable pressure_tensor"
+            )
         return None
 
     @property
@@ -248,8 +279,11 @@ def _diagonals(lengths: np.ndarray) -> np.ndarray:
 
 
 def _unit(series: h5py.Dataset | None) -> str:
-    unit = "" if series is None else series.attrs.get("unit", "")
-    return unit.decode() if isinstance(unit, bytes) else str(unit)
+    return "" if series is None else _text(series.attrs.get("unit", ""))
+
+
+def _text(attribute) -> str:
+    return attribute.decode() if isinstance(attribute, bytes) else str(attribute)
 
 
 def _open_for_reading(path: Path) -> h5py.File:
