@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 import tracemalloc
 import warnings
 from types import SimpleNamespace
@@ -456,6 +458,59 @@ def test_memory_does_not_grow_with_the_run_and_each_frame_is_read_a_few_times(tm
     assert times["positions"] < 10 and times["velocities"] < 5
     assert sizes[2] > 10 * limit
     assert peaks[2] - peaks[1] < 0.15 * (sizes[2] - sizes[1])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits memory as Linux does")
+def test_a_file_of_several_times_the_memory_is_analysed_by_the_verb(tmp_path):
+    """All of `mdnnp analyze`, log, stress and heat current included; what reads all at once runs out of memory."""
+    sizes, rng = {"small": 60, "large": 2000}, np.random.default_rng(20)
+    grid = np.indices((8, 8, 8)).reshape(3, -1).T * 3.7
+    for name, n_frames in sizes.items():
+        v = rng.normal(0, 1e-3, (n_frames, *grid.shape))
+        path = foreign(
+            tmp_path / f"{name}.h5", grid + np.cumsum(v, axis=0), np.eye(3) * 29.6, numbers=[18] * 512, velocities=v
+        )
+        with h5py.File(path, "a") as file:
+            log = file.create_group("thermo")
+            log["step"], log["time"] = np.arange(n_frames), np.arange(n_frames, dtype=float)
+            columns = [f"pressure_{ij}" for ij in ("xx", "yy", "zz", "yz", "xz", "xy")]
+            for column in (*columns, *(f"heat_current_{i}" for i in "xyz")):
+                log[column] = rng.normal(size=n_frames)
+    limit = path.stat().st_size // 2
+    code = MEMORY_LIMIT.format(folder=str(tmp_path), limit=limit)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-3000:]
+    assert "not enough memory" in done.stderr  # where all is read at once, in the end
+    found = json.loads((tmp_path / "large" / "physics.json").read_text())
+    for name in (
+        "rdf Ar-Ar",
+        "msd Ar",
+        "vdos Ar",
+        "shear viscosity",
+        "thermal conductivity",
+        "density profile",
+        "bonds",
+    ):
+        assert found["numbers"][name], name
+
+
+MEMORY_LIMIT = """
+import resource
+from mdnnp.analysis import dynamics, frames
+from mdnnp.cli import main
+frames._VALUES_AT_ONCE, dynamics._SEGMENT_VALUES = 200_000, 300_000
+
+def analyse(name, out):
+    options = ["--r-max", "4.5", "--lag-ps", "0.05", "--warmup-ps", "0"]
+    return main(["analyze", f"{folder}/{{name}}.h5", "-o", f"{folder}/{{out}}", *options])
+
+assert analyse("small", "small") == 0  # compiles, and loads what is loaded late
+used = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmData"))
+resource.setrlimit(resource.RLIMIT_DATA, (used + {limit}, used + {limit}))
+assert analyse("large", "large") == 0
+frames._VALUES_AT_ONCE = 10**9
+assert analyse("large", "at-once") != 0
+"""
 
 
 def command(path, folder, **more):

@@ -45,6 +45,13 @@ def lagged_sums(x: np.ndarray, n_origins: int, n_lags: int) -> tuple[np.ndarray,
 def displacement_sums(x: np.ndarray, n_origins: int, n_lags: int) -> tuple[np.ndarray, np.ndarray]:
     """sum_t (x(t + lag) - x(t))^2 as `lagged_sums`. Source: Calandrini et al., Coll. SFN 12, 201 (2011)."""
     x = x.reshape(len(x), -1)
+    parts = [
+        _displacement_sums(x[:, c : c + _FFT_COLUMNS], n_origins, n_lags) for c in range(0, x.shape[1], _FFT_COLUMNS)
+    ]
+    return np.concatenate([sums for sums, _ in parts], axis=1), parts[0][1]
+
+
+def _displacement_sums(x: np.ndarray, n_origins: int, n_lags: int) -> tuple[np.ndarray, np.ndarray]:
     x = x - x.mean(axis=0)
     products, count = lagged_sums(x, n_origins, n_lags)
     total = np.concatenate([np.zeros((1, x.shape[1])), np.cumsum(x * x, axis=0)])
@@ -63,11 +70,13 @@ def _atom_sums(read: Callable, sums: Callable, n_frames: int, groups: dict[str, 
     """name -> ((B, n_lags) sums over atoms of the group, times their weights); and (B, n_lags) numbers of origins.
 
     read(start, stop, atoms) : (stop - start, len(atoms), 3), of n_frames
-    A window has twice as many frames as lags or more, so that each frame is read at most twice for a group of atoms.
+    A window has twice as many frames as lags or more, so that each frame is read at most twice for a group of atoms,
+    and holds _SEGMENT_VALUES, or half as many again where a block is not a whole number of times the lags.
     """
     segments, n_atoms = _segments(n_frames), len(weights)
     block = segments[-1][1] - segments[-1][0]
-    n_windows = max(1, round(block / max(n_lags, _SEGMENT_VALUES // (3 * n_atoms) - n_lags)))
+    room = max(n_lags, _SEGMENT_VALUES // (3 * n_atoms) - n_lags)
+    n_windows = max(1, min(math.ceil(block / room), block // n_lags))
     origins = math.ceil(block / n_windows)
     at_once = math.ceil(n_atoms / max(1, round(3 * n_atoms * (origins + n_lags) / _SEGMENT_VALUES)))
     found = {name: np.zeros((len(segments), n_lags)) for name in groups}

@@ -12,6 +12,7 @@ from mdnnp.trajectory import STEPS, Trajectory
 N_BLOCKS = 10  # of an error bar
 MIN_BLOCKS = 4
 _VALUES_AT_ONCE = 6_000_000  # 48 MB
+_COPIES = 8  # of a piece that following atoms through images holds
 
 
 class Frames:
@@ -132,7 +133,7 @@ class Frames:
                 raise InputError(f"{self._files[f].path}: holds no {what}")
             pieces.append(values if contiguous else values[local - local[0]])
             k = same
-        return np.concatenate(pieces)
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     def chunks(self) -> Iterator[tuple[int, int]]:
         """(start, stop) of pieces whose arrays are of bounded size."""
@@ -150,7 +151,7 @@ class Frames:
         remove_drift : less the displacement of the centre of mass, of all atoms
         """
         out = np.empty((-(-(stop - start) // every), len(atoms), 3))
-        piece = max(1, _VALUES_AT_ONCE // (3 * self.n_atoms))
+        piece = max(1, _VALUES_AT_ONCE // (3 * _COPIES * self.n_atoms))
         previous, images, centre = None, np.zeros((self.n_atoms, 3)), None
         for a in range(start, stop, piece):
             b = min(a + piece, stop)
@@ -180,7 +181,7 @@ class Frames:
     def series(self, what: str, start: int, stop: int, atoms: np.ndarray) -> np.ndarray:
         """(stop - start, len(atoms), 3) of `velocities`, read in pieces."""
         out = np.empty((stop - start, len(atoms), 3))
-        piece = max(1, _VALUES_AT_ONCE // (3 * self.n_atoms))
+        piece = max(1, _VALUES_AT_ONCE // (3 * _COPIES * self.n_atoms))
         for a in range(start, stop, piece):
             b = min(a + piece, stop)
             out[a - start : b - start] = self.read(what, a, b)[:, atoms]
