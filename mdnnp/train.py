@@ -119,10 +119,10 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
             resume=resume and _has_checkpoint(config),
             on_epoch=_Reporter(config),
         )
-        fits = [_networks(layout, p.best, members[0].train.inputs, skeleton) for p in result.members]
-        each = config.fit.networks
-        means = [_means(fits[k : k + each]) for k in range(0, len(fits), each)]
-        models = [_model(config, chosen, stored, offsets, networks) for networks in means]
+        models = [
+            _model(config, chosen, stored, offsets, _networks(layout, own.best, members[0].train.inputs, skeleton))
+            for own in result.members
+        ]
         trained = _finish(config, sets, models, result, findings, overwrite or resume)
         if not config.output.keep_descriptors:
             shutil.rmtree(config.descriptors_path, ignore_errors=True)
@@ -235,26 +235,24 @@ def make_members(
     first = tolerances._replace(energy=f.energy_loosening * tolerances.energy)
     linear = linear_coefficients(stored, inputs, labels, first, n) if from_linear else []
     members = []
-    for k in range(f.members * f.networks):
-        if k % f.networks == 0:
-            own = _resampled(labels, n, np.random.default_rng([f.seed + k, 1])) if f.bootstrap else labels
-        rng = np.random.default_rng(f.seed + k)
-        theta = initial_weights(layout, linear, stored, inputs, rng) if from_linear else layout.initial(rng)
-        members.append(Member(Loss(stored, layout, inputs, own, tolerances, f.prior, 0, n), validation, theta))
+    for first_seed in range(f.seed, f.seed + f.members * f.networks, f.networks):
+        own = _resampled(labels, n, np.random.default_rng([first_seed, 1])) if f.bootstrap else labels
+        rngs = [np.random.default_rng(first_seed + k) for k in range(f.networks)]
+        thetas = [
+            initial_weights(layout, linear, stored, inputs, rng) if from_linear else layout.initial(rng) for rng in rngs
+        ]
+        train = Loss(stored, layout, inputs, own, tolerances, f.prior, 0, n)
+        members.append(Member(train, validation, np.array(thetas)))
     return members, layout
 
 
-def _networks(layout: Layout, theta: np.ndarray, inputs: Sequence[Inputs], skeleton: HDNNPModel) -> list[Network]:
-    """The networks of the scaled functions, element by element."""
+def _networks(layout: Layout, thetas: np.ndarray, inputs: Sequence[Inputs], skeleton: HDNNPModel) -> list[Network]:
+    """The networks of the scaled functions, element by element: the means of those with weights `thetas`."""
+    fits = zip(*(layout.networks(theta) for theta in thetas), strict=True)
     return [
-        fold(network, own, *scaling_coefficients(part, skeleton))
-        for network, own, part in zip(layout.networks(theta), inputs, skeleton.elements.values(), strict=True)
+        mean_network([fold(network, x, *scaling_coefficients(part, skeleton)) for network in own])
+        for own, x, part in zip(fits, inputs, skeleton.elements.values(), strict=True)
     ]
-
-
-def _means(fits: Sequence[Sequence[Network]]) -> list[Network]:
-    """The mean of several fits, element by element."""
-    return [mean_network(own) for own in zip(*fits, strict=True)]
 
 
 def _resampled(labels: Labels, n: int, rng: np.random.Generator) -> Labels:
@@ -360,7 +358,7 @@ class _Reporter:
         _write_epochs(self._config.epochs_path, progress)
         for k, own in enumerate(progress):
             if len(own.history) and own.history[-1, 0] == epoch:
-                member = f" network {k + 1}" if len(progress) > 1 else ""
+                member = f" member {k + 1}" if len(progress) > 1 else ""
                 report.say(f"epoch {epoch:4d}{member}: {_errors_line(own)}{self._left(epoch, seconds)}")
 
     def _left(self, epoch: int, seconds: float) -> str:
@@ -388,7 +386,7 @@ def _errors_line(own: Progress) -> str:
 def _write_epochs(path: Path, progress: Sequence[Progress]) -> None:
     with new_file(path, overwrite=True) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(["network", *COLUMNS])
+        table.writerow(["member", *COLUMNS])
         for k, own in enumerate(progress):
             table.writerows([k + 1, int(row[0]), *row[1:].tolist()] for row in own.history)
 
@@ -407,7 +405,7 @@ def _finish(
 ) -> Trained:
     """Write the potential, measure it, write the report."""
     for k, own in enumerate(result.members):
-        member = f"network {k + 1}: " if len(result.members) > 1 else ""
+        member = f"member {k + 1}: " if len(result.members) > 1 else ""
         report.say(f"{member}best epoch {own.best_epoch} of {len(own.history)}; {own.stopped or 'limit reached'}")
     origin = _provenance(config, sets, result)
     _write(config, models, origin, overwrite)

@@ -138,7 +138,8 @@ class FitConfig:
         rule=NOT_NEGATIVE,
     )
     networks: int = key(
-        "Networks to fit from different starts, whose mean is the potential; it is written as one network.",
+        "Networks to fit from different starts, whose mean is the potential, judged by its own errors, and written as one "
+        "network.",
         1,
         rule=MEMBERS,
     )

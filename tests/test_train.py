@@ -135,7 +135,7 @@ def test_committees(folder, more):
     assert not np.allclose(a.forces, b.forces, atol=1e-6)
     assert np.allclose(committee.compute(system).forces, 0.5 * (a.forces + b.forces), atol=1e-12)
     with open(folder / "fit.epochs.csv", newline="") as file:
-        assert {row["network"] for row in csv.DictReader(file)} == {"1", "2"}
+        assert {row["member"] for row in csv.DictReader(file)} == {"1", "2"}
 
 
 def test_the_mean_of_several_networks_is_one_potential(folder):

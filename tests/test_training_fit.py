@@ -28,14 +28,21 @@ def settings(optimizer="levenberg-marquardt", epochs=6, **more):
     return FitSettings(optimizer, epochs, **({"patience": 100} | more))
 
 
+def member(train, validation, *thetas):
+    return Member(train, validation, np.array(thetas))
+
+
 def state_of(result):
-    return [(p.state.theta.tobytes(), p.best.tobytes(), p.history.tobytes(), p.best_epoch) for p in result.members]
+    return [
+        ([s.theta.tobytes() for s in p.states], p.best.tobytes(), p.history.tobytes(), p.best_epoch)
+        for p in result.members
+    ]
 
 
 def test_levenberg_marquardt_finds_the_teacher(tmp_path):
     problem = make_problem(tmp_path / "d", N, dtype=np.float64, prior=0.0)
     near = problem.teacher + 0.2 * np.random.default_rng(5).standard_normal(problem.teacher.size)
-    result = fit([Member(problem.loss, None, near)], settings(epochs=45), tmp_path / "c", "key")
+    result = fit([member(problem.loss, None, near)], settings(epochs=45), tmp_path / "c", "key")
     history = result.members[0].history
     assert np.all(np.diff(history[:, 1]) <= 0)  # no step leads up
     assert history[-1, 3] < 1e-3 * history[0, 3]  # forces, from eV/Å to below meV/Å
@@ -54,15 +61,18 @@ def test_the_correction_is_the_curvature_of_the_residuals(tmp_path):
 
 
 def test_adam_goes_down(tmp_path, problem):
-    member = Member(problem.loss, None, problem.theta)
-    result = fit([member], settings("adam", epochs=60, learning_rate=0.03, batch_structures=2), tmp_path / "c", "key")
+    one = member(problem.loss, None, problem.theta)
+    result = fit([one], settings("adam", epochs=60, learning_rate=0.03, batch_structures=2), tmp_path / "c", "key")
     history = result.members[0].history
     assert history[-1, 1] < 0.05 * problem.loss.score(problem.theta).loss
 
 
 @pytest.mark.parametrize("optimizer", ["levenberg-marquardt", "adam"])
 def test_an_interrupted_fit_goes_on_to_the_same_bits(tmp_path, problem, optimizer):
-    members = [Member(problem.loss, None, problem.theta), Member(problem.loss, None, 0.5 * problem.theta)]
+    members = [
+        member(problem.loss, None, problem.theta),
+        member(problem.loss, None, 0.5 * problem.theta, 0.2 * problem.theta),
+    ]
     whole = fit(members, settings(optimizer), tmp_path / "a", "key")
 
     def stop(epoch, progress, seconds):
@@ -82,7 +92,7 @@ def test_the_best_epoch_on_the_validation_set_is_kept(tmp_path):
     labels = validation.loss.labels
     validation.loss.labels = labels._replace(forces=-labels.forces, energies=-labels.energies)
     result = fit(
-        [Member(train.loss, validation.loss, 0.1 * train.theta)],
+        [member(train.loss, validation.loss, 0.1 * train.theta)],
         settings(epochs=40, patience=5),
         tmp_path / "c",
         "key",
@@ -91,7 +101,7 @@ def test_the_best_epoch_on_the_validation_set_is_kept(tmp_path):
     assert "no better errors of the validation structures in 5 epochs" in own.stopped
     products = np.nanprod(own.history[:, 6:9], axis=1)
     assert own.best_epoch == own.history[np.argmin(products), 0] == len(own.history) - 5
-    assert validation.loss.score(own.best).product == pytest.approx(products.min(), rel=1e-9)
+    assert validation.loss.score(*own.best).product == pytest.approx(products.min(), rel=1e-9)
 
 
 def test_the_best_epoch_is_one_in_which_energies_weigh_as_asked(tmp_path):
@@ -101,43 +111,65 @@ def test_the_best_epoch_is_one_in_which_energies_weigh_as_asked(tmp_path):
     validation.loss.labels = labels._replace(forces=-labels.forces, energies=-labels.energies)
     loose = settings(epochs=40, patience=2, loosening=10.0)
     assert loose.tight_from == 16
-    own = fit([Member(train.loss, validation.loss, 0.1 * train.theta)], loose, tmp_path / "c", "key").members[0]
+    own = fit([member(train.loss, validation.loss, 0.1 * train.theta)], loose, tmp_path / "c", "key").members[0]
     epoch, products = own.history[:, 0], np.prod(own.history[:, 6:9], axis=1)
     assert epoch[np.argmin(products)] < 14  # which would have been the best
     assert own.best_epoch == epoch[15:][np.argmin(products[15:])] and len(own.history) == own.best_epoch + 2
 
 
+def test_the_mean_of_the_networks_is_judged(tmp_path):
+    train = make_problem(tmp_path / "d", N, prior=0.0, end=4).loss
+    validation = make_problem(tmp_path / "d", N, prior=0.0, begin=4).loss
+    start = make_problem(tmp_path / "d", N).theta
+    both = fit([member(train, validation, start, 0.3 * start)], settings(), tmp_path / "c", "key").members[0]
+    each = [fit([member(train, validation, k * start)], settings(), tmp_path / "c", "key").members[0] for k in (1, 0.3)]
+    assert [s.theta.tobytes() for s in both.states] == [own.states[0].theta.tobytes() for own in each]
+    predictions = [validation.predictions(s.theta, 4, N) for s in both.states]
+    errors = (predictions[0].forces + predictions[1].forces) / 2 - validation.labels.forces[
+        validation_atoms(validation)
+    ]
+    assert both.history[-1, 7] == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-9)
+    assert both.best_epoch == 1 + np.argmin(np.prod(both.history[:, 6:9], axis=1))
+    assert validation.score(*both.best).product == pytest.approx(both.least, rel=1e-9)
+
+
+def validation_atoms(loss):
+    return slice(loss.stored.atom_first[loss.begin], loss.stored.atom_first[loss.end])
+
+
 def test_the_prior_is_weighed_against_the_error(tmp_path):
     problem = make_problem(tmp_path / "d", N, dtype=np.float64, prior=3.0)
-    own = fit([Member(problem.loss, None, problem.theta)], settings(epochs=2), tmp_path / "c", "key").members[0]
+    own = fit([member(problem.loss, None, problem.theta)], settings(epochs=2), tmp_path / "c", "key").members[0]
     first = levenberg_epoch(start_levenberg(problem.theta, problem.loss), problem.loss)
     second = problem.loss.loosened(1.0, (own.history[0, 3] / problem.loss.tolerances.force) ** 2)
     assert second.prior > 0 and second.prior != problem.loss.prior
     expected = levenberg_epoch(restart_levenberg(first.state, second), second)
-    assert np.allclose(own.state.theta, expected.state.theta, rtol=0, atol=1e-9)
-    assert not np.allclose(own.state.theta, levenberg_epoch(first.state, problem.loss).state.theta, rtol=0, atol=1e-6)
+    assert np.allclose(own.states[0].theta, expected.state.theta, rtol=0, atol=1e-9)
+    assert not np.allclose(
+        own.states[0].theta, levenberg_epoch(first.state, problem.loss).state.theta, rtol=0, atol=1e-6
+    )
 
 
 def test_the_limit_of_time_ends_the_fit_between_epochs(tmp_path, problem):
-    result = fit([Member(problem.loss, None, problem.theta)], settings(time_limit_s=1e-9), tmp_path / "c", "key")
+    result = fit([member(problem.loss, None, problem.theta)], settings(time_limit_s=1e-9), tmp_path / "c", "key")
     assert result.epochs == 1
 
 
 def test_divergence_is_diagnosed(tmp_path, problem):
-    member = Member(problem.loss, None, problem.theta)
+    one = member(problem.loss, None, problem.theta)
     with pytest.raises(PhysicsError, match=r"diverged in epoch .*lower learning_rate"):
-        fit([member], settings("adam", epochs=30, learning_rate=1e6), tmp_path / "c", "key")
+        fit([one], settings("adam", epochs=30, learning_rate=1e6), tmp_path / "c", "key")
     with pytest.raises(PhysicsError, match="not finite at the start"):
-        fit([Member(problem.loss, None, problem.theta * math.nan)], settings(), tmp_path / "c", "key")
+        fit([member(problem.loss, None, problem.theta * math.nan)], settings(), tmp_path / "c", "key")
 
 
 def test_a_checkpoint_of_another_fit_is_refused(tmp_path, problem):
-    member = Member(problem.loss, None, problem.theta)
-    fit([member], settings(epochs=1), tmp_path / "c", '{"hidden": [4], "seed": 1}')
+    one = member(problem.loss, None, problem.theta)
+    fit([one], settings(epochs=1), tmp_path / "c", '{"hidden": [4], "seed": 1}')
     with pytest.raises(InputError, match="different: hidden"):
-        fit([member], settings(), tmp_path / "c", '{"hidden": [5], "seed": 1}', resume=True)
+        fit([one], settings(), tmp_path / "c", '{"hidden": [5], "seed": 1}', resume=True)
     with pytest.raises(InputError, match="other data or settings"):
-        fit([member, member], settings(), tmp_path / "c", '{"hidden": [4], "seed": 1}', resume=True)
+        fit([one, one], settings(), tmp_path / "c", '{"hidden": [4], "seed": 1}', resume=True)
 
 
 _CHILD = """
@@ -145,13 +177,13 @@ import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from teacher import make_problem
-from test_training_fit import N, settings
-from mdnnp.training.fit import Member, fit
+from test_training_fit import N, member, settings
+from mdnnp.training.fit import fit
 where = Path({where!r})
 problem = make_problem(where / "d", N)
 def slowly(epoch, progress, seconds):
     print(epoch, flush=True)
-result = fit([Member(problem.loss, None, problem.theta)], settings(epochs=100000), where / "c", "key", on_epoch=slowly)
+result = fit([member(problem.loss, None, problem.theta)], settings(epochs=100000), where / "c", "key", on_epoch=slowly)
 """
 
 
@@ -164,9 +196,9 @@ def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path, problem):
                 os.kill(child.pid, signal.SIGKILL)
                 break
         child.wait()
-    member = Member(problem.loss, None, problem.theta)
-    resumed = fit([member], settings(epochs=12), tmp_path / "c", "key", resume=True)
-    whole = fit([member], settings(epochs=resumed.epochs), tmp_path / "other", "key")
+    one = member(problem.loss, None, problem.theta)
+    resumed = fit([one], settings(epochs=12), tmp_path / "c", "key", resume=True)
+    whole = fit([one], settings(epochs=resumed.epochs), tmp_path / "other", "key")
     assert state_of(resumed) == state_of(whole)
 
 
@@ -178,14 +210,14 @@ def test_energies_come_to_weigh_more_epoch_by_epoch(tmp_path, problem):
         wide.tolerances.energy == 10.0 * problem.loss.tolerances.energy
         and wide.tolerances[1:] == problem.loss.tolerances[1:]
     )
-    result = fit([Member(problem.loss, None, problem.theta)], loose, tmp_path / "c", "key")
+    result = fit([member(problem.loss, None, problem.theta)], loose, tmp_path / "c", "key")
     own = result.members[0]
     first = levenberg_epoch(start_levenberg(problem.theta, wide), wide)  # of the loosened loss, judged by the loss
     assert own.history[0, 1] == pytest.approx(problem.loss.score(first.state.theta).loss, rel=1e-6)
-    assert own.least == pytest.approx(problem.loss.score(own.best).product, rel=1e-9)
+    assert own.least == pytest.approx(problem.loss.score(*own.best).product, rel=1e-9)
     with pytest.raises(KeyboardInterrupt):
-        fit([Member(problem.loss, None, problem.theta)], loose, tmp_path / "d", "key", on_epoch=_stop_at(6))
-    resumed = fit([Member(problem.loss, None, problem.theta)], loose, tmp_path / "d", "key", resume=True)
+        fit([member(problem.loss, None, problem.theta)], loose, tmp_path / "d", "key", on_epoch=_stop_at(6))
+    resumed = fit([member(problem.loss, None, problem.theta)], loose, tmp_path / "d", "key", resume=True)
     assert state_of(resumed) == state_of(result)
 
 

@@ -1,7 +1,8 @@
 """The fit itself: epochs, early stopping, committees, checkpoints.
 
-All members of a committee take an epoch in turn. After each, the whole state is written to a checkpoint, so that a fit
-that was killed goes on to the same bits.
+All members of a committee take an epoch in turn, network by network. After each, the whole state is written to a
+checkpoint, so that a fit that was killed goes on to the same bits. A potential that is the mean of several networks is
+judged by the errors of the mean: its best epoch, and its end, are those of all its networks.
 
 Energies are few and must come out far better than forces, so that they weigh most, and the loss is a valley too narrow
 to go down into from the side: a fit begins with energies that weigh less, follows the floor of the valley while they
@@ -76,26 +77,31 @@ class FitSettings:
 
 
 class Member(NamedTuple):
-    """One network to fit: its losses over training and validation structures (None: none), and where it starts."""
+    """A potential to fit: its losses over training and validation structures (None: none), and where it starts.
+
+    thetas (n, P) : weights of n networks, each fitted on its own, whose mean the potential is
+    """
 
     train: Loss
     validation: Loss | None
-    theta: np.ndarray
+    thetas: np.ndarray
 
 
 @dataclass
 class Progress:
-    """Where a member stands.
+    """Where a member stands. What judges it are the errors of the mean of its networks.
 
+    states : of each network; errors (n, 2) : of each in the last epoch, energy and force, in tolerances asked for
     history : a row of COLUMNS for each epoch, errors in eV/atom, eV/Å, eV/atom; NaN where nothing was measured
-    best : weights of the best epoch, that with the least product of errors (of the validation structures, if there are
-        any), of those with the tolerance of energies that was asked for, once there are some; best_epoch : its number,
-        from 1; least : that product
+    best (n, P) : weights of the best epoch, that with the least product of errors (of the validation structures, if
+        there are any), of those with the tolerance of energies that was asked for, once there are some; best_epoch :
+        its number, from 1; least : that product
     start_loss : on the training structures before the first epoch
     stopped : why the member ended, "" while it goes on
     """
 
-    state: State
+    states: list[State]
+    errors: np.ndarray
     history: np.ndarray
     best: np.ndarray
     best_epoch: int
@@ -130,7 +136,7 @@ def fit(
     """
     with threadpool_limits(1, user_api="blas"):  # threads are ours: their number does not change the result
         if resume:
-            progress, epoch, before = _load(checkpoint, key, len(members))
+            progress, epoch, before = _load(checkpoint, key, [len(m.thetas) for m in members])
         else:
             progress, epoch, before = [_start(m, settings) for m in members], 0, 0.0
         begun = time.perf_counter()
@@ -147,47 +153,53 @@ def fit(
 
 
 def _start(member: Member, settings: FitSettings) -> Progress:
-    score = member.train.score(member.theta)
+    score = member.train.score(*member.thetas)
     if not math.isfinite(score.loss):
         raise PhysicsError(
             f"the loss of structure {score.worst} is not finite at the start; look for labels or descriptors out of "
             "all bounds"
         )
     if settings.optimizer == "levenberg-marquardt":
-        state = start_levenberg(member.theta, member.train.loosened(settings.loosened(1)))
+        loss = member.train.loosened(settings.loosened(1))
+        states = [start_levenberg(theta, loss) for theta in member.thetas]
     else:
-        state = start_adam(member.theta)
-    return Progress(state, np.empty((0, len(COLUMNS))), member.theta, 0, math.inf, score.loss, "")
+        states = [start_adam(theta) for theta in member.thetas]
+    errors, history = np.full((len(states), 2), math.nan), np.empty((0, len(COLUMNS)))
+    return Progress(states, errors, history, np.array(member.thetas), 0, math.inf, score.loss, "")
 
 
 def _epoch(member: Member, own: Progress, settings: FitSettings, epoch: int, number: int) -> None:
     """One epoch of one member; updates `own`."""
-    loose = settings.loosened(epoch)
-    step = _step(member.train.loosened(loose, _noise(member, own, loose)), own.state, settings, epoch, number)
-    if loose > 1.0:  # the history compares like with like
-        step = step._replace(score=member.train.score(step.state.theta))
-    _refuse_divergence(step.score, own, epoch, settings)
-    validation = None if member.validation is None else member.validation.score(step.state.theta)
-    judged = step.score if validation is None else validation
+    loose, converged = settings.loosened(epoch), True
+    for k, state in enumerate(own.states):
+        loss = member.train.loosened(loose, _noise(own, epoch, k, loose))
+        step = _step(loss, state, settings, epoch, number * len(own.states) + k)
+        own.states[k] = step.state
+        own.errors[k] = np.divide((step.score.energy, step.score.force), member.train.tolerances[:2])
+        converged &= step.converged
+    thetas = np.array([state.theta for state in own.states])
+    train = member.train.score(*thetas)
+    _refuse_divergence(train, own, epoch, settings)
+    validation = None if member.validation is None else member.validation.score(*thetas)
+    own.history = np.vstack([own.history, _row(epoch, train, validation)])
+    judged = train if validation is None else validation
     if epoch == settings.tight_from:  # what came before traded energies for the rest
         own.least = math.inf
-    own.state = step.state
-    own.history = np.vstack([own.history, _row(epoch, step.score, validation)])
     if judged.product < own.least:
-        own.best, own.best_epoch, own.least = step.state.theta, epoch, judged.product
+        own.best, own.best_epoch, own.least = thetas, epoch, judged.product
     if loose > 1.0:
         return
-    if step.converged:
+    if converged:
         own.stopped = "converged: no step leads further down"
     elif epoch - max(own.best_epoch, settings.tight_from) >= settings.patience:
         own.stopped = f"no better errors of the validation structures in {settings.patience} epochs"
 
 
-def _noise(member: Member, own: Progress, loose: float) -> float:
+def _noise(own: Progress, epoch: int, network: int, loose: float) -> float:
     """Mean square error in the last epoch, in tolerances: of forces, or of energies where there are no forces."""
-    if not len(own.history):
+    if epoch == 1:
         return 1.0
-    energy, force = own.history[-1, 2:4] / member.train.tolerances[:2]
+    energy, force = own.errors[network]
     return float(energy / loose if math.isnan(force) else force) ** 2
 
 
@@ -222,29 +234,41 @@ def _row(epoch: int, train: Score, validation: Score | None) -> list[float]:
 def _save(path: Path, key: str, progress: Sequence[Progress], epoch: int, seconds: float) -> None:
     arrays = {}
     for k, p in enumerate(progress):
-        named = p.state._asdict() | {
+        named = {
+            "errors": p.errors,
             "history": p.history,
             "best": p.best,
             "losses": np.array([p.least, p.start_loss]),
         }
+        for j, state in enumerate(p.states):
+            named |= {f"{j}.{name}": array for name, array in state._asdict().items()}
         arrays |= {f"{k}.{name}": array for name, array in named.items()}
-    members = [{"best_epoch": p.best_epoch, "stopped": p.stopped} for p in progress]
+    members = [{"networks": len(p.states), "best_epoch": p.best_epoch, "stopped": p.stopped} for p in progress]
     save_checkpoint(path, {"key": key, "epoch": epoch, "seconds": seconds, "members": members}, arrays)
 
 
-def _load(path: Path, key: str, n_members: int) -> tuple[list[Progress], int, float]:
+def _load(path: Path, key: str, networks: list[int]) -> tuple[list[Progress], int, float]:
     meta, arrays = load_checkpoint(path)
-    if meta.get("key") != key or len(meta["members"]) != n_members:
+    if meta.get("key") != key or [m.get("networks") for m in meta["members"]] != networks:
         raise InputError(
             f"{path}: the checkpoint is of a fit with other data or settings ({_difference(meta.get('key'), key)}); "
             "restore them, or start afresh with --overwrite"
         )
     progress = []
     for k, member in enumerate(meta["members"]):
-        state = State(*(arrays[f"{k}.{name}"] for name in State._fields))
-        losses = arrays[f"{k}.losses"].tolist()
-        history, best = arrays[f"{k}.history"], arrays[f"{k}.best"]
-        progress.append(Progress(state, history, best, member["best_epoch"], *losses, member["stopped"]))
+        own = {name: arrays[f"{k}.{name}"] for name in ("errors", "history", "best")}
+        states = [State(*(arrays[f"{k}.{j}.{name}"] for name in State._fields)) for j in range(member["networks"])]
+        least, start_loss = arrays[f"{k}.losses"].tolist()
+        progress.append(
+            Progress(
+                states,
+                **own,
+                best_epoch=member["best_epoch"],
+                least=least,
+                start_loss=start_loss,
+                stopped=member["stopped"],
+            )
+        )
     return progress, meta["epoch"], meta["seconds"]
 
 

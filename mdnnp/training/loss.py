@@ -140,13 +140,15 @@ class Loss:
             (predictions.strain - labels.strain[begin:end]) / n[:, None],
         )
 
-    def score(self, theta: np.ndarray) -> Score:
-        """Errors with the weights `theta`."""
+    def score(self, *thetas: np.ndarray) -> Score:
+        """Errors with these weights; of several, the errors of the mean of their predictions."""
         sums = np.zeros((self.end - self.begin, 3))
 
         def work(lane):
             for begin, end in self._chunks[lane::LANES]:
-                predictions = self.predictions(theta, begin, end)
+                parts = self.parts(begin, end)
+                each = [predict(parts, self.layout, theta, self.want_strain) for theta in thetas]
+                predictions = Predictions(*(sum(own) / len(thetas) for own in zip(*each, strict=True)))
                 residuals = self.residuals(predictions, begin, end)
                 sums[begin - self.begin : end - self.begin] = self._squares(residuals, begin, end)
 
