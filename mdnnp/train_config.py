@@ -110,8 +110,8 @@ class FitConfig:
     epochs: int = key("Epochs at most.", 100, rule=AT_LEAST_ONE, restart="free")
     patience: int = key(
         "Epochs without better errors of the validation structures, once energy_loosening has ended, after which the "
-        "fit ends; of the epochs from there on, that with the least product of the errors of energy, force and stress "
-        "is kept.",
+        "fit ends; of the epochs from there on, that with the least typical loss is kept: the geometric mean of 1 + "
+        "the loss of a structure, which no single structure decides.",
         15,
         rule=AT_LEAST_ONE,
         restart="free",
@@ -138,8 +138,8 @@ class FitConfig:
         rule=NOT_NEGATIVE,
     )
     networks: int = key(
-        "Networks to fit from different starts, whose mean is the potential, judged by its own errors, and written as one "
-        "network.",
+        "Networks to fit from different starts, whose mean is the potential, judged by its own errors, and written as "
+        "one network.",
         1,
         rule=MEMBERS,
     )

@@ -99,9 +99,9 @@ def test_the_best_epoch_on_the_validation_set_is_kept(tmp_path):
     )
     own = result.members[0]
     assert "no better errors of the validation structures in 5 epochs" in own.stopped
-    products = np.nanprod(own.history[:, 6:9], axis=1)
-    assert own.best_epoch == own.history[np.argmin(products), 0] == len(own.history) - 5
-    assert validation.loss.score(*own.best).product == pytest.approx(products.min(), rel=1e-9)
+    judged = own.history[:, 9]
+    assert own.best_epoch == own.history[np.argmin(judged), 0] == len(own.history) - 5
+    assert validation.loss.score(*own.best).typical == pytest.approx(judged.min(), rel=1e-9)
 
 
 def test_the_best_epoch_is_one_in_which_energies_weigh_as_asked(tmp_path):
@@ -112,9 +112,9 @@ def test_the_best_epoch_is_one_in_which_energies_weigh_as_asked(tmp_path):
     loose = settings(epochs=40, patience=2, loosening=10.0)
     assert loose.tight_from == 16
     own = fit([member(train.loss, validation.loss, 0.1 * train.theta)], loose, tmp_path / "c", "key").members[0]
-    epoch, products = own.history[:, 0], np.prod(own.history[:, 6:9], axis=1)
-    assert epoch[np.argmin(products)] < 14  # which would have been the best
-    assert own.best_epoch == epoch[15:][np.argmin(products[15:])] and len(own.history) == own.best_epoch + 2
+    epoch, judged = own.history[:, 0], own.history[:, 9]
+    assert epoch[np.argmin(judged)] < 14  # which would have been the best
+    assert own.best_epoch == epoch[15:][np.argmin(judged[15:])] and len(own.history) == own.best_epoch + 2
 
 
 def test_the_mean_of_the_networks_is_judged(tmp_path):
@@ -129,8 +129,8 @@ def test_the_mean_of_the_networks_is_judged(tmp_path):
         validation_atoms(validation)
     ]
     assert both.history[-1, 7] == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-9)
-    assert both.best_epoch == 1 + np.argmin(np.prod(both.history[:, 6:9], axis=1))
-    assert validation.score(*both.best).product == pytest.approx(both.least, rel=1e-9)
+    assert both.best_epoch == 1 + np.argmin(both.history[:, 9])
+    assert validation.score(*both.best).typical == pytest.approx(both.least, rel=1e-9)
 
 
 def validation_atoms(loss):
@@ -214,7 +214,7 @@ def test_energies_come_to_weigh_more_epoch_by_epoch(tmp_path, problem):
     own = result.members[0]
     first = levenberg_epoch(start_levenberg(problem.theta, wide), wide)  # of the loosened loss, judged by the loss
     assert own.history[0, 1] == pytest.approx(problem.loss.score(first.state.theta).loss, rel=1e-6)
-    assert own.least == pytest.approx(problem.loss.score(*own.best).product, rel=1e-9)
+    assert own.least == pytest.approx(problem.loss.score(*own.best).typical, rel=1e-9)
     with pytest.raises(KeyboardInterrupt):
         fit([member(problem.loss, None, problem.theta)], loose, tmp_path / "d", "key", on_epoch=_stop_at(6))
     resumed = fit([member(problem.loss, None, problem.theta)], loose, tmp_path / "d", "key", resume=True)

@@ -38,6 +38,20 @@ def test_score_is_the_formula(problem):
     assert score.loss == pytest.approx(formula(problem, problem.theta), rel=1e-12)
     p = problem.loss.predictions(problem.theta, 0, N)
     assert score.force == pytest.approx(np.sqrt(np.mean((p.forces - problem.loss.labels.forces) ** 2)))
+    loss = problem.loss
+    each = [Loss(loss.stored, loss.layout, loss.inputs, loss.labels, loss.tolerances, 0.0, s, s + 1) for s in range(N)]
+    losses = [own.score(problem.theta).loss for own in each]
+    assert score.typical == pytest.approx(np.prod([1 + x for x in losses]) ** (1 / N), rel=1e-12)
+
+
+def test_scores_of_several_networks_are_those_of_their_mean(problem):
+    other = problem.theta + 0.1 * np.random.default_rng(7).standard_normal(problem.theta.size)
+    each = [problem.loss.predictions(theta, 0, N) for theta in (problem.theta, other)]
+    mean = type(each[0])(*((a + b) / 2 for a, b in zip(*each, strict=True)))
+    errors = problem.loss.residuals(mean, 0, N)
+    score = problem.loss.score(problem.theta, other)
+    rms = [np.sqrt(np.mean(error**2)) for error in errors]
+    assert [score.energy, score.force, score.stress] == pytest.approx(rms, rel=1e-12)
 
 
 def test_normal_equations_are_the_derivatives(problem):

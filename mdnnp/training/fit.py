@@ -41,7 +41,7 @@ from mdnnp.training.optimizers import (
 
 COLUMNS = (
     "epoch", "loss_train", "energy_train", "force_train", "stress_train",
-    "loss_validation", "energy_validation", "force_validation", "stress_validation",
+    "loss_validation", "energy_validation", "force_validation", "stress_validation", "judged_by",
 )  # fmt: skip
 _DIVERGED = 1e4  # times the best loss
 _LOOSE_EPOCHS, _TIGHTENING = 5, 0.8  # epochs before energies come to weigh more, and factor of their tolerance then
@@ -93,9 +93,9 @@ class Progress:
 
     states : of each network; errors (n, 2) : of each in the last epoch, energy and force, in tolerances asked for
     history : a row of COLUMNS for each epoch, errors in eV/atom, eV/Å, eV/atom; NaN where nothing was measured
-    best (n, P) : weights of the best epoch, that with the least product of errors (of the validation structures, if
-        there are any), of those with the tolerance of energies that was asked for, once there are some; best_epoch :
-        its number, from 1; least : that product
+    best (n, P) : weights of the best epoch, that with the least typical loss (`Score.typical`; of the validation
+        structures, if there are any), of those with the tolerance of energies that was asked for, once there are some;
+        best_epoch : its number, from 1; least : that loss
     start_loss : on the training structures before the first epoch
     stopped : why the member ended, "" while it goes on
     """
@@ -181,12 +181,12 @@ def _epoch(member: Member, own: Progress, settings: FitSettings, epoch: int, num
     train = member.train.score(*thetas)
     _refuse_divergence(train, own, epoch, settings)
     validation = None if member.validation is None else member.validation.score(*thetas)
-    own.history = np.vstack([own.history, _row(epoch, train, validation)])
-    judged = train if validation is None else validation
+    judged_by = (train if validation is None else validation).typical
+    own.history = np.vstack([own.history, [*_row(epoch, train, validation), judged_by]])
     if epoch == settings.tight_from:  # what came before traded energies for the rest
         own.least = math.inf
-    if judged.product < own.least:
-        own.best, own.best_epoch, own.least = thetas, epoch, judged.product
+    if judged_by < own.least:
+        own.best, own.best_epoch, own.least = thetas, epoch, judged_by
     if loose > 1.0:
         return
     if converged:

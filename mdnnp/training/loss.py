@@ -71,6 +71,7 @@ def _offset(s: LabelledStructure, offsets: Mapping[str, float]) -> float:
 class Score:
     """Errors over structures: loss without the prior, and root mean squares, eV/atom, eV/Å, eV/atom (NaN: no labels).
 
+    typical : geometric mean of 1 + the loss of a structure: judges epochs, as no single structure decides it
     worst : index of the structure that adds most to the loss
     """
 
@@ -78,12 +79,8 @@ class Score:
     energy: float
     force: float
     stress: float
+    typical: float
     worst: int
-
-    @property
-    def product(self) -> float:
-        """The product of the errors of all that is labelled: judges epochs whatever weighs how much in the loss."""
-        return math.prod(e for e in (self.energy, self.force, self.stress) if not math.isnan(e))
 
 
 class Loss:
@@ -170,7 +167,8 @@ class Loss:
         total = counts.sum(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
             rms = np.sqrt((squares * (weights > 0)).sum(axis=0) / total)
-        return Score(float(by_structure.sum()), *map(float, rms), int(np.argmax(by_structure)) + self.begin)
+        typical = math.exp(np.log1p(by_structure).mean()) if np.isfinite(by_structure).all() else math.nan
+        return Score(float(by_structure.sum()), *map(float, rms), typical, int(np.argmax(by_structure)) + self.begin)
 
     def normal_equations(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Half of the Gauss-Newton matrix (P, P) of the loss, upper triangle, and half of its gradient (P,).
