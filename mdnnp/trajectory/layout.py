@@ -91,7 +91,7 @@ def make_layout(file, numbers, masses, pbc, thermo_units, parameters, velocities
 
 
 def _series(group, name, shape, dtype, unit=None, **options) -> h5py.Dataset:
-    chunk = (1, *shape) if shape else (1024,)
+    chunk = (1, *shape) if shape else (128,)  # each commit writes the last chunk anew
     series = group.create_dataset(name, (0, *shape), dtype, maxshape=(None, *shape), chunks=chunk, **options)
     if unit is not None:
         series.attrs["unit"] = unit

@@ -49,6 +49,8 @@ class TrajectoryWriter:
         self._thermo_rows: list[tuple] = []
         self._thermo_names = [name for name in file["thermo"] if name not in ("step", "time")]
         self._frame_names = [name for name in ("velocity", "force") if name in file[GROUP]]
+        self._constants = {name: file[f"{GROUP}/{name}"].attrs["constant"] for name in ("species", "mass")}
+        self._open_series: dict[str, h5py.Dataset] = {}
         self._failed = False
 
     @classmethod
@@ -145,21 +147,21 @@ class TrajectoryWriter:
         observables : a value for each of FRAME_OBSERVABLES. The thermo rows before it are committed too.
         """
         self.flush()
-        group, others = self._file[GROUP], self._file[OBSERVABLES]
         values = {"position": positions, "velocity": velocities}
         if "force" in self._frame_names:
             values["force"] = forces * units.EV_IN_KJ_PER_MOL
         with self._writing():
             n = self._frames
-            _put(group["position/time"], n, [time_fs])
+            _put(self._series(f"{GROUP}/position/time"), n, [time_fs])
             for name in ("position", *self._frame_names):
-                _put(group[name]["value"], n, values[name][None])
-            _put(group["box/edges/value"], n, np.asarray(cell)[None])
-            for name in ("species", "mass"):
-                _put(group[name]["value"], n, group[name].attrs["constant"][None])
+                _put(self._series(f"{GROUP}/{name}/value"), n, values[name][None])
+            _put(self._series(f"{GROUP}/box/edges/value"), n, np.asarray(cell)[None])
+            for name, constant in self._constants.items():
+                _put(self._series(f"{GROUP}/{name}/value"), n, constant[None])
             for name in FRAME_OBSERVABLES:
-                _put(others[name]["value"], n, np.asarray(observables[name], dtype=np.float64)[None])
-            self._commit(group["position/step"], n, [step])
+                value = np.asarray(observables[name], dtype=np.float64)
+                _put(self._series(f"{OBSERVABLES}/{name}/value"), n, value[None])
+            self._commit(self._series(f"{GROUP}/position/step"), n, [step])
         self._frames += 1
 
     def write_thermo(self, step: int, time_fs: float, values: Mapping[str, float]) -> None:
@@ -184,12 +186,11 @@ class TrajectoryWriter:
         """Commit the thermo rows that are still in memory."""
         if not self._thermo_rows:
             return
-        group = self._file["thermo"]
         step, *columns = zip(*self._thermo_rows, strict=True)
         with self._writing():
             for name, column in zip(("time", *self._thermo_names), columns, strict=True):
-                _put(group[name], self._thermo, column)
-            self._commit(group["step"], self._thermo, step)
+                _put(self._series(f"thermo/{name}"), self._thermo, column)
+            self._commit(self._series("thermo/step"), self._thermo, step)
         self._thermo += len(self._thermo_rows)
         self._thermo_rows.clear()
 
@@ -224,6 +225,12 @@ class TrajectoryWriter:
 
     def __exit__(self, *exception) -> None:
         self.close()
+
+    def _series(self, name: str) -> h5py.Dataset:
+        """A dataset, kept open: to open all of them in every frame costs more than to write them."""
+        if name not in self._open_series:
+            self._open_series[name] = self._file[name]
+        return self._open_series[name]
 
     def _commit(self, step: h5py.Dataset, start: int, values) -> None:
         self._file.flush()
