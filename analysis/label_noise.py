@@ -129,7 +129,7 @@ def _start(school: School, labels: Labels, n: int, seed: int) -> np.ndarray:
 def _fitted(loss: Loss, start: np.ndarray, epochs: int) -> np.ndarray:
     with tempfile.TemporaryDirectory() as scratch:
         settings = FitSettings("levenberg-marquardt", epochs, epochs)
-        return fit([Member(loss, None, start)], settings, Path(scratch) / "checkpoint", "").members[0].best
+        return fit([Member(loss, None, start[None])], settings, Path(scratch) / "checkpoint", "").members[0].best[0]
 
 
 # --- Students -----------------------------------------------------------------------------------------------

@@ -214,7 +214,7 @@ def test_energies_come_to_weigh_more_epoch_by_epoch(tmp_path, problem):
     own = result.members[0]
     first = levenberg_epoch(start_levenberg(problem.theta, wide), wide)  # of the loosened loss, judged by the loss
     assert own.history[0, 1] == pytest.approx(problem.loss.score(first.state.theta).loss, rel=1e-6)
-    assert own.least == pytest.approx(problem.loss.score(*own.best).typical, rel=1e-9)
+    assert own.least == pytest.approx(problem.loss.score(*own.best).loss, rel=1e-9)
     with pytest.raises(KeyboardInterrupt):
         fit([member(problem.loss, None, problem.theta)], loose, tmp_path / "d", "key", on_epoch=_stop_at(6))
     resumed = fit([member(problem.loss, None, problem.theta)], loose, tmp_path / "d", "key", resume=True)

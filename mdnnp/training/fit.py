@@ -93,9 +93,9 @@ class Progress:
 
     states : of each network; errors (n, 2) : of each in the last epoch, energy and force, in tolerances asked for
     history : a row of COLUMNS for each epoch, errors in eV/atom, eV/Å, eV/atom; NaN where nothing was measured
-    best (n, P) : weights of the best epoch, that with the least typical loss (`Score.typical`; of the validation
-        structures, if there are any), of those with the tolerance of energies that was asked for, once there are some;
-        best_epoch : its number, from 1; least : that loss
+    best (n, P) : weights of the best epoch, that with the least typical loss of the validation structures
+        (`Score.typical`; if there are none, the least loss), of those with the tolerance of energies that was asked
+        for, once there are some; best_epoch : its number, from 1; least : that loss
     start_loss : on the training structures before the first epoch
     stopped : why the member ended, "" while it goes on
     """
@@ -181,7 +181,7 @@ def _epoch(member: Member, own: Progress, settings: FitSettings, epoch: int, num
     train = member.train.score(*thetas)
     _refuse_divergence(train, own, epoch, settings)
     validation = None if member.validation is None else member.validation.score(*thetas)
-    judged_by = (train if validation is None else validation).typical
+    judged_by = train.loss if validation is None else validation.typical
     own.history = np.vstack([own.history, [*_row(epoch, train, validation), judged_by]])
     if epoch == settings.tight_from:  # what came before traded energies for the rest
         own.least = math.inf
