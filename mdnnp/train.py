@@ -274,6 +274,7 @@ def _key(config: TrainConfig, sets: Sets, stored: StoredDescriptors, offsets: Ma
     """What must be the same for a fit to be resumed, as JSON."""
     free = {"epochs", "patience", "time_limit_minutes"} - ({"epochs"} if config.fit.optimizer == "adam" else set())
     values = {
+        "form of the checkpoint": 2,
         "structures or symmetry functions": stored.key,
         "labels": data_hash([*sets.train, *sets.validation]),
         "division of the data": [len(sets.train), len(sets.validation)],

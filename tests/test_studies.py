@@ -4,11 +4,14 @@ import conservation
 import degenerate_pairs
 import information
 import label_noise
+import learning_curve
 import locality
 import numpy as np
 import pytest
 import smoothness_matrix
 import stillinger_weber
+from ase.data import atomic_masses
+from labelled import make_labelled
 
 from mdnnp.acsf.descriptors import Descriptors
 from mdnnp.acsf.generate import default_functions
@@ -188,3 +191,38 @@ def test_replicas_deviate_by_rounding(tmp_path):
     assert len(found["energy"]) == len(found["forces"]) == len(cells) - 1 == 5
     assert 0 < max(found["forces"]) < 1e-12
     assert max(found["energy"]) < 1e-12
+
+
+# --- Learning curve ---------------------------------------------------------------------------------------------
+
+
+def test_a_power_law_is_found_with_its_error():
+    sizes = np.array([10.0, 10.0, 20.0, 40.0, 80.0])
+    a, b, of_b = learning_curve.power_law(sizes, 3.0 * sizes**-0.25)
+    assert (a, b) == pytest.approx((3.0, 0.25)) and of_b == pytest.approx(0.0, abs=1e-7)
+    noisy = 3.0 * sizes**-0.25 * np.exp([0.1, -0.1, 0.05, 0.0, -0.05])
+    assert 0.02 < learning_curve.power_law(sizes, noisy)[2] < 0.1
+
+
+def test_a_learning_curve_goes_on_where_it_stopped(tmp_path, capsys):
+    structures = [
+        Structure(s.system, atomic_masses[s.system.numbers], energy=s.energy_eV, forces=s.forces, stress=s.stress)
+        for s in make_labelled(n=24)
+    ]
+    for name, own in (("train", structures[:18]), ("test", structures[18:])):
+        write_structures(tmp_path / f"{name}.xyz", own, format="extxyz")
+    head = '[data]\ntrain = ["train.xyz"]\n'
+    rest = "[descriptors]\ncutoff_A = 4.5\nradial = 3\nangular = 1\nmax_zeta = 2\n"
+    rest += "[network]\nhidden = [4]\n[fit]\nepochs = 2\n"
+    (tmp_path / "fit.toml").write_text(head + 'test = ["test.xyz"]\n' + rest)
+    given = [str(tmp_path / "fit.toml"), "--folder", str(tmp_path / "curve"), "--seeds", "1", "--parts"]
+    learning_curve.main([*given, "2", "1"])
+    first = capsys.readouterr().out
+    assert "9 structures, seed 1" in first and "twice the data takes" in first
+    assert (tmp_path / "curve" / "learning_curve.png").exists()
+    learning_curve.main([*given, "2", "1"])
+    again = capsys.readouterr().out
+    assert "seed 1:" not in again and again.splitlines()[-2:] == first.splitlines()[-2:]
+    (tmp_path / "no.toml").write_text(head + rest)
+    with pytest.raises(SystemExit, match="name test files"):
+        learning_curve.main([str(tmp_path / "no.toml"), "--folder", str(tmp_path / "other")])
