@@ -126,7 +126,8 @@ def _crystal(arguments, potential, structure, directory: Path) -> str:
     bands = crystal_phonons(potential, structure, tuple(arguments.supercell))
     lowest = min(bands.frequencies.min(), bands.mesh.min())
     lines.append(
-        f"{bands.n_primitive} atoms in the primitive cell, frequencies {lowest:.3f} to {bands.mesh.max():.3f} THz"
+        f"{bands.n_primitive} atoms in the primitive cell, frequencies {round(lowest, 3) + 0.0:.3f} to "
+        f"{bands.mesh.max():.3f} THz"
     )
     if lowest < _IMAGINARY_THZ:
         lines.append(f"UNSTABLE: imaginary frequencies down to {-lowest:.3f} i THz")

@@ -20,8 +20,6 @@ def main(arguments, potential: Potential, structure: Structure) -> int:
     """Relax as the command line says; returns the exit status: 3 if it did not converge."""
     goal = goal_of(arguments)
     quiet = arguments.json
-    if not quiet:
-        print(_HEADER)
     progress = _Table(quiet)
     try:
         outcome = relax(potential, structure.system, goal, arguments.method, progress.row)
@@ -59,7 +57,10 @@ def goal_of(arguments) -> Goal:
 
 
 class _Table:
-    """Prints a row for each step (of many steps, every tenth, then every hundredth), and keeps the points."""
+    """Prints a row for each step (of many steps, every tenth, then every hundredth), and keeps the points.
+
+    The header comes with the first row: what is refused before any step leaves nothing printed.
+    """
 
     def __init__(self, quiet: bool):
         self._quiet, self.points = quiet, []
@@ -72,6 +73,8 @@ class _Table:
             return
         from mdnnp.optimize import PRODUCT_COST
 
+        if step == 0:
+            print(_HEADER)
         cost = landscape.evaluations + PRODUCT_COST * landscape.products
         stress = f"{point.max_stress_GPa:10.4f}" if landscape.goal.cell else f"{'-':>10}"
         size = f"{volume(point.system.cell):12.4f}" if point.system.pbc.all() else f"{'-':>12}"

@@ -147,11 +147,15 @@ def test_bad_input_is_refused_before_anything_is_written(files, capsys):
     write("molecule.xyz", Atoms("Ar2", [[0, 0, 0], [0, 0, 3.8]]))
     liquid = argon(2, 0.9)
     write("liquid.xyz", Atoms(liquid.numbers, liquid.positions, cell=liquid.cell, pbc=True))
+    slab = bulk("Ar", "fcc", a=5.3, cubic=True)
+    slab.center(vacuum=6.0, axis=1)
+    write("slab.xyz", slab)
     (files / "text.json").write_text('{"C11_GPa": "big"}')
     (files / "list.json").write_text("[1]")
     (files / "broken.json").write_text("{")
     for arguments, status, message in (
         ("molecule.xyz", 2, "not periodic in three directions"),
+        ("slab.xyz", 2, "no atoms in a layer of 12.0 Å across lattice vector b"),
         ("liquid.xyz", 3, "far from a minimum"),
         ("cell.xyz --reference text.json", 2, "C11_GPa must be a number, found 'big'"),
         ("cell.xyz --reference list.json", 2, "expected an object"),

@@ -97,13 +97,21 @@ class Crystal(NamedTuple):
 def make_crystal(potential: Potential, structure: Structure, relaxed: bool = True) -> Crystal:
     """The crystal of a structure, its cell and positions relaxed (its symmetry kept if spglib is there).
 
-    Raises InputError for what is not periodic in three directions, PhysicsError for what does not come to rest, or
-    only far from where it stood: a liquid, another phase, a structure in other units.
+    Raises InputError for what is not periodic in three directions or a slab, wire or molecule in a periodic box,
+    PhysicsError for what does not come to rest, or only far from where it stood: a liquid, another phase, a structure
+    in other units.
     """
     system = structure.system
     if not system.pbc.all():
         raise InputError(
             f"{structure.label}: not periodic in three directions; properties are those of a crystal, so give its cell"
+        )
+    gap, axis = widest_gap(system)
+    if gap > potential.cutoff:
+        raise InputError(
+            f"{structure.label}: no atoms in a layer of {gap:.1f} Å across lattice vector {'abc'[axis]}, farther than "
+            f"the potential reaches ({potential.cutoff:.1f} Å): a slab or a molecule; properties are those of a "
+            "crystal, so give the cell of the bulk"
         )
     if relaxed:
         system = _relaxed(potential, structure)
@@ -146,6 +154,14 @@ def _relaxed(potential: Potential, structure: Structure) -> System:
             "properties; of a crystal, give a structure nearer to its rest (mdnnp relax), or check the units"
         )
     return end
+
+
+def widest_gap(system: System) -> tuple[float, int]:
+    """Thickness in Å of the widest layer without atoms parallel to two lattice vectors, and the number of the third."""
+    inverse = np.linalg.inv(system.cell)
+    places = np.sort((system.positions @ inverse) % 1.0, axis=0)
+    gaps = np.diff(places, axis=0, append=places[:1] + 1.0).max(axis=0) / np.sqrt(np.square(inverse).sum(axis=0))
+    return float(gaps.max()), int(np.argmax(gaps))
 
 
 def nearest_distance(system: System) -> float:
