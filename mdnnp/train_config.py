@@ -110,8 +110,8 @@ class FitConfig:
     epochs: int = key("Epochs at most.", 100, rule=AT_LEAST_ONE, restart="free")
     patience: int = key(
         "Epochs without better errors of the validation structures, once energy_loosening has ended, after which the "
-        "fit ends; of the epochs from there on, that with the least typical loss is kept: the geometric mean of 1 + "
-        "the loss of a structure, which no single structure decides.",
+        "fit ends and the best one is kept. Better: their typical loss is lower by half a per cent, the geometric mean "
+        "of 1 + the loss of a structure, which no single structure decides.",
         15,
         rule=AT_LEAST_ONE,
         restart="free",

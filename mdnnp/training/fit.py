@@ -44,6 +44,7 @@ COLUMNS = (
     "loss_validation", "energy_validation", "force_validation", "stress_validation", "judged_by",
 )  # fmt: skip
 _DIVERGED = 1e4  # times the best loss
+_BETTER = 0.995  # times the best epoch's typical loss: less than that is chance, and a later epoch extrapolates worse
 _LOOSE_EPOCHS, _TIGHTENING = 5, 0.8  # epochs before energies come to weigh more, and factor of their tolerance then
 
 
@@ -93,9 +94,10 @@ class Progress:
 
     states : of each network; errors (n, 2) : of each in the last epoch, energy and force, in tolerances asked for
     history : a row of COLUMNS for each epoch, errors in eV/atom, eV/Å, eV/atom; NaN where nothing was measured
-    best (n, P) : weights of the best epoch, that with the least typical loss of the validation structures
-        (`Score.typical`; if there are none, the least loss), of those with the tolerance of energies that was asked
-        for, once there are some; best_epoch : its number, from 1; least : that loss
+    best (n, P) : weights of the best epoch, the last that was better than those before it, of those with the tolerance
+        of energies that was asked for, once there are some: by the typical loss of the validation structures
+        (`Score.typical`), by half a per cent at least; if there are none, by the loss
+    best_epoch : its number, from 1; least : that loss
     start_loss : on the training structures before the first epoch
     stopped : why the member ended, "" while it goes on
     """
@@ -181,11 +183,11 @@ def _epoch(member: Member, own: Progress, settings: FitSettings, epoch: int, num
     train = member.train.score(*thetas)
     _refuse_divergence(train, own, epoch, settings)
     validation = None if member.validation is None else member.validation.score(*thetas)
-    judged_by = train.loss if validation is None else validation.typical
+    judged_by, better = (train.loss, 1.0) if validation is None else (validation.typical, _BETTER)
     own.history = np.vstack([own.history, [*_row(epoch, train, validation), judged_by]])
     if epoch == settings.tight_from:  # what came before traded energies for the rest
         own.least = math.inf
-    if judged_by < own.least:
+    if judged_by < better * own.least:
         own.best, own.best_epoch, own.least = thetas, epoch, judged_by
     if loose > 1.0:
         return
