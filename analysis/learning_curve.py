@@ -3,8 +3,8 @@
     python analysis/learning_curve.py INPUT.toml [--parts 8 4 2 1] [--seeds 3] [--folder learning] [-o FIGURE]
 
 INPUT.toml is an input of `mdnnp train` that names test files. Each fit takes a random part of the training structures,
-one eighth, a quarter, ..., as they come (mixed by the seed), everything else as in the input; errors are those of the
-test files. Errors that follow a N^-b (C. Cortes et al., NIPS 6, 327 (1993)) say how much more data of the same kind a
+one eighth, a quarter, ..., of each kind (config_type) in proportion, everything else as in the input; errors are those
+of the test files. Errors that follow a N^-b (C. Cortes et al., NIPS 6, 327 (1993)) say how much more data of the same kind a
 lower error takes; one that comes to a halt, while the error of the training structures still rises, says that data are
 not what is missing.
 
@@ -29,6 +29,7 @@ import numpy as np
 from mdnnp.style import ACCENT, MAIN, STYLE
 from mdnnp.train import train
 from mdnnp.train_config import TrainConfig, read_train_config
+from mdnnp.training.dataset import read_labelled, split
 
 QUANTITIES = {"energy": "meV/atom", "force": "meV/Å"}
 COLOURS = {"train": ACCENT, "test": MAIN}
@@ -44,11 +45,10 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
-def fit_part(config: TrainConfig, structures: list, n: int, seed: int, folder: Path) -> dict:
-    """Fit to n of the structures, and its errors: by set and quantity, meV/atom and meV/Å."""
-    name = f"n{n}-seed{seed}"
-    order = np.random.default_rng(seed).permutation(len(structures))[:n]
-    ase.io.write(folder / f"{name}.xyz", [structures[k] for k in order], format="extxyz")
+def fit_part(config: TrainConfig, frames: list, seed: int, folder: Path) -> dict:
+    """Fit to these frames, and its errors: by set and quantity, meV/atom and meV/Å."""
+    name = f"n{len(frames)}-seed{seed}"
+    ase.io.write(folder / f"{name}.xyz", frames, format="extxyz")
     own = dataclasses.replace(
         config,
         source=folder / f"{name}.toml",
@@ -125,14 +125,17 @@ def main(given: Sequence[str] | None = None) -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     numbers = options.folder / "learning_curve.json"
     results = json.loads(numbers.read_text()) if numbers.exists() else {}
-    structures = [frame for path in config.data.train for frame in ase.io.read(path, ":")]
+    frames = [frame for path in config.data.train for frame in ase.io.read(path, ":")]
+    structures = read_labelled(config.data.train)
     for part in sorted(options.parts, reverse=True):
         for seed in range(1, options.seeds + 1):
-            n = len(structures) // part
-            if (name := f"{n} {seed}") not in results:
-                results[name] = {"size": n, "errors": fit_part(config, structures, n, seed, options.folder)}
-                numbers.write_text(json.dumps(results, indent=1))
-                print(f"{n} structures, seed {seed}: {results[name]['errors']['test']}", flush=True)
+            if (name := f"1/{part}, seed {seed}") in results:
+                continue
+            kept = split(structures, 0.0, 1.0 - 1.0 / part, seed).train
+            errors = fit_part(config, [frames[k] for k in kept], seed, options.folder)
+            results[name] = {"size": len(kept), "errors": errors}
+            numbers.write_text(json.dumps(results, indent=1))
+            print(f"{name}: {len(kept)} structures, {errors['test']}", flush=True)
     draw(results, report(results), options.output or options.folder / "learning_curve.png")
 
 

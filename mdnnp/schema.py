@@ -204,7 +204,13 @@ class _Unfit(Exception):
     """A value that cannot be what its key wants; the text says what is expected."""
 
 
-_PLURALS = {int: "whole numbers", float: "numbers", bool: "values true or false", Path: "paths in quotes"}
+_PLURALS = {
+    int: "whole numbers",
+    float: "numbers",
+    bool: "values true or false",
+    Path: "paths in quotes",
+    str: "texts in quotes",
+}
 
 
 def _checked(value, hint, rule: Rule | None, base: Path):

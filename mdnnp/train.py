@@ -42,6 +42,7 @@ from mdnnp.training.dataset import (
     Weights,
     data_hash,
     fit_offsets,
+    leave_out,
     read_labelled,
     resolve_weights,
     split,
@@ -55,6 +56,7 @@ from mdnnp.training.selection import choose_functions
 from mdnnp.training.start import initial_weights, linear_coefficients
 from mdnnp.training.stored import StoredDescriptors, store_descriptors, symbols_of
 
+_WAY_OUT = 'What is not to be fitted to, or tested on, goes into data.exclude = ["FILE:NUMBER", ...].'
 _ROUNDING = 1e-10  # a function whose standard deviation is below this, in its own size or 1, varies by rounding alone
 
 
@@ -100,7 +102,8 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
     with locked(config.report_path, config.checkpoint_path):
         sets, findings = read_sets(config)
         if findings:
-            warnings.warn("\n".join(["about the data (also in the report):", *findings]), MdnnpWarning, stacklevel=2)
+            lines = ["about the data (also in the report):", *findings, _WAY_OUT]
+            warnings.warn("\n".join(lines), MdnnpWarning, stacklevel=2)
         chosen = choose(config, sets.train)
         fitted = [*sets.train, *sets.validation]
         offsets = fit_offsets(sets.train, config.data.offsets_eV)
@@ -164,6 +167,9 @@ def read_sets(config: TrainConfig) -> tuple[Sets, list[str]]:
     data = config.data
     structures = read_labelled(data.train, data.length_unit, data.energy_unit)
     test = read_labelled(data.test or (), data.length_unit, data.energy_unit)
+    if data.exclude:
+        kept = {s.name for s in leave_out([*structures, *test], data.exclude)}
+        structures, test = ([s for s in own if s.name in kept] for own in (structures, test))
     findings = check_dataset([*structures, *test])
     refuse(findings)
     unusable = [s.name for s in structures if s.energy_eV is None and s.forces is None]

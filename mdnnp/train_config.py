@@ -36,6 +36,12 @@ class DataConfig:
         "Part of the structures to stop by: the weights that do best on them are kept.", 0.1, rule=FRACTION
     )
     seed: int = key("Seed of the division.", 1, rule=SEED)
+    exclude: tuple[str, ...] | None = key(
+        "Structures of `train` and `test` to leave out, FILE:NUMBER as messages name them (from 0; the directory may "
+        "be left out).",
+        None,
+        example='["train.xyz:41"]',
+    )
     offsets_eV: dict[str, float] = key(
         "Energies of the elements to take off, in eV; by default fitted to the energies.", {}, example="{Si = -107.1}"
     )

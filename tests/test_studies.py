@@ -218,7 +218,7 @@ def test_a_learning_curve_goes_on_where_it_stopped(tmp_path, capsys):
     given = [str(tmp_path / "fit.toml"), "--folder", str(tmp_path / "curve"), "--seeds", "1", "--parts"]
     learning_curve.main([*given, "2", "1"])
     first = capsys.readouterr().out
-    assert "9 structures, seed 1" in first and "twice the data takes" in first
+    assert "1/2, seed 1: 9 structures" in first and "twice the data takes" in first
     assert (tmp_path / "curve" / "learning_curve.png").exists()
     learning_curve.main([*given, "2", "1"])
     again = capsys.readouterr().out

@@ -152,6 +152,29 @@ def test_the_mean_of_several_networks_is_one_potential(folder):
     assert len(load_potential(pairs.path).members) == 2
 
 
+def test_structures_are_left_out_by_the_names_that_messages_give_them(folder):
+    everything, _ = read_sets(read_train_config(write_input(folder)))
+    own = INPUT.replace("[descriptors]", 'exclude = ["data.xyz:3", "{folder}/data.xyz:10"]\n[descriptors]')
+    sets, _ = read_sets(read_train_config(write_input(folder, "less", text=own.replace("{folder}", str(folder)))))
+    names = [{s.name for part in each for s in part} for each in (everything, sets)]
+    assert names[0] - names[1] == {f"{folder}/data.xyz:3", f"{folder}/data.xyz:10"} and len(names[1]) == 10
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("data.xyz:12", r"data.xyz:12 is to be left out, but .*data.xyz has 12 structures, from 0 to 11"),
+        ("other.xyz:1", "no structure is of that file; there are .*data.xyz"),
+        ("data.xyz", "expected .FILE:NUMBER."),
+        ("ata.xyz:1", "no structure is of that file"),
+    ],
+)
+def test_what_is_to_be_left_out_must_be_there(folder, name, message):
+    text = INPUT.replace("[descriptors]", f'exclude = ["{name}"]\n[descriptors]')
+    with pytest.raises(InputError, match=message):
+        read_sets(read_train_config(write_input(folder, text=text)))
+
+
 def test_functions_of_an_input_nn_and_selected_ones(folder):
     trained = train(read_train_config(write_input(folder)))
     settings = "radial = 3\nangular = 1\nmax_zeta = 2"

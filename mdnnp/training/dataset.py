@@ -6,6 +6,7 @@ Energies are eV, lengths Å, forces eV/Å, stress eV/Å^3 with ASE's sign (posit
 import hashlib
 import math
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,34 @@ def read_labelled(
     """As `stream_labelled`, all of them as a list; `paths` may be a single one."""
     paths = [paths] if isinstance(paths, str | Path) else paths
     return list(stream_labelled(paths, length_unit, energy_unit))
+
+
+def leave_out(structures: Sequence[LabelledStructure], names: Iterable[str]) -> list[LabelledStructure]:
+    """The structures but those with these names, "FILE:NUMBER", of which the beginning of the path may be missing.
+
+    Raises InputError for a name that none of them has, or structures of several files.
+    """
+    gone: set[str] = set()
+    for name in names:
+        wanted = Path(name).parts
+        found = {s.name for s in structures if Path(s.name).parts[-len(wanted) :] == wanted}
+        if len(found) != 1:
+            why = f"there are {', '.join(sorted(found))}; give the directory" if found else _nearest(name, structures)
+            raise InputError(f"{name} is to be left out, but {why}")
+        gone |= found
+    return [s for s in structures if s.name not in gone]
+
+
+def _nearest(name: str, structures: Sequence[LabelledStructure]) -> str:
+    """What there is instead of a structure of this name."""
+    file, _, number = name.rpartition(":")
+    if not number.isdigit():
+        return 'it names no structure: expected "FILE:NUMBER", the number from 0'
+    counts = Counter(s.file for s in structures)
+    own = [path for path in counts if Path(path).parts[-len(Path(file).parts) :] == Path(file).parts]
+    if own:
+        return f"{own[0]} has {counts[own[0]]} structures, from 0 to {counts[own[0]] - 1}"
+    return f"no structure is of that file; there are {', '.join(sorted(counts))}"
 
 
 def labelled(structure: Structure) -> LabelledStructure:
