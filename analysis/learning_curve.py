@@ -4,9 +4,9 @@
 
 INPUT.toml is an input of `mdnnp train` that names test files. Each fit takes a random part of the training structures,
 one eighth, a quarter, ..., of each kind (config_type) in proportion, everything else as in the input; errors are those
-of the test files. Errors that follow a N^-b (C. Cortes et al., NIPS 6, 327 (1993)) say how much more data of the same kind a
-lower error takes; one that comes to a halt, while the error of the training structures still rises, says that data are
-not what is missing.
+of the test files. Errors that follow a N^-b (C. Cortes et al., NIPS 6, 327 (1993)) say how much more data of the same
+kind a lower error takes; one that comes to a halt, while the error of the training structures still rises, says that
+data are not what is missing.
 
 Prints a table (also FOLDER/learning_curve.json, from which it goes on when it was stopped). Takes about
 (1 + 1/2 + 1/4 + ...) SEEDS times the time of the fit.
