@@ -331,7 +331,7 @@ def _header(config: TrainConfig, sets: Sets, chosen: Functions, offsets: Mapping
         [
             f"mdnnp {__version__} train {config.source.name}, {get_threads()} threads",
             f"structures: {len(sets.train)} to fit ({n_atoms} atoms), {len(sets.validation)} to validate, "
-            f"{len(sets.test)} to test",
+            f"{len(sets.test)} to test" + (f", {len(config.data.exclude)} left out" if config.data.exclude else ""),
             f"symmetry functions: {functions}; hidden nodes {'-'.join(map(str, config.network.hidden))}; "
             f"offsets {energies}",
         ]
