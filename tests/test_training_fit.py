@@ -113,6 +113,21 @@ def test_the_best_epoch_on_the_validation_set_is_kept(tmp_path):
     assert validation.loss.score(*own.best).typical == pytest.approx(judged[last_better(judged)], rel=1e-9)
 
 
+def test_with_more_patience_a_fit_that_ended_goes_on(tmp_path):
+    train = make_problem(tmp_path / "d", N, prior=0.0, end=2)
+    validation = make_problem(tmp_path / "d", N, prior=0.0, begin=2)
+    labels = validation.loss.labels
+    validation.loss.labels = labels._replace(forces=-labels.forces, energies=-labels.energies)
+    one = member(train.loss, validation.loss, 0.1 * train.theta)
+    first = fit([one], settings(epochs=40, patience=3), tmp_path / "c", "key")
+    ended = len(first.members[0].history)
+    again = fit([one], settings(epochs=40, patience=3), tmp_path / "c", "key", resume=True)
+    assert state_of(again) == state_of(first) and "in 3 epochs" in again.members[0].stopped
+    more = fit([one], settings(epochs=40, patience=5), tmp_path / "c", "key", resume=True)
+    assert len(more.members[0].history) == ended + 2
+    assert state_of(more) == state_of(fit([one], settings(epochs=40, patience=5), tmp_path / "e", "key"))
+
+
 def test_the_best_epoch_is_one_in_which_energies_weigh_as_asked(tmp_path):
     train = make_problem(tmp_path / "d", N, prior=0.0, end=2)
     validation = make_problem(tmp_path / "d", N, prior=0.0, begin=2)

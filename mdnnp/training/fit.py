@@ -43,6 +43,7 @@ COLUMNS = (
     "epoch", "loss_train", "energy_train", "force_train", "stress_train",
     "loss_validation", "energy_validation", "force_validation", "stress_validation", "judged_by",
 )  # fmt: skip
+_CONVERGED = "converged: no step leads further down"
 _DIVERGED = 1e4  # times the best loss
 _BETTER = 0.995  # times the best epoch's typical loss: less than that is chance, and a later epoch extrapolates worse
 _LOOSE_EPOCHS, _TIGHTENING = 5, 0.8  # epochs before energies come to weigh more, and factor of their tolerance then
@@ -139,6 +140,8 @@ def fit(
     with threadpool_limits(1, user_api="blas"):  # threads are ours: their number does not change the result
         if resume:
             progress, epoch, before = _load(checkpoint, key, [len(m.thetas) for m in members])
+            for own in progress:  # the patience may be another
+                own.stopped = own.stopped if own.stopped == _CONVERGED else _out_of_patience(own, settings)
         else:
             progress, epoch, before = [_start(m, settings) for m in members], 0, 0.0
         begun = time.perf_counter()
@@ -191,10 +194,15 @@ def _epoch(member: Member, own: Progress, settings: FitSettings, epoch: int, num
         own.best, own.best_epoch, own.least = thetas, epoch, judged_by
     if loose > 1.0:
         return
-    if converged:
-        own.stopped = "converged: no step leads further down"
-    elif epoch - max(own.best_epoch, settings.tight_from) >= settings.patience:
-        own.stopped = f"no better errors of the validation structures in {settings.patience} epochs"
+    own.stopped = _CONVERGED if converged else _out_of_patience(own, settings)
+
+
+def _out_of_patience(own: Progress, settings: FitSettings) -> str:
+    """Why a member with this history ends, "" if it goes on."""
+    waited = own.history[-1, 0] - max(own.best_epoch, settings.tight_from)
+    return (
+        f"no better errors of the validation structures in {waited:.0f} epochs" if waited >= settings.patience else ""
+    )
 
 
 def _noise(own: Progress, epoch: int, network: int, loose: float) -> float:
