@@ -4,9 +4,9 @@
 
 INPUT.toml is an input of `mdnnp train` that names test files. Each fit takes a random part of the training structures,
 one eighth, a quarter, ..., of each kind (config_type) in proportion, everything else as in the input; errors are those
-of the test files. Errors that follow a N^-b (C. Cortes et al., NIPS 6, 327 (1993)) say how much more data of the same
-kind a lower error takes; one that comes to a halt, while the error of the training structures still rises, says that
-data are not what is missing.
+of the test files. Errors fall about as a N^-b at first (C. Cortes et al., NIPS 6, 327 (1993)), while those of the
+structures fitted to rise. With more data of the same kind the two meet: for networks of this size what is to be gained
+lies between them.
 
 Prints a table (also FOLDER/learning_curve.json, from which it goes on when it was stopped). Takes about
 (1 + 1/2 + 1/4 + ...) SEEDS times the time of the fit.
@@ -87,7 +87,7 @@ def report(results: dict[str, dict]) -> dict[str, tuple[float, float, float]]:
         a, b, of_b = laws[q] = power_law(sizes, np.array([r["errors"]["test"][q] for r in results.values()]))
         print(
             f"{q}: test error {a:.4g} N^-({b:.3f} ± {of_b:.3f}) {unit}; twice the data takes "
-            f"{100 * (1 - 2.0**-b):.1f} % off"
+            f"{100 * (1 - 2.0**-b):.1f} % off, in this range"
         )
     return laws
 
@@ -102,7 +102,7 @@ def draw(results: dict[str, dict], laws: dict[str, tuple[float, float, float]], 
                 label = "structures fitted to" if s == "train" else "test structures"
                 panel.plot(sizes, values, "o", color=colour, ms=4, alpha=0.7, label=label)
             a, b, of_b = laws[q]
-            line = np.geomspace(sizes.min(), 4 * sizes.max(), 50)
+            line = np.array([sizes.min(), sizes.max()])
             panel.plot(line, a * line**-b, "--", color=MAIN, lw=1, label=f"$N^{{-b}}$, b = {b:.2f} ± {of_b:.2f}")
             panel.set_xscale("log")
             panel.set_yscale("log")
