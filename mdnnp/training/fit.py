@@ -183,7 +183,8 @@ def _epoch(member: Member, own: Progress, settings: FitSettings, epoch: int, num
         own.errors[k] = np.divide((step.score.energy, step.score.force), member.train.tolerances[:2])
         converged &= step.converged
     thetas = np.array([state.theta for state in own.states])
-    train = member.train.score(*thetas)
+    known = len(thetas) == 1 and loose == 1.0  # else the step's score is of another loss, or of one network of several
+    train = step.score if known else member.train.score(*thetas)
     _refuse_divergence(train, own, epoch, settings)
     validation = None if member.validation is None else member.validation.score(*thetas)
     judged_by, better = (train.loss, 1.0) if validation is None else (validation.typical, _BETTER)
