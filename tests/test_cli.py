@@ -104,7 +104,7 @@ def test_wrong_arguments(argv, expected, capfd):
 def test_internal_errors_are_told_apart_and_debugged(monkeypatch, capfd):
     import mdnnp.cli
 
-    monkeypatch.setattr(mdnnp.cli, "_parser", lambda: 1 / 0)
+    monkeypatch.setattr(mdnnp.cli, "parser", lambda: 1 / 0)
     assert main(["x"]) == 1
     assert "error: internal error, ZeroDivisionError" in capfd.readouterr().err
     monkeypatch.setenv("MDNNP_DEBUG", "1")
@@ -118,7 +118,7 @@ def test_interrupt_before_the_run(monkeypatch, capfd):
     def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(mdnnp.cli, "_parser", interrupted)
+    monkeypatch.setattr(mdnnp.cli, "parser", interrupted)
     assert main(["x"]) == 130
 
 
