@@ -460,6 +460,9 @@ def _report_history(history: np.ndarray) -> dict[str, np.ndarray]:
     """Columns of the report: epoch, losses, energies in meV/atom, forces in meV/Å."""
     out = {}
     for name, column in zip(COLUMNS, history.T, strict=True):
-        if not name.startswith("stress") and np.isfinite(column).any():
+        if name == "judged_by":
+            if "loss_validation" in out:
+                out["typical_validation"] = column
+        elif not name.startswith("stress") and np.isfinite(column).any():
             out[name] = 1e3 * column if name.startswith(("energy", "force")) else column
     return out

@@ -1,5 +1,6 @@
 """The report on a potential, one HTML file: learning curves, parity plots, errors, worst cases, provenance."""
 
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -15,7 +16,11 @@ from mdnnp.files import new_file
 from mdnnp.style import ACCENT, DATA, MAIN, STYLE
 from mdnnp.training.accuracy import UNITS, Errors, Statistics, calibration_line, coverage_line, remarks, worst_place
 
-HISTORY_UNITS = {"loss": "", **UNITS}
+_HISTORY_LABELS = {  # panels of the learning curves
+    "loss": "loss",
+    "typical": "typical loss of a structure",
+    **{name: f"{name} RMSE / ({unit})" for name, unit in UNITS.items()},
+}
 _COLOURS = (MAIN, ACCENT, DATA)
 _PARITY_UNITS = {"energy": ("eV/atom", 1e3), "force": ("eV/Å", 1e3), "stress": ("GPa", 1.0)}
 
@@ -34,8 +39,8 @@ def write_report(
     """Write a self-contained HTML file with tables and figures.
 
     sets : errors by name of the set, such as "train" and "test"
-    history : columns "epoch" and any of "loss_X", "energy_X" (meV/atom), "force_X" (meV/Å), "stress_X" (GPa), where X
-        is a set ("train", "validation", ...); NaN where nothing was measured. best_epoch : is marked
+    history : columns "epoch" and any of "loss_X", "typical_X", "energy_X" (meV/atom), "force_X" (meV/Å), "stress_X"
+        (GPa), where X is "train", "validation" or "test"; NaN where nothing was measured. best_epoch : is marked
     notes : sentences of the reader's concern, such as findings on the data
     provenance : name and value of settings, hashes, versions; a value of several lines is shown as it is
     Raises FileError if the file exists and `overwrite` is False, or cannot be written.
@@ -163,23 +168,33 @@ def _learning(history: Mapping[str, Sequence[float]] | None, best_epoch: int | N
     if not history or len(history["epoch"]) < 2:
         return ""
     epoch = np.asarray(history["epoch"], dtype=float)
-    panels = [name for name in HISTORY_UNITS if any(key.startswith(f"{name}_") for key in history)]
-    figure = Figure(figsize=(3.6 * len(panels), 3.3), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        columns = [key for key in history if key.startswith(f"{name}_")]
-        for colour, key in zip(_COLOURS, columns, strict=False):
+    panels = [name for name in _HISTORY_LABELS if any(key.startswith(f"{name}_") for key in history)]
+    columns = math.ceil(len(panels) / math.ceil(len(panels) / 3))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(4.2 * columns, 3.3 * rows), layout="constrained")
+    for k, name in enumerate(panels, start=1):
+        axes = figure.add_subplot(rows, columns, k)
+        for colour, label in zip(_COLOURS, ("train", "validation", "test"), strict=True):
+            if (key := f"{name}_{label}") not in history:
+                continue
             values = np.asarray(history[key], dtype=float)
             shown = np.isfinite(values) & (values > 0)
-            label = key.removeprefix(f"{name}_")
             marker = "." if shown.sum() < 60 else None
             axes.plot(epoch[shown], values[shown], color=colour, lw=1.2, marker=marker, ms=4, label=label)
         _logarithmic(axes)
         axes.set_xlabel("epoch")
-        axes.set_ylabel(name if name == "loss" else f"{name} RMSE / ({HISTORY_UNITS[name]})")
+        axes.set_ylabel(_HISTORY_LABELS[name])
         if best_epoch is not None:
             axes.axvline(best_epoch, color="#555555", lw=0.8, ls="--", label=f"best epoch, {best_epoch}")
         axes.legend(fontsize=8)
-    return "<h2>Learning curves</h2>" + html.image(figure, "loss and errors against the epoch")
+    text = ""
+    if "typical" in panels:
+        text = (
+            "<p>The best epoch is that of the least typical loss, the geometric mean of 1 + the loss of a validation "
+            "structure, which no single structure decides; of those in which energies weigh as asked, and by half a per "
+            "cent at least.</p>"
+        )
+    return "<h2>Learning curves</h2>" + html.image(figure, "loss and errors against the epoch") + text
 
 
 def _parity(sets: Mapping[str, Errors]) -> str:
