@@ -191,8 +191,8 @@ def _learning(history: Mapping[str, Sequence[float]] | None, best_epoch: int | N
     if "typical" in panels:
         text = (
             "<p>The best epoch is that of the least typical loss, the geometric mean of 1 + the loss of a validation "
-            "structure, which no single structure decides; of those in which energies weigh as asked, and by half a per "
-            "cent at least.</p>"
+            "structure, which no single structure decides; of those in which energies weigh as asked, and by half a "
+            "per cent at least.</p>"
         )
     return "<h2>Learning curves</h2>" + html.image(figure, "loss and errors against the epoch") + text
 
