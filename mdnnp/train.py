@@ -42,7 +42,7 @@ from mdnnp.training.dataset import (
     Weights,
     data_hash,
     fit_offsets,
-    leave_out,
+    full_names,
     read_labelled,
     resolve_weights,
     split,
@@ -167,9 +167,8 @@ def read_sets(config: TrainConfig) -> tuple[Sets, list[str]]:
     data = config.data
     structures = read_labelled(data.train, data.length_unit, data.energy_unit)
     test = read_labelled(data.test or (), data.length_unit, data.energy_unit)
-    if data.exclude:
-        kept = {s.name for s in leave_out([*structures, *test], data.exclude)}
-        structures, test = ([s for s in own if s.name in kept] for own in (structures, test))
+    excluded = full_names([*structures, *test], data.exclude or ())
+    structures, test = ([s for s in own if s.name not in excluded] for own in (structures, test))
     findings = check_dataset([*structures, *test])
     refuse(findings)
     unusable = [s.name for s in structures if s.energy_eV is None and s.forces is None]
@@ -460,9 +459,6 @@ def _report_history(history: np.ndarray) -> dict[str, np.ndarray]:
     """Columns of the report: epoch, losses, energies in meV/atom, forces in meV/Å."""
     out = {}
     for name, column in zip(COLUMNS, history.T, strict=True):
-        if name == "judged_by":
-            if "loss_validation" in out:
-                out["typical_validation"] = column
-        elif not name.startswith("stress") and np.isfinite(column).any():
+        if not name.startswith("stress") and np.isfinite(column).any():
             out[name] = 1e3 * column if name.startswith(("energy", "force")) else column
     return out

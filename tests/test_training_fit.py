@@ -41,6 +41,15 @@ def last_better(judged):
     return best
 
 
+def contradicting(tmp_path):
+    """A member whose validation labels contradict those of its training: fitting the one spoils the other."""
+    train = make_problem(tmp_path / "d", N, prior=0.0, end=2)
+    validation = make_problem(tmp_path / "d", N, prior=0.0, begin=2).loss
+    labels = validation.labels
+    validation.labels = labels._replace(forces=-labels.forces, energies=-labels.energies)
+    return member(train.loss, validation, 0.1 * train.theta)
+
+
 def state_of(result):
     return [
         ([s.theta.tobytes() for s in p.states], p.best.tobytes(), p.history.tobytes(), p.best_epoch)
@@ -95,30 +104,16 @@ def test_an_interrupted_fit_goes_on_to_the_same_bits(tmp_path, problem, optimize
 
 
 def test_the_best_epoch_on_the_validation_set_is_kept(tmp_path):
-    train = make_problem(tmp_path / "d", N, prior=0.0, end=2)
-    validation = make_problem(tmp_path / "d", N, prior=0.0, begin=2)
-    # Labels of the two sets that contradict each other: fitting the one spoils the other.
-    labels = validation.loss.labels
-    validation.loss.labels = labels._replace(forces=-labels.forces, energies=-labels.energies)
-    result = fit(
-        [member(train.loss, validation.loss, 0.1 * train.theta)],
-        settings(epochs=40, patience=5),
-        tmp_path / "c",
-        "key",
-    )
-    own = result.members[0]
+    one = contradicting(tmp_path)
+    own = fit([one], settings(epochs=40, patience=5), tmp_path / "c", "key").members[0]
     assert "no better errors of the validation structures in 5 epochs" in own.stopped
     judged = own.history[:, 9]
     assert own.best_epoch == own.history[last_better(judged), 0] == len(own.history) - 5
-    assert validation.loss.score(*own.best).typical == pytest.approx(judged[last_better(judged)], rel=1e-9)
+    assert one.validation.score(*own.best).typical == pytest.approx(judged[last_better(judged)], rel=1e-9)
 
 
 def test_with_more_patience_a_fit_that_ended_goes_on(tmp_path):
-    train = make_problem(tmp_path / "d", N, prior=0.0, end=2)
-    validation = make_problem(tmp_path / "d", N, prior=0.0, begin=2)
-    labels = validation.loss.labels
-    validation.loss.labels = labels._replace(forces=-labels.forces, energies=-labels.energies)
-    one = member(train.loss, validation.loss, 0.1 * train.theta)
+    one = contradicting(tmp_path)
     first = fit([one], settings(epochs=40, patience=3), tmp_path / "c", "key")
     ended = len(first.members[0].history)
     again = fit([one], settings(epochs=40, patience=3), tmp_path / "c", "key", resume=True)
@@ -129,13 +124,10 @@ def test_with_more_patience_a_fit_that_ended_goes_on(tmp_path):
 
 
 def test_the_best_epoch_is_one_in_which_energies_weigh_as_asked(tmp_path):
-    train = make_problem(tmp_path / "d", N, prior=0.0, end=2)
-    validation = make_problem(tmp_path / "d", N, prior=0.0, begin=2)
-    labels = validation.loss.labels
-    validation.loss.labels = labels._replace(forces=-labels.forces, energies=-labels.energies)
+    one = contradicting(tmp_path)
     loose = settings(epochs=40, patience=2, loosening=10.0)
     assert loose.tight_from == 16
-    own = fit([member(train.loss, validation.loss, 0.1 * train.theta)], loose, tmp_path / "c", "key").members[0]
+    own = fit([one], loose, tmp_path / "c", "key").members[0]
     epoch, judged = own.history[:, 0], own.history[:, 9]
     assert epoch[np.argmin(judged)] < 14  # which would have been the best
     assert own.best_epoch == epoch[15:][last_better(judged[15:])] and len(own.history) == own.best_epoch + 2
@@ -159,16 +151,11 @@ def test_the_mean_of_the_networks_is_judged(tmp_path):
     each = [fit([member(train, validation, k * start)], settings(), tmp_path / "c", "key").members[0] for k in (1, 0.3)]
     assert [s.theta.tobytes() for s in both.states] == [own.states[0].theta.tobytes() for own in each]
     predictions = [validation.predictions(s.theta, 4, N) for s in both.states]
-    errors = (predictions[0].forces + predictions[1].forces) / 2 - validation.labels.forces[
-        validation_atoms(validation)
-    ]
+    labels = validation.labels.forces[validation.stored.atom_first[4] :]
+    errors = (predictions[0].forces + predictions[1].forces) / 2 - labels
     assert both.history[-1, 7] == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-9)
     assert both.best_epoch == 1 + last_better(both.history[:, 9])
     assert validation.score(*both.best).typical == pytest.approx(both.least, rel=1e-9)
-
-
-def validation_atoms(loss):
-    return slice(loss.stored.atom_first[loss.begin], loss.stored.atom_first[loss.end])
 
 
 def test_the_prior_is_weighed_against_the_error(tmp_path):

@@ -12,7 +12,7 @@ from mdnnp.optimize import Goal, relax
 from mdnnp.potential import Potential, Results
 from mdnnp.structures import Structure
 from mdnnp.symmetry import Symmetry
-from mdnnp.system import System, volume
+from mdnnp.system import System, heights, volume
 
 FORCE_TOLERANCE = 1e-5  # eV/Å, of perfect crystals
 STRESS_TOLERANCE_GPA = 1e-4
@@ -158,9 +158,8 @@ def _relaxed(potential: Potential, structure: Structure) -> System:
 
 def widest_gap(system: System) -> tuple[float, int]:
     """Thickness in Å of the widest layer without atoms parallel to two lattice vectors, and the number of the third."""
-    inverse = np.linalg.inv(system.cell)
-    places = np.sort((system.positions @ inverse) % 1.0, axis=0)
-    gaps = np.diff(places, axis=0, append=places[:1] + 1.0).max(axis=0) / np.sqrt(np.square(inverse).sum(axis=0))
+    places = np.sort((system.positions @ np.linalg.inv(system.cell)) % 1.0, axis=0)
+    gaps = np.diff(places, axis=0, append=places[:1] + 1.0).max(axis=0) * heights(system.cell)
     return float(gaps.max()), int(np.argmax(gaps))
 
 

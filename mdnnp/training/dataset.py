@@ -80,20 +80,24 @@ def read_labelled(
     return list(stream_labelled(paths, length_unit, energy_unit))
 
 
-def leave_out(structures: Sequence[LabelledStructure], names: Iterable[str]) -> list[LabelledStructure]:
-    """The structures but those with these names, "FILE:NUMBER", of which the beginning of the path may be missing.
+def full_names(structures: Sequence[LabelledStructure], names: Iterable[str]) -> set[str]:
+    """The whole names of the structures called `names`, "FILE:NUMBER", where the beginning of a path may be missing.
 
     Raises InputError for a name that none of them has, or structures of several files.
     """
-    gone: set[str] = set()
+    found = set()
     for name in names:
-        wanted = Path(name).parts
-        found = {s.name for s in structures if Path(s.name).parts[-len(wanted) :] == wanted}
-        if len(found) != 1:
-            why = f"there are {', '.join(sorted(found))}; give the directory" if found else _nearest(name, structures)
+        own = {s.name for s in structures if _ends_with(s.name, name)}
+        if len(own) != 1:
+            why = f"there are {', '.join(sorted(own))}; give the directory" if own else _nearest(name, structures)
             raise InputError(f"{name} is to be left out, but {why}")
-        gone |= found
-    return [s for s in structures if s.name not in gone]
+        found |= own
+    return found
+
+
+def _ends_with(path: str, end: str) -> bool:
+    """Whether the last directories and the file of a path are those of `end`."""
+    return Path(path).parts[-len(Path(end).parts) :] == Path(end).parts
 
 
 def _nearest(name: str, structures: Sequence[LabelledStructure]) -> str:
@@ -102,9 +106,9 @@ def _nearest(name: str, structures: Sequence[LabelledStructure]) -> str:
     if not number.isdigit():
         return 'it names no structure: expected "FILE:NUMBER", the number from 0'
     counts = Counter(s.file for s in structures)
-    own = [path for path in counts if Path(path).parts[-len(Path(file).parts) :] == Path(file).parts]
-    if own:
-        return f"{own[0]} has {counts[own[0]]} structures, from 0 to {counts[own[0]] - 1}"
+    for path in counts:
+        if _ends_with(path, file):
+            return f"{path} has {counts[path]} structures, from 0 to {counts[path] - 1}"
     return f"no structure is of that file; there are {', '.join(sorted(counts))}"
 
 

@@ -41,7 +41,7 @@ from mdnnp.training.optimizers import (
 
 COLUMNS = (
     "epoch", "loss_train", "energy_train", "force_train", "stress_train",
-    "loss_validation", "energy_validation", "force_validation", "stress_validation", "judged_by",
+    "loss_validation", "energy_validation", "force_validation", "stress_validation", "typical_validation",
 )  # fmt: skip
 _CONVERGED = "converged: no step leads further down"
 _DIVERGED = 1e4  # times the best loss
@@ -188,7 +188,7 @@ def _epoch(member: Member, own: Progress, settings: FitSettings, epoch: int, num
     _refuse_divergence(train, own, epoch, settings)
     validation = None if member.validation is None else member.validation.score(*thetas)
     judged_by, better = (train.loss, 1.0) if validation is None else (validation.typical, _BETTER)
-    own.history = np.vstack([own.history, [*_row(epoch, train, validation), judged_by]])
+    own.history = np.vstack([own.history, _row(epoch, train, validation)])
     if epoch == settings.tight_from:  # what came before traded energies for the rest
         own.least = math.inf
     if judged_by < better * own.least:
@@ -235,7 +235,7 @@ def _refuse_divergence(score: Score, own: Progress, epoch: int, settings: FitSet
 def _row(epoch: int, train: Score, validation: Score | None) -> list[float]:
     columns = [float(epoch), train.loss, train.energy, train.force, train.stress]
     v = validation
-    return columns + ([math.nan] * 4 if v is None else [v.loss, v.energy, v.force, v.stress])
+    return columns + ([math.nan] * 5 if v is None else [v.loss, v.energy, v.force, v.stress, v.typical])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -267,19 +267,10 @@ def _load(path: Path, key: str, networks: list[int]) -> tuple[list[Progress], in
         )
     progress = []
     for k, member in enumerate(meta["members"]):
-        own = {name: arrays[f"{k}.{name}"] for name in ("errors", "history", "best")}
         states = [State(*(arrays[f"{k}.{j}.{name}"] for name in State._fields)) for j in range(member["networks"])]
-        least, start_loss = arrays[f"{k}.losses"].tolist()
-        progress.append(
-            Progress(
-                states,
-                **own,
-                best_epoch=member["best_epoch"],
-                least=least,
-                start_loss=start_loss,
-                stopped=member["stopped"],
-            )
-        )
+        errors, history, best = (arrays[f"{k}.{name}"] for name in ("errors", "history", "best"))
+        losses = arrays[f"{k}.losses"].tolist()
+        progress.append(Progress(states, errors, history, best, member["best_epoch"], *losses, member["stopped"]))
     return progress, meta["epoch"], meta["seconds"]
 
 
