@@ -16,6 +16,7 @@ from mdnnp.style import DATA as _DATA
 from mdnnp.style import MAIN as _BLOCKS
 from mdnnp.style import SHADE as _WARMUP
 from mdnnp.style import STYLE as _STYLE
+from mdnnp.style import save_figure
 from mdnnp.units import BOLTZMANN_EV_PER_K
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def draw(analysis: Analysis, folder: Path) -> list[Path]:
             path.unlink(missing_ok=True)  # an earlier one must not survive data that are gone
             figure = drawer(analysis) if len(analysis.series.time_fs) > 1 else None
             if figure is not None:
-                figure.savefig(path)
+                save_figure(figure, path)
                 written.append(path)
     return written
 

@@ -7,6 +7,8 @@ from html import escape
 
 from matplotlib.figure import Figure
 
+from mdnnp.style import save_figure
+
 _CSS = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 70em; margin: 2em auto; padding: 0 1em; }
 h1 { font-size: 1.6em; } h2 { font-size: 1.2em; margin-top: 2em; border-bottom: 1px solid #ccc; }
@@ -46,6 +48,6 @@ def table(head: Sequence[str], rows, classes: Sequence[str] = (), text_columns: 
 def image(figure: Figure, description: str) -> str:
     """The figure as an embedded PNG."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    save_figure(figure, buffer, format="png", metadata={"Software": None})
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     return f'<img alt="{escape(description)}" src="data:image/png;base64,{data}">'

@@ -216,6 +216,8 @@ def draw(bands: Bands, path: Path, structure: Structure) -> None:
     """Dispersion beside the density of states."""
     from matplotlib.figure import Figure
 
+    from mdnnp.style import save_figure
+
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
     jumps = np.flatnonzero(np.diff(bands.distance) == 0) + 1  # the path starts anew there
@@ -239,7 +241,7 @@ def draw(bands: Bands, path: Path, structure: Structure) -> None:
     right.set_xlabel("states / (THz cell)")
     if bands.frequencies.min() > _IMAGINARY_THZ:
         left.set_ylim(0.0, 1.05 * bands.mesh.max())
-    figure.savefig(path, dpi=160)
+    save_figure(figure, path, dpi=160)
 
 
 class _Counter:

@@ -347,10 +347,11 @@ def main(arguments, potential: Potential, structure: Structure) -> int:
     if arguments.output:
         from mdnnp.figures import draw_ladder
         from mdnnp.files import new_file
+        from mdnnp.style import save_figure
 
         title = f"{Path(arguments.potential).name}, {certificate.n_atoms} atoms at {certificate.temperature_K:g} K"
         with new_file(arguments.output, arguments.overwrite) as path:
-            draw_ladder(certificate.ladder, certificate.n_atoms, title).savefig(path, format="png")
+            save_figure(draw_ladder(certificate.ladder, certificate.n_atoms, title), path, format="png")
         if not arguments.json:
             print(f"\nWritten: {arguments.output}")
     return certificate.exit_code

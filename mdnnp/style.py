@@ -1,4 +1,9 @@
-"""How all figures look: colours, and matplotlib settings for `matplotlib.rc_context`."""
+"""How all figures look and are saved: colours, and matplotlib settings for `matplotlib.rc_context`."""
+
+from pathlib import Path
+from typing import BinaryIO
+
+from matplotlib.figure import Figure
 
 DATA, MAIN, ACCENT, SHADE = "#9aa7b5", "#1f4e79", "#c0392b", "#eeeeee"
 STYLE = {
@@ -10,3 +15,13 @@ STYLE = {
     "legend.frameon": False,
     "savefig.dpi": 160,
 }
+
+
+def save_figure(figure: Figure, target: str | Path | BinaryIO, **options) -> None:
+    """`figure.savefig` after the layout has settled.
+
+    Ticks depend on the size that the layout gives to the axes, and the layout on the width of their labels: laid out
+    once, wide labels that came late push those of the axis out of the figure.
+    """
+    figure.draw_without_rendering()
+    figure.savefig(target, **options)
