@@ -43,7 +43,7 @@ from mdnnp.integrators import (
 )
 from mdnnp.neighbors import VerletList
 from mdnnp.observables import degrees_of_freedom, drift, kinetic_energy, kinetic_tensor, mean_with_error, pressure
-from mdnnp.potential import LennardJones
+from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.style import ACCENT, DATA, MAIN, STYLE
 from mdnnp.system import make_system, volume
 from mdnnp.units import BOLTZMANN_EV_PER_K, EV_PER_A3_IN_GPA

@@ -12,7 +12,7 @@ from time import process_time
 import numpy as np
 
 from mdnnp.neighbors import VerletList
-from mdnnp.potential import load_potential
+from mdnnp.potentials.load import load_potential
 from mdnnp.structures import read_structures
 from mdnnp.system import replicate
 

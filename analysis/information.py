@@ -37,7 +37,7 @@ from stillinger_weber import MASS_U, Stage, StillingerWeber, diamond, frame_writ
 from mdnnp.acsf.descriptors import Descriptors
 from mdnnp.acsf.generate import FunctionSets, default_functions
 from mdnnp.model import ElementModel, HDNNPModel
-from mdnnp.potential import HDNNP
+from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.structures import Structure, write_structures
 from mdnnp.style import ACCENT, DATA, MAIN, STYLE
 from mdnnp.system import System, make_system

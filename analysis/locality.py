@@ -24,7 +24,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from mdnnp.potential import HDNNP, Potential, load_potential
+from mdnnp.potentials.hdnnp.potential import HDNNP
+from mdnnp.potentials.interface import Potential
+from mdnnp.potentials.load import load_potential
 from mdnnp.structures import read_structures
 from mdnnp.style import STYLE
 from mdnnp.system import System, complete_cell, heights, make_system, replicate

@@ -26,7 +26,7 @@ from mdnnp.analyze import analyze, read_series
 from mdnnp.integrators import MDState, maxwell_boltzmann, verlet_step
 from mdnnp.mlp import Network
 from mdnnp.observables import kinetic_energy
-from mdnnp.potential import NO_EXTRAPOLATION, Results
+from mdnnp.potentials.interface import NO_EXTRAPOLATION, Results
 from mdnnp.shadow import REACH, ShadowEnergy
 from mdnnp.style import STYLE
 from mdnnp.system import System, make_system

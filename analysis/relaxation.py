@@ -16,7 +16,7 @@ from ase.optimize import BFGS
 
 from mdnnp.interfaces.ase import HDNNPCalculator
 from mdnnp.optimize import METHODS, Goal, relax
-from mdnnp.potential import load_potential
+from mdnnp.potentials.load import load_potential
 from mdnnp.structures import read_structures
 from mdnnp.system import make_system, replicate
 

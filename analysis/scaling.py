@@ -24,7 +24,7 @@ from mdnnp.bench.suite import write_inputs
 from mdnnp.bench.water import water_box, water_masses, water_model
 from mdnnp.bench.work import count_work
 from mdnnp.jit import available_cores
-from mdnnp.potential import HDNNP
+from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.system import System, replicate
 
 NARROW, WIDE = "narrow angular functions (type 3)", "wide angular functions (type 9)"

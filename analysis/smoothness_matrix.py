@@ -32,8 +32,10 @@ from mdnnp.integrators import MDState, verlet_step
 from mdnnp.mlp import ACTIVATION_NAMES, Network
 from mdnnp.model import ElementModel, HDNNPModel, scaling_coefficients
 from mdnnp.neighbors import VerletList
-from mdnnp.potential import HDNNP, LennardJones
-from mdnnp.smoothness import causes, order_name
+from mdnnp.potentials.hdnnp.description import causes
+from mdnnp.potentials.hdnnp.potential import HDNNP
+from mdnnp.potentials.lennard_jones import LennardJones
+from mdnnp.potentials.smoothness import order_name
 from mdnnp.style import STYLE
 from mdnnp.system import System, make_system, replicate
 from mdnnp.trajectory import Trajectory, TrajectoryWriter

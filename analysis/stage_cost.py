@@ -16,7 +16,8 @@ from mdnnp.edges import gather_edges, scatter_edges
 from mdnnp.jit import njit_kernel, vectorize_freely
 from mdnnp.mlp import network_gradient
 from mdnnp.neighbors import VerletList, coordinates, image_vectors
-from mdnnp.potential import PRECISIONS, load_potential
+from mdnnp.potentials.hdnnp.potential import PRECISIONS
+from mdnnp.potentials.load import load_potential
 from mdnnp.structures import read_structures
 
 STAGES = (

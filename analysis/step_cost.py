@@ -13,7 +13,8 @@ from mdnnp import jit
 from mdnnp.bench.measure import dgemm_gflops, seconds
 from mdnnp.integrators import MDState, maxwell_boltzmann, verlet_step
 from mdnnp.neighbors import VerletList
-from mdnnp.potential import HDNNP, PRECISIONS, load_potential
+from mdnnp.potentials.hdnnp.potential import HDNNP, PRECISIONS
+from mdnnp.potentials.load import load_potential
 from mdnnp.structures import read_structures
 from mdnnp.system import replicate
 

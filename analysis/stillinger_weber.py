@@ -14,7 +14,7 @@ import numpy as np
 from mdnnp.convergence import equilibrated
 from mdnnp.integrators import verlet_step
 from mdnnp.neighbors import NeighborList, neighbor_list
-from mdnnp.potential import NO_EXTRAPOLATION, Results
+from mdnnp.potentials.interface import NO_EXTRAPOLATION, Results
 from mdnnp.system import System, make_system, replicate
 from mdnnp.training.dataset import LabelledStructure
 from mdnnp.trajectory import Trajectory, TrajectoryWriter

@@ -12,10 +12,14 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "load_potential": "mdnnp.potential",
-    "HDNNP": "mdnnp.potential",
-    "LennardJones": "mdnnp.potential",
-    "Results": "mdnnp.potential",
+    "load_potential": "mdnnp.potentials.load",
+    "HDNNP": "mdnnp.potentials.hdnnp.potential",
+    "LennardJones": "mdnnp.potentials.lennard_jones",
+    "Results": "mdnnp.potentials.interface",
+    "Potential": "mdnnp.potentials.interface",
+    "TotalPotential": "mdnnp.potentials.total",
+    "Committee": "mdnnp.potentials.committee",
+    "ZBL": "mdnnp.potentials.zbl",
     "System": "mdnnp.system",
     "make_system": "mdnnp.system",
     "neighbor_list": "mdnnp.neighbors",

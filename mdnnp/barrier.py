@@ -11,7 +11,7 @@ from mdnnp import __version__
 from mdnnp.errors import InputError, PhysicsError
 from mdnnp.files import new_file
 from mdnnp.optimize import Goal, Point, relax
-from mdnnp.potential import Potential
+from mdnnp.potentials.interface import Potential
 from mdnnp.saddle import Saddle, SearchPoint, direction_about, find_saddle, push_out
 from mdnnp.steps import labelled, write_steps
 from mdnnp.structures import Structure, check_writable_format, write_structures

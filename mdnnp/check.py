@@ -14,7 +14,7 @@ import numpy as np
 
 from mdnnp import probes
 from mdnnp.errors import MdnnpWarning, PhysicsError
-from mdnnp.potential import Potential
+from mdnnp.potentials.interface import Potential
 from mdnnp.system import System, complete_cell, heights, replicate
 
 GATES = {
@@ -277,7 +277,10 @@ def _replicas(potential, system, max_atoms) -> list[Row]:
 
 
 def _locality(potential, system, seed, max_atoms) -> list[Row]:
-    large = _with_room(system, 4 * potential.cutoff + 2.0, max_atoms)
+    if math.isinf(potential.reach):
+        why = "every atom depends on all others in this potential"
+        return [_not_measured("locality", why, quantity) for quantity in ("energy", "forces")]
+    large = _with_room(system, 4 * potential.reach + 2.0, max_atoms)
     # In an open structure the atom farthest from the middle has most atoms out of its reach.
     distance = np.linalg.norm(large.positions - large.positions.mean(axis=0), axis=1)
     atom = 0 if large.pbc.any() else int(np.argmax(distance))

@@ -185,9 +185,7 @@ def _convert(arguments) -> int:
 
 def _info(arguments) -> int:
     potential = _load(arguments)
-    from mdnnp.info import describe
-
-    print(describe(potential))
+    print("\n".join(potential.describe()))
     return 0
 
 
@@ -233,7 +231,7 @@ def _bench(arguments) -> int:
 
     from mdnnp.bench import Bar, Case, Options, bench, find_lammps, table
     from mdnnp.jit import available_cores
-    from mdnnp.potential import load_potential
+    from mdnnp.potentials.load import load_potential
     from mdnnp.structures import read_structures
 
     if len(arguments.inputs) % 2:
@@ -322,7 +320,7 @@ def _without_hdf5(hook):
 
 
 def _load(arguments):
-    from mdnnp.potential import load_potential
+    from mdnnp.potentials.load import load_potential
 
     return load_potential(arguments.potential, arguments.length_unit, arguments.energy_unit)
 

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from ase.data import atomic_masses, chemical_symbols
 
-from mdnnp.committee import Committee
 from mdnnp.config import RunConfig
 from mdnnp.errors import FileError, InputError, MdnnpWarning
 from mdnnp.integrators import MDState
-from mdnnp.potential import Potential
+from mdnnp.potentials.interface import Potential
 from mdnnp.structures import Structure, extended_xyz
 from mdnnp.system import wrapped
 
@@ -32,7 +31,7 @@ def check_committee(config: RunConfig, potential: Potential) -> None:
         )
         if value is not None
     ]
-    if wanted and not isinstance(potential, Committee):
+    if wanted and not potential.has_disagreement:
         raise InputError(
             f"{config.source}: {wanted[0]} needs a committee, but potential.path = {config.potential.path} is a single "
             "potential; give a directory that holds member-1, member-2, ..."

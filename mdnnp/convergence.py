@@ -21,9 +21,8 @@ from mdnnp.integrators import (
     scaled_to_temperature,
     verlet_step,
 )
-from mdnnp.neighbors import VerletList
 from mdnnp.observables import degrees_of_freedom, kinetic_energy
-from mdnnp.potential import Potential, Results
+from mdnnp.potentials.interface import Potential, Results
 from mdnnp.shadow import REACH, ShadowEnergy
 from mdnnp.system import System
 
@@ -85,9 +84,8 @@ class Dynamics:
     """
 
     def __init__(self, potential: Potential, system: System, skin_A: float = 1.0):
-        self._potential, self._neighbors = potential, VerletList(potential.cutoff, skin_A)
-        offsets = {z: potential.offset_energy(np.array([z])) for z in np.unique(system.numbers)}
-        self._offsets = np.array([offsets[z] for z in system.numbers])
+        self._potential, self._neighbors = potential, potential.make_lists(skin_A)
+        self._offsets = potential.offsets(system.numbers)
         self.extrapolations = 0
 
     def compute(self, system: System) -> Results:

@@ -12,6 +12,7 @@ Allen, D. J. Tildesley, Computer Simulation of Liquids, 2nd ed., ch. 5.3 (Verlet
 """
 
 import math
+from collections.abc import Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -108,7 +109,7 @@ class VerletList:
 
         Raises InputError for what `validate` refuses (positions that are not finite) and for two atoms on one spot.
         """
-        if not self._is_safe(system):
+        if not self.is_safe(system):
             self.restore(system)
         return self._list
 
@@ -120,7 +121,8 @@ class VerletList:
         self.reference = System(*(np.array(a) for a in system))
         self.n_builds += 1
 
-    def _is_safe(self, system: System) -> bool:
+    def is_safe(self, system: System) -> bool:
+        """Whether the list that is kept holds all pairs of `system`."""
         old = self.reference
         return (
             self._list is not None
@@ -144,6 +146,33 @@ class VerletList:
         if not allowed > 0.0:
             return True
         return _moved(transformed(system.positions, np.linalg.inv(deformation)), old.positions, allowed)
+
+
+class VerletLists:
+    """Several neighbour lists of one system, each with a cutoff (Å) of its own, rebuilt together when one must be.
+
+    cutoffs may be empty. Everything else is as in `VerletList`; `update` returns a tuple, one list for each cutoff.
+    """
+
+    def __init__(self, cutoffs: Sequence[float], skin: float = 1.0):
+        self._each = [VerletList(cutoff, skin) for cutoff in cutoffs]
+        self.skin = float(skin)
+        self.n_builds = 0
+        self.reference: System | None = None
+
+    def update(self, system: System) -> tuple[NeighborList, ...]:
+        """The lists for `system`; kept from the last call if all are still safe."""
+        if self.reference is None or not all(one.is_safe(system) for one in self._each):
+            self.restore(system)
+        return tuple(one.update(system) for one in self._each)
+
+    def restore(self, system: System) -> None:
+        """Build all lists for `system`, whatever was before."""
+        validate(system)
+        for one in self._each:
+            one.restore(system)
+        self.reference = System(*(np.array(a) for a in system))
+        self.n_builds += 1
 
 
 def build(system: System, cutoff: float) -> NeighborList:

@@ -18,9 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mdnnp.errors import InputError
-from mdnnp.hessian import hessian_vector_product, results_derivative
-from mdnnp.neighbors import VerletList
-from mdnnp.potential import Potential, Results
+from mdnnp.potentials.interface import Potential, Results
 from mdnnp.springs import Springs
 from mdnnp.symmetry import Symmetry
 from mdnnp.system import System, volume
@@ -113,7 +111,7 @@ class Landscape:
         self.symmetry = Symmetry.find(system) if goal.keep_symmetry else None
         self.evaluations = self.products = 0
         self._pressure = goal.pressure_GPa / EV_PER_A3_IN_GPA
-        self._neighbors = VerletList(potential.cutoff, 0.5)
+        self._neighbors = potential.make_lists(0.5)
 
     def evaluate(self, system: System) -> Point:
         """Energy and gradient. Raises OutOfEvaluations."""
@@ -162,12 +160,11 @@ class Landscape:
         """The Hessian of the enthalpy times a direction, up to terms with the gradient. Raises OutOfEvaluations."""
         self._spend(PRODUCT_COST)
         self.products += 1
+        neighbors = self._neighbors.update(point.system)
         if not self.goal.cell:
-            return self.project(
-                hessian_vector_product(self.potential, point.system, p, self._neighbors.update(point.system))
-            )
+            return self.project(self.potential.hessian_vector_product(point.system, p, neighbors))
         v, eta = p[: self.n_atoms], p[self.n_atoms :] / self.length
-        forces_t, virial_t = results_derivative(self.potential, point.system, v, eta)
+        forces_t, virial_t = self.potential.results_derivative(point.system, v, eta, neighbors, point.results)
         size = volume(point.system.cell)
         by_strain = -0.5 * (virial_t + virial_t.T) + self._pressure * size * np.trace(eta) * np.eye(3)
         return self.project(np.concatenate([-forces_t, by_strain / self.length]))

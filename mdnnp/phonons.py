@@ -14,8 +14,8 @@ import numpy as np
 
 from mdnnp.errors import InputError, MdnnpWarning
 from mdnnp.files import csv_text, new_directory
-from mdnnp.hessian import force_constants
-from mdnnp.potential import Potential
+from mdnnp.potentials.interface import Potential
+from mdnnp.potentials.second_derivatives import force_constants
 from mdnnp.structures import Structure, write_structures
 from mdnnp.system import System, heights, make_system, repeats_for
 from mdnnp.vibrations import THZ_IN_PER_CM, Modes, all_modes, animate, lowest_modes, thermal
@@ -98,8 +98,9 @@ def supercell_advice(potential: Potential, system: System, repeats: tuple[int, i
     An atom acts on those within two cutoffs, through common neighbours, so that force constants of a supercell of four
     cutoffs are exact; the second half of them is weak, and the first does not wrap from two cutoffs on.
     """
-    enough, exact = (repeats_for(system.cell, k * potential.cutoff) for k in (2.0, 4.0))
-    return float((heights(system.cell) * repeats).min() / potential.cutoff), enough, exact
+    reach = potential.near_reach
+    enough, exact = (repeats_for(system.cell, k * reach) for k in (2.0, 4.0))
+    return float((heights(system.cell) * repeats).min() / reach), enough, exact
 
 
 def _words(repeats: tuple[int, int, int]) -> str:
@@ -110,10 +111,11 @@ def _crystal(arguments, potential, structure, directory: Path) -> str:
     lines = []
     if structure.system.pbc.all():
         size, enough, exact = supercell_advice(potential, structure.system, tuple(arguments.supercell))
+        reach = potential.near_reach
         if size < 2.0 - 1e-9:
             warnings.warn(
-                f"{structure.label}: the supercell is {size * potential.cutoff:.2f} Å wide, less than twice the cutoff "
-                f"of {potential.cutoff:.2f} Å: force constants wrap around it, and the frequencies away from q = 0 are "
+                f"{structure.label}: the supercell is {size * reach:.2f} Å wide, less than twice the cutoff "
+                f"of {reach:.2f} Å: force constants wrap around it, and the frequencies away from q = 0 are "
                 f"wrong; take --supercell {_words(enough)} at least, {_words(exact)} to be exact",
                 MdnnpWarning,
                 stacklevel=2,

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mdnnp.errors import InputError, MdnnpWarning
-from mdnnp.plausibility import energy_suspicion
-from mdnnp.potential import Potential, Results
+from mdnnp.potentials.interface import Potential, Results
 from mdnnp.structures import Structure, unit_suspicion
 from mdnnp.training.accuracy import predicted_stress
 from mdnnp.units import EV_PER_A3_IN_GPA
@@ -57,9 +56,8 @@ def predict(potential: Potential, structures: Iterable[Structure]) -> Iterator[P
             results = potential.compute(structure.system)
         except InputError as error:
             raise InputError(f"{structure.label}: {error}") from None
-        suspicion = energy_suspicion(potential, structure.system, results)
-        if suspicion:
-            warnings.warn(f"{structure.label}: {suspicion}", MdnnpWarning, stacklevel=2)
+        for remark in potential.remarks(structure.system, results):
+            warnings.warn(f"{structure.label}: {remark}", MdnnpWarning, stacklevel=2)
         yield Prediction(structure, results)
 
 

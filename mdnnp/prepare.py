@@ -4,13 +4,11 @@ import hashlib
 import math
 import warnings
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-from ase.data import atomic_numbers, chemical_symbols
+from ase.data import atomic_numbers
 
 from mdnnp.collect import check_committee
-from mdnnp.committee import member_paths
 from mdnnp.config import RunConfig
 from mdnnp.errors import InputError, MdnnpWarning
 from mdnnp.integrators import (
@@ -27,7 +25,8 @@ from mdnnp.integrators import (
     without_momentum,
 )
 from mdnnp.observables import degrees_of_freedom, momentum
-from mdnnp.potential import Potential, load_potential
+from mdnnp.potentials.interface import Potential, check_elements
+from mdnnp.potentials.load import load_potential
 from mdnnp.structures import Structure, read_structures, unit_suspicion
 from mdnnp.system import System, complete_cell, heights, lower_triangular, replicate, validate, volume
 
@@ -98,7 +97,7 @@ def prepare(config: RunConfig) -> Start:
         rotation=rotation,
         label=structure.label,
         digests={
-            "potential": potential_digest(config),
+            "potential": potential_digest(config, potential),
             "structure": structure_digest(structure),
         },
     )
@@ -120,23 +119,11 @@ def enclosing_box(system: System) -> np.ndarray:
     return box
 
 
-def potential_digest(config: RunConfig) -> str:
+def potential_digest(config: RunConfig, potential: Potential) -> str:
     """SHA-256 of the files of a potential and its units."""
-    path = config.potential.path
-    files = [path]
-    if path.is_dir():
-        files = []
-        for directory in member_paths(path) or [path]:
-            names = (
-                "input.nn",
-                "scaling.data",
-                "mdnnp.toml",
-                *sorted(p.name for p in directory.glob("weights.*.data")),
-            )
-            files += [directory / name for name in names if (directory / name).exists()]
     digest = hashlib.sha256(repr((config.potential.length_unit, config.potential.energy_unit)).encode())
-    for file in files:
-        digest.update(file.name.encode() + b"\0" + Path(file).read_bytes())
+    for file in potential.files:
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 
 
@@ -161,14 +148,10 @@ def _read_structure(config: RunConfig) -> Structure:
 
 
 def _check_elements(structure: Structure, potential: Potential) -> None:
-    unknown = np.flatnonzero(~np.isin(structure.system.numbers, potential.numbers))
-    if len(unknown):
-        symbol = chemical_symbols[structure.system.numbers[unknown[0]]]
-        known = " ".join(chemical_symbols[z] for z in potential.numbers)
-        raise InputError(
-            f"{structure.label}: atom {unknown[0]} (counted from 0) is {symbol}, which the potential does "
-            f"not know; it knows {known}"
-        )
+    try:
+        check_elements(potential, structure.system.numbers)
+    except InputError as error:
+        raise InputError(f"{structure.label}: {error}") from None
 
 
 def _masses(config: RunConfig, structure: Structure) -> np.ndarray:

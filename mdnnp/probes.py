@@ -16,10 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from ase.data import chemical_symbols
 
-from mdnnp.acsf.functions import COMPACT
-from mdnnp.potential import Potential, Results
+from mdnnp.potentials.interface import Potential, Results
 from mdnnp.system import System, complete_cell, heights, replicate
-from mdnnp.units import length_in_angstrom
 
 FORCE_STEPS_A = (2e-5, 1e-4, 5e-4, 2e-3)
 STRAIN_STEPS = (3e-5, 2e-4, 1e-3)
@@ -77,8 +75,7 @@ def evaluate(potential: Potential, system: System) -> Evaluation:
 
 
 def _without_offsets(potential: Potential, system: System, results: Results) -> Evaluation:
-    offset = {int(z): potential.offset_energy(np.array([z])) for z in np.unique(system.numbers)}
-    offsets = np.array([offset[int(z)] for z in system.numbers])
+    offsets = potential.offsets(system.numbers)
     rounding = float(np.finfo(np.float64).eps * np.max(np.abs(offsets)))
     return Evaluation(results.atomic_energies - offsets, results.forces, results.virial, rounding, potential.cutoff)
 
@@ -319,7 +316,7 @@ def locality(potential: Potential, system: System, atom: int = 0, *, seed: int =
         return np.setdiff1d(np.arange(len(system)), [*near[0], *near[1], atom])
 
     # An atom on the sphere itself belongs to neither side.
-    far, very_far = beyond(potential.cutoff * (1 + 1e-9)), beyond(2 * potential.cutoff * (1 + 1e-9))
+    far, very_far = beyond(potential.reach * (1 + 1e-9)), beyond(2 * potential.reach * (1 + 1e-9))
     energies = _largest(after.energies[far] - before.energies[far])
     forces = _largest(after.forces[very_far] - before.forces[very_far])
     return Locality(
@@ -374,15 +371,7 @@ class Continuity(NamedTuple):
 
 def cutoff_radii(potential: Potential) -> list[float]:
     """All radii in Å where an interaction of the potential begins, ends or changes its form, at least 1 Å."""
-    model = getattr(potential, "model", None)
-    if model is None:
-        ends = {potential.cutoff, getattr(potential, "inner_cutoff", potential.cutoff)}
-    else:
-        length = length_in_angstrom(model.length_unit)
-        functions = [f for part in model.elements.values() for f in part.functions]
-        inner = [f.rl if f.type in COMPACT else model.cutoff_alpha * f.cutoff for f in functions]
-        ends = {r * length for r in (*inner, *(f.cutoff for f in functions))}
-    return sorted(r for r in ends if r >= _RADIUS_MIN_A)
+    return sorted({r for r in potential.radii() if r >= _RADIUS_MIN_A})
 
 
 def continuity(

@@ -21,7 +21,6 @@ import numpy as np
 from mdnnp import __version__, report
 from mdnnp.checkpoint import load_checkpoint, previous_path, save_checkpoint
 from mdnnp.collect import COLUMNS, Collector, columns
-from mdnnp.committee import Committee
 from mdnnp.config import RunConfig, resolved_text, restart_settings
 from mdnnp.errors import FileError, InputError, MdnnpWarning
 from mdnnp.files import check_writable
@@ -336,9 +335,7 @@ class Recorder:
             return {}
         numbers, results = state.system.numbers, state.results
         # Without their constants, which would make a current of the diffusion of elements.
-        energies = results.atomic_energies.copy()
-        for z in np.unique(numbers):
-            energies[numbers == z] -= self._start.potential.offset_energy(np.array([z]))
+        energies = results.atomic_energies - self._start.potential.offsets(numbers)
         current = heat_current(state.velocities, state.masses, energies, results.atomic_virials)
         return dict(zip(HEAT_CURRENT_UNITS, current.tolist(), strict=True))
 
@@ -440,7 +437,7 @@ def _create(path: Path, config: RunConfig, start: Start) -> TrajectoryWriter:
         numbers=start.system.numbers,
         masses=start.masses,
         pbc=start.system.pbc,
-        thermo_units=thermo_units(config) | (COLUMNS if isinstance(start.potential, Committee) else {}),
+        thermo_units=thermo_units(config) | (COLUMNS if start.potential.has_disagreement else {}),
         parameters=parameters,
         velocities=config.output.velocities,
         forces=config.output.forces,

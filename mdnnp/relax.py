@@ -7,7 +7,7 @@ import numpy as np
 
 from mdnnp.errors import InputError
 from mdnnp.optimize import Goal, Landscape, Point, Relaxation, relax
-from mdnnp.potential import Potential
+from mdnnp.potentials.interface import Potential
 from mdnnp.steps import labelled, write_steps
 from mdnnp.structures import Structure, write_structures
 from mdnnp.system import volume

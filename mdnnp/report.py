@@ -11,11 +11,10 @@ from ase.data import chemical_symbols
 from ase.geometry import cell_to_cellpar
 
 from mdnnp import __version__
-from mdnnp.committee import Committee
 from mdnnp.config import RunConfig
 from mdnnp.integrators import MDState
 from mdnnp.observables import Drift, density, kinetic_energy, kinetic_tensor, pressure, temperature
-from mdnnp.potential import HDNNP, Extrapolation, Potential
+from mdnnp.potentials.interface import Extrapolation, Potential
 from mdnnp.prepare import Start
 from mdnnp.system import System, volume
 from mdnnp.units import EV_PER_A3_IN_GPA
@@ -108,13 +107,9 @@ def _cell(system: System) -> str:
 
 
 def _potential(potential: Potential, config: RunConfig) -> str:
-    kind = "Lennard-Jones"
-    if isinstance(potential, Committee):
-        kind = f"committee of {len(potential.members)} HDNNPs"
-    if isinstance(potential, HDNNP):
-        kind = f"HDNNP in {potential.model.length_unit}, {potential.model.energy_unit}"
-    cutoff = f"cutoff {potential.cutoff:.6g} Å + skin {config.dynamics.skin_A:g} Å"
-    return f"{_short(config.potential.path)} ({kind}), {cutoff}"
+    cutoffs = " and ".join(f"{cutoff:.6g}" for cutoff in potential.cutoffs)
+    cutoff = f"cutoff {cutoffs} Å + skin {config.dynamics.skin_A:g} Å"
+    return f"{_short(config.potential.path)} ({potential.kind}), {cutoff}"
 
 
 def vibrations(period_fs: float, timestep_fs: float) -> str:

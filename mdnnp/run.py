@@ -18,9 +18,8 @@ from mdnnp.config import RunConfig
 from mdnnp.errors import InputError, MdnnpWarning, PhysicsError
 from mdnnp.integrators import Compute, ConstantEnergy, MDState, fastest_period, scaled_to_temperature
 from mdnnp.jit import get_threads
-from mdnnp.neighbors import VerletList
+from mdnnp.neighbors import VerletList, VerletLists
 from mdnnp.observables import Drift, default_warmup_fs, drift, kinetic_energy, temperature
-from mdnnp.plausibility import energy_suspicion
 from mdnnp.prepare import Start, prepare
 from mdnnp.record import Recorder, check_same_run, find_checkpoint, locked, resume_record, start_record
 from mdnnp.system import System, transformed, volume
@@ -78,7 +77,7 @@ def run(config: RunConfig, *, resume: bool = False, overwrite: bool = False) -> 
 def _run(config: RunConfig, resume: bool, overwrite: bool) -> Summary:
     saved = find_checkpoint(config, resume=resume, overwrite=overwrite)
     start = prepare(config)
-    neighbors = VerletList(start.potential.cutoff, config.dynamics.skin_A)
+    neighbors = start.potential.make_lists(config.dynamics.skin_A)
 
     def compute(system, atomic_virials=config.output.heat_current):
         return start.potential.compute(system, neighbors.update(system), atomic_virials=atomic_virials)
@@ -89,9 +88,8 @@ def _run(config: RunConfig, resume: bool, overwrite: bool) -> Summary:
         saved = None
         report.say(report.header(config, start, get_threads()))
         state = first_state(start, compute)
-        suspicion = energy_suspicion(start.potential, state.system, state.results)
-        if suspicion:
-            warnings.warn(suspicion, MdnnpWarning, stacklevel=3)
+        for remark in start.potential.remarks(state.system, state.results):
+            warnings.warn(remark, MdnnpWarning, stacklevel=3)
         _look_for_vibrations(config, start, state, neighbors)
     else:
         neighbors.restore(start.system._replace(positions=saved.reference, cell=saved.reference_cell))
@@ -181,7 +179,7 @@ def _drift(name: str, trajectory: Path, config: RunConfig, start: Start) -> Drif
     )
 
 
-def _look_for_vibrations(config: RunConfig, start: Start, state: MDState, neighbors: VerletList) -> None:
+def _look_for_vibrations(config: RunConfig, start: Start, state: MDState, neighbors: VerletList | VerletLists) -> None:
     """Report the fastest vibration at the start, and warn of a time step that is too long for it."""
     timestep, evaluations = config.dynamics.timestep_fs, VIBRATION_EVALUATIONS
     if config.total_steps == 0:

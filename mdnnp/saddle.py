@@ -13,9 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from mdnnp.errors import InputError
-from mdnnp.hessian import hessian_vector_product
-from mdnnp.neighbors import VerletList, neighbor_list
-from mdnnp.potential import Potential, Results
+from mdnnp.neighbors import neighbor_list
+from mdnnp.potentials.interface import Potential, Results
 from mdnnp.system import System
 
 _MOST_MOVE_A = 0.15
@@ -60,7 +59,7 @@ class _Landscape:
     """Energies, forces and products with the Hessian (counted) where a search has come to."""
 
     def __init__(self, potential: Potential):
-        self._potential, self._verlet, self.products = potential, VerletList(potential.cutoff, 0.5), 0
+        self._potential, self._verlet, self.products = potential, potential.make_lists(0.5), 0
 
     def at(self, system: System, start: np.ndarray) -> tuple[SearchPoint, np.ndarray]:
         """Go to `system`: the point there, and its lowest mode (N, 3), sought from `start`."""
@@ -73,7 +72,7 @@ class _Landscape:
     def product(self, v: np.ndarray) -> np.ndarray:
         """Hessian times v (N, 3), eV/Å^2 times its unit."""
         self.products += 1
-        return hessian_vector_product(self._potential, self._system, v, self._neighbors)
+        return self._potential.hessian_vector_product(self._system, v, self._neighbors)
 
 
 def find_saddle(

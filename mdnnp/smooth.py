@@ -15,12 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from mdnnp.check import Row, cutoff_rows
-from mdnnp.committee import Committee
 from mdnnp.convergence import SEGMENTS, Dynamics, Ladder, Order, climb, equilibrated
 from mdnnp.errors import InputError, PhysicsError
 from mdnnp.integrators import MDState, fastest_period
-from mdnnp.potential import HDNNP, Potential
-from mdnnp.smoothness import Cause, causes_of, function_causes, order_name
+from mdnnp.potentials.interface import Potential
+from mdnnp.potentials.smoothness import UNKNOWN, Ingredient, order_name
 from mdnnp.structures import Structure
 
 ORDER_GATE = (1.9, 2.1)
@@ -42,8 +41,8 @@ class Certificate:
     n_atoms, temperature_K, seed : of the dynamics
     """
 
-    causes: tuple[Cause, ...]
-    functions: dict[str, tuple[Cause, ...]]
+    causes: tuple[Ingredient, ...]
+    functions: dict[str, tuple[Ingredient, ...]]
     scan: tuple[Row, ...]
     ladder: Ladder
     period_fs: float
@@ -141,8 +140,8 @@ def certify(
     )
     ladder = climb(dynamics, start, timestep_fs, n_steps, halvings=HALVINGS, advance=advance)
     return Certificate(
-        causes=tuple(causes_of(potential)),
-        functions=_functions(potential),
+        causes=tuple(potential.ingredients()) or (UNKNOWN,),
+        functions=potential.function_ingredients(),
         scan=scan,
         ladder=ladder,
         period_fs=period,
@@ -169,27 +168,10 @@ def _default_timestep(period_fs: float) -> float:
     return max(factor * power for factor in (1, 2, 5) if factor * power <= wanted)
 
 
-def _functions(potential: Potential) -> dict[str, tuple[Cause, ...]]:
-    if isinstance(potential, Committee):
-        potential = potential.members[0]
-    if not isinstance(potential, HDNNP):
-        return {}
-    model = potential.model
-    return {
-        symbol: tuple(
-            min(function_causes(f, model.cutoff_type, model.cutoff_alpha), default=_SMOOTH) for f in element.functions
-        )
-        for symbol, element in model.elements.items()
-    }
-
-
-_SMOOTH = Cause(math.inf, "nothing", "")
-
-
 # --- Text -------------------------------------------------------------------------------------------------
 
 
-def _class_of(cause: Cause) -> str:
+def _class_of(cause: Ingredient) -> str:
     return f"{cause.what} is {order_name(cause.order)}"
 
 
@@ -199,6 +181,8 @@ def _order(order: Order) -> str:
 
 def _construction(certificate: Certificate) -> list[str]:
     causes = certificate.causes
+    if causes[0] == UNKNOWN:
+        return ["By construction: not known, as the potential does not state what limits its smoothness"]
     lines = [f"By construction: {order_name(causes[0].order)}, limited by the {causes[0].what}"]
     lines += [f"  {order_name(cause.order):<14}{cause.what}" for cause in causes]
     for symbol, functions in certificate.functions.items():

@@ -10,7 +10,7 @@ import numpy as np
 from mdnnp import __version__
 from mdnnp.errors import InputError
 from mdnnp.files import check_writable, new_file
-from mdnnp.potential import Results
+from mdnnp.potentials.interface import Results
 from mdnnp.prepare import enclosing_box
 from mdnnp.structures import Structure, write_structures
 from mdnnp.system import System, lower_triangular, transformed, volume

@@ -16,7 +16,6 @@ from mdnnp import __version__, report
 from mdnnp.acsf.descriptors import Descriptors
 from mdnnp.acsf.generate import FunctionSets, default_functions
 from mdnnp.checkpoint import previous_path
-from mdnnp.committee import Committee
 from mdnnp.errors import FileError, InputError, MdnnpWarning
 from mdnnp.files import check_replaceable, check_writable, new_directory, new_file
 from mdnnp.jit import get_threads
@@ -24,7 +23,8 @@ from mdnnp.mlp import Network, mean_network
 from mdnnp.model import ElementModel, HDNNPModel, scaling_coefficients
 from mdnnp.n2p2.settings import read_settings
 from mdnnp.n2p2.writer import belongs, write_potential
-from mdnnp.potential import HDNNP
+from mdnnp.potentials.committee import Committee
+from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.record import locked
 from mdnnp.train_config import (
     ACTIVATION_LETTERS,

@@ -11,9 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from mdnnp.errors import InputError, PhysicsError
-from mdnnp.hessian import dynamical_matrix, hessian, hessian_vector_product
-from mdnnp.neighbors import VerletList
-from mdnnp.potential import Potential
+from mdnnp.potentials.interface import Potential
+from mdnnp.potentials.second_derivatives import dynamical_matrix, hessian
 from mdnnp.springs import Springs
 from mdnnp.system import System
 from mdnnp.units import ACCELERATION_A_PER_FS2, BOLTZMANN_EV_PER_K
@@ -102,7 +101,7 @@ def lowest_modes(
         raise InputError(
             f"{n_modes} modes of {n} atoms cannot be searched for iteratively ({would_do}); ask for all modes instead"
         )
-    neighbors = VerletList(potential.cutoff, skin=0.0).update(system)
+    neighbors = potential.make_lists().update(system)
     root, products = np.sqrt(masses)[:, None], 0
     springs = Springs(system, potential.cutoff, np.ones(n, bool))
 
@@ -111,7 +110,7 @@ def lowest_modes(
         out = np.empty(columns.shape)
         for k, column in enumerate(columns.T):
             v = column.reshape(n, 3) / root
-            out[:, k] = (hessian_vector_product(potential, system, v, neighbors) / root).ravel()
+            out[:, k] = (potential.hessian_vector_product(system, v, neighbors) / root).ravel()
             products += 1
             each(products)
         return out

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mdnnp.potential import NO_EXTRAPOLATION, Results
+from mdnnp.potentials.interface import NO_EXTRAPOLATION, Results
 from mdnnp.system import make_system, volume
 from mdnnp.training.dataset import LabelledStructure
 

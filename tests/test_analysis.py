@@ -28,7 +28,7 @@ from mdnnp.analysis.physics import Settings, physics
 from mdnnp.analyze import main
 from mdnnp.errors import FileError, InputError, MdnnpWarning
 from mdnnp.integrators import MDState, verlet_step
-from mdnnp.potential import LennardJones
+from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.system import make_system
 from mdnnp.trajectory import TrajectoryWriter
 from mdnnp.units import ACCELERATION_A_PER_FS2, EV_PER_A3_IN_GPA, U_PER_A3_IN_G_PER_CM3

@@ -12,7 +12,7 @@ from systems import argon
 from mdnnp.barrier import attempt_frequency_THz, distances_A
 from mdnnp.cli import main
 from mdnnp.optimize import Goal, relax
-from mdnnp.potential import LennardJones
+from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.system import make_system
 from mdnnp.vibrations import Modes
 

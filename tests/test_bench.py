@@ -16,7 +16,8 @@ from mdnnp.errors import InputError
 from mdnnp.n2p2 import read_potential, write_potential
 from mdnnp.neighbors import neighbor_list
 from mdnnp.observables import kinetic_energy, temperature
-from mdnnp.potential import HDNNP, LennardJones
+from mdnnp.potentials.hdnnp.potential import HDNNP
+from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.structures import Structure, write_structures
 from mdnnp.system import make_system, replicate
 

@@ -19,7 +19,9 @@ from mdnnp import check as check_module
 from mdnnp import probes
 from mdnnp.check import check, prepare
 from mdnnp.errors import MdnnpWarning
-from mdnnp.potential import Extrapolation, LennardJones, load_potential
+from mdnnp.potentials.interface import Extrapolation
+from mdnnp.potentials.lennard_jones import LennardJones
+from mdnnp.potentials.load import load_potential
 from mdnnp.system import make_system
 
 GOLDEN = Path(__file__).parent / "golden"

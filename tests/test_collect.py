@@ -19,7 +19,7 @@ from systems import silicon
 from mdnnp.config import read_config
 from mdnnp.errors import FileError, InputError, MdnnpWarning, PhysicsError
 from mdnnp.jit import set_threads
-from mdnnp.potential import load_potential
+from mdnnp.potentials.load import load_potential
 from mdnnp.run import run
 from mdnnp.system import make_system
 from mdnnp.training.dataset import duplicate_groups, read_labelled

@@ -4,14 +4,15 @@ import shutil
 
 import numpy as np
 import pytest
+from mdnnp.info import describe
 from silicon_committee import FUNCTIONS, make_model, write_committee
 from systems import silicon
 
 from mdnnp import jit
-from mdnnp.committee import Committee
 from mdnnp.errors import FileError, InputError
-from mdnnp.info import describe
-from mdnnp.potential import HDNNP, load_potential
+from mdnnp.potentials.committee import Committee
+from mdnnp.potentials.hdnnp.potential import HDNNP
+from mdnnp.potentials.load import load_potential
 from mdnnp.system import make_system
 from mdnnp.training.accuracy import evaluate, table
 from mdnnp.training.dataset import LabelledStructure

@@ -10,7 +10,7 @@ from mdnnp.acsf.generate import default_functions
 from mdnnp.errors import InputError
 from mdnnp.mlp import Network
 from mdnnp.model import ElementModel, HDNNPModel
-from mdnnp.potential import HDNNP
+from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.system import make_system
 
 WEIGHTED = {

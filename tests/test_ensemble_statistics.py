@@ -18,7 +18,8 @@ from mdnnp.integrators import (
 from mdnnp.n2p2 import write_potential
 from mdnnp.neighbors import VerletList
 from mdnnp.observables import kinetic_energy, kinetic_tensor, mean_with_error, pressure
-from mdnnp.potential import NO_EXTRAPOLATION, Results, load_potential
+from mdnnp.potentials.interface import NO_EXTRAPOLATION, Results
+from mdnnp.potentials.load import load_potential
 from mdnnp.system import make_system, volume
 from mdnnp.units import ACCELERATION_A_PER_FS2, BOLTZMANN_EV_PER_K, EV_PER_A3_IN_GPA
 

@@ -23,7 +23,7 @@ from mdnnp.integrators import (
 )
 from mdnnp.neighbors import VerletList
 from mdnnp.observables import kinetic_energy, mean_with_error, momentum
-from mdnnp.potential import LennardJones
+from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.prepare import prepare
 from mdnnp.run import guarded_step, run
 from mdnnp.system import volume

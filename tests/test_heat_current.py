@@ -7,7 +7,8 @@ import pytest
 
 from mdnnp import config as configuration
 from mdnnp.observables import heat_current
-from mdnnp.potential import LennardJones, load_potential
+from mdnnp.potentials.lennard_jones import LennardJones
+from mdnnp.potentials.load import load_potential
 from mdnnp.run import run
 from mdnnp.structures import read_structures
 from mdnnp.system import make_system

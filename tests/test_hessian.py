@@ -4,21 +4,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mdnnp.hessian import hessian_vector_product, results_derivative
 from systems import SYSTEMS, argon
 from toy_potential import ToyPotential
 
 from mdnnp.acsf import curvatures, shapes
 from mdnnp.acsf.functions import SymmetryFunction
 from mdnnp.acsf.tables import COMPACT_KINDS
-from mdnnp.committee import Committee
 from mdnnp.errors import InputError
-from mdnnp.hessian import dynamical_matrix, hessian, hessian_vector_product, results_derivative
 from mdnnp.jit import njit, set_threads
 from mdnnp.mlp import ACTIVATIONS, Network, build_layers, make_network_scratch
 from mdnnp.mlp import network_gradient as network_gradient_kernel
 from mdnnp.mlp import network_tangent as network_tangent_kernel
 from mdnnp.model import ElementModel, HDNNPModel
-from mdnnp.potential import HDNNP, LennardJones, load_potential
+from mdnnp.potentials.committee import Committee
+from mdnnp.potentials.hdnnp.potential import HDNNP
+from mdnnp.potentials.lennard_jones import LennardJones
+from mdnnp.potentials.load import load_potential
+from mdnnp.potentials.second_derivatives import dynamical_matrix, hessian
 from mdnnp.structures import read_structures
 from mdnnp.system import make_system
 

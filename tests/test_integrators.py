@@ -16,7 +16,7 @@ from mdnnp.integrators import (
     without_momentum,
 )
 from mdnnp.observables import degrees_of_freedom, kinetic_energy, momentum, temperature
-from mdnnp.potential import Extrapolation, Results
+from mdnnp.potentials.interface import Extrapolation, Results
 from mdnnp.system import make_system
 from mdnnp.units import ACCELERATION_A_PER_FS2, BOLTZMANN_EV_PER_K
 

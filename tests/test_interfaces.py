@@ -14,7 +14,7 @@ from ase.md.verlet import VelocityVerlet
 import mdnnp
 from mdnnp.errors import InputError
 from mdnnp.interfaces.ase import HDNNPCalculator
-from mdnnp.potential import LennardJones
+from mdnnp.potentials.lennard_jones import LennardJones
 
 ARGON = LennardJones({"Ar": (0.0103, 3.4)}, 7.0, "poly3")
 

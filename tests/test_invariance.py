@@ -14,7 +14,7 @@ from mdnnp.check import check
 from mdnnp.errors import MdnnpWarning
 from mdnnp.integrators import MDState, maxwell_boltzmann, total_energy, verlet_step
 from mdnnp.neighbors import VerletList
-from mdnnp.potential import load_potential
+from mdnnp.potentials.load import load_potential
 from mdnnp.structures import read_structures
 from mdnnp.system import make_system
 

@@ -10,7 +10,8 @@ from mdnnp.acsf.tables import MAX_MOMENT_ZETA, build_tables
 from mdnnp.mlp import Network
 from mdnnp.model import ElementModel, HDNNPModel
 from mdnnp.neighbors import VerletList
-from mdnnp.potential import HDNNP, load_potential
+from mdnnp.potentials.hdnnp.potential import HDNNP
+from mdnnp.potentials.load import load_potential
 from mdnnp.structures import read_structures
 from mdnnp.system import make_system
 

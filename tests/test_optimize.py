@@ -6,7 +6,7 @@ from systems import argon
 
 from mdnnp.errors import InputError
 from mdnnp.optimize import METHODS, Goal, Landscape, relax
-from mdnnp.potential import LennardJones
+from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.system import make_system, volume
 
 ARGON = LennardJones({"Ar": (0.0104, 3.4)}, 8.5, "poly3")

@@ -9,7 +9,7 @@ from systems import argon
 
 from mdnnp.cli import main
 from mdnnp.phonons import crystal_phonons, thermal_table
-from mdnnp.potential import LennardJones
+from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.structures import from_atoms
 
 LJ = 'kind = "lennard-jones"\ncutoff_A = 8.5\nsmoothing = "poly3"\n[elements.Ar]\nepsilon_eV = 0.0104\nsigma_A = 3.4\n'
@@ -161,7 +161,7 @@ def test_four_cutoffs_are_exact():
     from silicon_committee import make_model
 
     from mdnnp.phonons import supercell_advice
-    from mdnnp.potential import HDNNP
+    from mdnnp.potentials.hdnnp.potential import HDNNP
 
     potential = HDNNP(make_model())
     s = from_atoms(Atoms("Si", positions=[[0, 0, 0]], cell=[3.4] * 3, pbc=True))

@@ -12,7 +12,8 @@ import pytest
 from mdnnp import jit
 from mdnnp.errors import FileError, InputError
 from mdnnp.neighbors import VerletList, neighbor_list
-from mdnnp.potential import LennardJones, load_potential
+from mdnnp.potentials.lennard_jones import LennardJones
+from mdnnp.potentials.load import load_potential
 from mdnnp.structures import read_structures
 from mdnnp.system import make_system
 
@@ -302,7 +303,7 @@ def test_compiled_and_cached_kernels_give_the_same_bits(tmp_path):
     code = (
         "import hashlib\n"
         "from mdnnp.bench.water import water_box, water_model\n"
-        "from mdnnp.potential import HDNNP\n"
+        "from mdnnp.potentials.hdnnp.potential import HDNNP\n"
         "result = HDNNP(water_model()).compute(water_box(), atomic_virials=True)\n"
         "print(repr(result.energy), hashlib.sha256(result.forces.tobytes() + result.virial.tobytes()).hexdigest())\n"
     )

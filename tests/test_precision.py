@@ -18,7 +18,8 @@ from mdnnp.mlp import Network
 from mdnnp.model import ElementModel, HDNNPModel
 from mdnnp.n2p2 import read_potential, write_potential
 from mdnnp.neighbors import VerletList
-from mdnnp.potential import HDNNP, load_potential
+from mdnnp.potentials.hdnnp.potential import HDNNP
+from mdnnp.potentials.load import load_potential
 from mdnnp.run import run
 from mdnnp.structures import read_structures
 from mdnnp.system import make_system

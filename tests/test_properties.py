@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 from ase.build import bulk
+from mdnnp.hessian import results_derivative
 from stillinger_weber import EPSILON_EV, StillingerWeber, diamond
 from systems import argon, silicon
 
 from mdnnp.errors import InputError, PhysicsError
-from mdnnp.hessian import results_derivative
 from mdnnp.neighbors import neighbor_list
 from mdnnp.optimize import Goal, relax
-from mdnnp.potential import NO_EXTRAPOLATION, Disagreement, Extrapolation, LennardJones, load_potential
+from mdnnp.potentials.interface import NO_EXTRAPOLATION, Disagreement, Extrapolation
+from mdnnp.potentials.lennard_jones import LennardJones
+from mdnnp.potentials.load import load_potential
 from mdnnp.properties import crystal, defects, elastic, eos, lattice, quasiharmonic, surfaces, waves
 from mdnnp.properties.crystal import Coverage, find_symmetry
 from mdnnp.system import make_system, replicate, volume

@@ -12,7 +12,7 @@ from systems import argon
 
 from mdnnp.cli import main
 from mdnnp.optimize import Goal, relax
-from mdnnp.potential import LennardJones
+from mdnnp.potentials.lennard_jones import LennardJones
 
 LJ = 'kind = "lennard-jones"\ncutoff_A = 8.5\nsmoothing = "poly3"\n[elements.Ar]\nepsilon_eV = 0.0104\nsigma_A = 3.4\n'
 SILICON = "inputs/silicon/potential"

@@ -23,7 +23,7 @@ from mdnnp.config import parse_config, read_config
 from mdnnp.errors import FileError, InputError, MdnnpWarning, PhysicsError
 from mdnnp.integrators import MDState, verlet_step
 from mdnnp.jit import set_threads
-from mdnnp.potential import load_potential
+from mdnnp.potentials.load import load_potential
 from mdnnp.prepare import prepare
 from mdnnp.run import run
 from mdnnp.shadow import ShadowEnergy
@@ -788,7 +788,7 @@ def _with_larger_limit(folder):
 
 
 def test_energy_that_is_not_finite_at_the_start(folder, monkeypatch):
-    from mdnnp.potential import LennardJones
+    from mdnnp.potentials.lennard_jones import LennardJones
 
     compute = LennardJones.compute
 

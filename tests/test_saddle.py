@@ -5,10 +5,10 @@ import pytest
 from systems import argon
 
 from mdnnp.errors import InputError
-from mdnnp.hessian import hessian
 from mdnnp.interfaces.ase import HDNNPCalculator
 from mdnnp.optimize import Goal, relax
-from mdnnp.potential import LennardJones
+from mdnnp.potentials.lennard_jones import LennardJones
+from mdnnp.potentials.second_derivatives import hessian
 from mdnnp.saddle import find_saddle, lowest_mode
 
 ARGON = LennardJones({"Ar": (0.0104, 3.4)}, 7.0, "poly3")

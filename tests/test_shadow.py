@@ -8,7 +8,8 @@ from systems import argon
 
 from mdnnp.integrators import MDState, maxwell_boltzmann, total_energy, verlet_step
 from mdnnp.neighbors import VerletList
-from mdnnp.potential import NO_EXTRAPOLATION, LennardJones, Results
+from mdnnp.potentials.interface import NO_EXTRAPOLATION, Results
+from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.shadow import REACH, ShadowEnergy
 from mdnnp.system import make_system
 from mdnnp.units import EV_PER_U_A2_PER_FS2

@@ -8,6 +8,7 @@ import ase
 import ase.io
 import numpy as np
 import pytest
+from mdnnp.smoothness import causes_of
 from systems import argon
 
 from mdnnp.acsf.functions import SymmetryFunction
@@ -16,9 +17,10 @@ from mdnnp.convergence import Dynamics, climb, equilibrated, fit_order
 from mdnnp.mlp import Network
 from mdnnp.model import ElementModel, HDNNPModel
 from mdnnp.n2p2 import write_potential
-from mdnnp.potential import HDNNP, LennardJones, load_potential
+from mdnnp.potentials.hdnnp.potential import HDNNP
+from mdnnp.potentials.lennard_jones import LennardJones
+from mdnnp.potentials.load import load_potential
 from mdnnp.smooth import certify
-from mdnnp.smoothness import causes_of
 from mdnnp.structures import Structure
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -6,7 +6,8 @@ import pytest
 from numpy.polynomial import Polynomial
 
 from mdnnp.acsf.functions import SymmetryFunction
-from mdnnp.smoothness import CORE_CENTER, CORE_EDGE, function_causes, order_name
+from mdnnp.potentials.hdnnp.description import CORE_CENTER, CORE_EDGE, function_causes
+from mdnnp.potentials.smoothness import order_name
 
 X = Polynomial([0, 1])
 POLYNOMIALS = {

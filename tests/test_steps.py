@@ -9,7 +9,7 @@ from mdnnp.analyze import analyze, read_series
 from mdnnp.cli import main
 from mdnnp.errors import FileError, InputError
 from mdnnp.optimize import Goal, relax
-from mdnnp.potential import LennardJones
+from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.steps import check_steps_file, write_steps
 from mdnnp.structures import Structure
 from mdnnp.system import System, volume

@@ -18,7 +18,7 @@ from mdnnp.acsf.generate import default_functions
 from mdnnp.convergence import Ladder, Rung, fit_order
 from mdnnp.integrators import MDState
 from mdnnp.n2p2.settings import read_settings
-from mdnnp.potential import LennardJones
+from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.structures import Structure, write_structures
 from mdnnp.system import make_system
 from mdnnp.training.dataset import LabelledStructure

@@ -16,7 +16,8 @@ from labelled import make_labelled
 from mdnnp.cli import main
 from mdnnp.errors import FileError, InputError, MdnnpWarning
 from mdnnp.n2p2.reader import read_potential
-from mdnnp.potential import HDNNP, load_potential
+from mdnnp.potentials.hdnnp.potential import HDNNP
+from mdnnp.potentials.load import load_potential
 from mdnnp.structures import Structure, from_atoms, write_structures
 from mdnnp.train import read_sets, train
 from mdnnp.train_config import parse_train_config, read_train_config

@@ -9,7 +9,7 @@ import pytest
 from labelled import Answers, make_labelled
 
 from mdnnp.errors import InputError
-from mdnnp.potential import load_potential
+from mdnnp.potentials.load import load_potential
 from mdnnp.system import make_system
 from mdnnp.training import accuracy
 from mdnnp.training.accuracy import brief, evaluate, remarks, table

@@ -7,7 +7,7 @@ from labelled import make_labelled
 from mdnnp.acsf.descriptors import Descriptors
 from mdnnp.acsf.generate import default_functions
 from mdnnp.model import ElementModel, HDNNPModel, scaling_coefficients
-from mdnnp.potential import HDNNP
+from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.training.derivatives import TRAINABLE, Layout, Predictions, gradient, jacobian, mapped, predict
 from mdnnp.training.inputs import scaled_inputs
 from mdnnp.training.stored import VOIGT, store_descriptors, symbols_of

@@ -6,7 +6,7 @@ from systems import argon
 
 from mdnnp.errors import InputError, PhysicsError
 from mdnnp.optimize import Goal, relax
-from mdnnp.potential import LennardJones
+from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.system import make_system
 from mdnnp.units import BOLTZMANN_EV_PER_K
 from mdnnp.vibrations import PLANCK_EV_PER_THZ, all_modes, animate, lowest_modes, thermal

@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from mdnnp.potential import NO_EXTRAPOLATION, Results
+from mdnnp.potentials.interface import NO_EXTRAPOLATION, Results
 from mdnnp.system import System, complete_cell
 
 

@@ -16,8 +16,7 @@ import numpy as np
 from mdnnp.errors import InputError
 from mdnnp.integrators import MDState, maxwell_boltzmann, verlet_step
 from mdnnp.jit import get_threads, set_threads
-from mdnnp.neighbors import VerletList
-from mdnnp.potential import Potential
+from mdnnp.potentials.interface import Potential
 from mdnnp.system import System
 
 
@@ -64,7 +63,7 @@ class Dynamics:
     """
 
     def __init__(self, potential: Potential, system: System, masses: np.ndarray, *, timestep_fs=0.5, skin_A=1.0):
-        self.potential, self.neighbors = potential, VerletList(potential.cutoff, skin_A)
+        self.potential, self.neighbors = potential, potential.make_lists(skin_A)
         self.timestep_fs, self.extrapolations = timestep_fs, 0
         self._listing = self._stepping = 0.0
         self.n_steps = 0

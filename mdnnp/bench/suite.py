@@ -16,7 +16,8 @@ from mdnnp.bench.work import count_work
 from mdnnp.bench.yardstick import Lammps
 from mdnnp.n2p2 import write_potential
 from mdnnp.neighbors import neighbor_list
-from mdnnp.potential import HDNNP, Potential
+from mdnnp.potentials.hdnnp.potential import HDNNP
+from mdnnp.potentials.interface import Potential
 from mdnnp.structures import Structure, write_structures
 from mdnnp.system import System, make_system, replicate
 

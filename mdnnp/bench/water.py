@@ -13,7 +13,7 @@ from ase.data import atomic_masses
 from mdnnp.acsf.functions import SymmetryFunction
 from mdnnp.mlp import Network
 from mdnnp.model import ElementModel, HDNNPModel
-from mdnnp.potential import HDNNP
+from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.system import System, make_system
 
 CUTOFF_BOHR = 12.0

@@ -12,7 +12,7 @@ import numpy as np
 from mdnnp.acsf.functions import NARROW, RADIAL, WEIGHTED
 from mdnnp.mlp import Network
 from mdnnp.neighbors import neighbor_list
-from mdnnp.potential import HDNNP, Potential
+from mdnnp.potentials.interface import Potential
 from mdnnp.system import System
 
 EXP = 25  # a polynomial of degree 11, the reduction of the range and the exponent
@@ -38,17 +38,18 @@ def count_work(potential: Potential, system: System) -> Work:
     """Work per atom, from SAMPLE centres spread over the structure. Triplets are 0 for pair potentials."""
     i, j, _, vectors = neighbor_list(system, potential.cutoff)
     neighbors = len(i) / len(system)
-    if not isinstance(potential, HDNNP):
+    network = potential.hdnnp
+    if network is None:
         return Work(neighbors, 0.0, neighbors * (PAIR + ENVELOPE))
-    bohr = potential.cutoff / max(f.cutoff for part in potential.model.elements.values() for f in part.functions)
+    bohr = network.cutoff / max(f.cutoff for part in network.model.elements.values() for f in part.functions)
     first = np.searchsorted(i, np.arange(len(system) + 1))
     centers = np.unique(np.linspace(0, len(system) - 1, SAMPLE).astype(int))
     counts = np.zeros(2)
     for center in centers:
         mine = slice(first[center], first[center + 1])
-        symbol = potential.elements[potential.numbers.index(system.numbers[center])]
-        elements = np.array(potential.elements)[np.searchsorted(potential.numbers, system.numbers[j[mine]])]
-        counts += _of_center(potential.model.elements[symbol], vectors[mine] / bohr, elements)
+        symbol = network.elements[network.numbers.index(system.numbers[center])]
+        elements = np.array(network.elements)[np.searchsorted(network.numbers, system.numbers[j[mine]])]
+        counts += _of_center(network.model.elements[symbol], vectors[mine] / bohr, elements)
     triplets, operations = counts / len(centers)
     return Work(neighbors, float(triplets), float(operations))
 

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from mdnnp.observables import kinetic_energy
-from mdnnp.potential import Results
+from mdnnp.potentials.interface import Results
 from mdnnp.system import System
 from mdnnp.units import ACCELERATION_A_PER_FS2, BOLTZMANN_EV_PER_K
 

@@ -6,8 +6,8 @@ import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from mdnnp.neighbors import VerletList
-from mdnnp.potential import HDNNP, LennardJones, load_potential
+from mdnnp.potentials.interface import Potential
+from mdnnp.potentials.load import load_potential
 from mdnnp.system import make_system, volume
 
 
@@ -17,7 +17,7 @@ class HDNNPCalculator(Calculator):
     potential : path of an n2p2 directory or Lennard-Jones file, or a potential that is loaded already
     length_unit, energy_unit : native units of a directory that does not state them, e.g. "Bohr", "Hartree"
     skin_A : the neighbour list is kept until an atom has moved by half of this, Å
-    precision : of a potential given by its path, "double" or "mixed" (`mdnnp.potential.HDNNP`)
+    precision : of a potential given by its path, "double" or "mixed" (`HDNNP`)
 
     Results are in ASE's units (eV, Å) and with its sign of the stress (positive: tension). Raises InputError for
     atoms that the potential cannot treat.
@@ -27,7 +27,7 @@ class HDNNPCalculator(Calculator):
 
     def __init__(
         self,
-        potential: str | Path | HDNNP | LennardJones,
+        potential: str | Path | Potential,
         length_unit: str | None = None,
         energy_unit: str | None = None,
         skin_A: float = 1.0,
@@ -38,7 +38,7 @@ class HDNNPCalculator(Calculator):
         if isinstance(potential, str | Path):
             potential = load_potential(potential, length_unit, energy_unit, precision=precision)
         self.potential = potential
-        self._neighbors = VerletList(potential.cutoff, skin_A)
+        self._neighbors = potential.make_lists(skin_A)
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         """Called by ASE; fills `self.results`."""

@@ -9,7 +9,7 @@ from ase.data import chemical_symbols
 from mdnnp.errors import InputError, PhysicsError
 from mdnnp.neighbors import neighbor_list
 from mdnnp.optimize import Goal, relax
-from mdnnp.potential import Potential, Results
+from mdnnp.potentials.interface import Potential, Results
 from mdnnp.structures import Structure
 from mdnnp.symmetry import Symmetry
 from mdnnp.system import System, heights, volume

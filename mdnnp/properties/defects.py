@@ -16,7 +16,7 @@ from ase.data import chemical_symbols
 from mdnnp.errors import InputError
 from mdnnp.neighbors import neighbor_list
 from mdnnp.optimize import Goal, relax
-from mdnnp.potential import Potential
+from mdnnp.potentials.interface import Potential
 from mdnnp.properties.crystal import Coverage, coverage, equivalent_atoms, nearest_distance, worst
 from mdnnp.symmetry import Symmetry
 from mdnnp.system import System, repeats_for, replicate

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from mdnnp.errors import PhysicsError
-from mdnnp.hessian import hessian, results_derivative
 from mdnnp.optimize import Goal, relax
-from mdnnp.potential import Potential
+from mdnnp.potentials.interface import Potential
+from mdnnp.potentials.second_derivatives import hessian
 from mdnnp.properties.crystal import Coverage, coverage, worst
 from mdnnp.symmetry import Symmetry
 from mdnnp.system import System, volume
@@ -76,11 +76,13 @@ def from_second_derivatives(potential: Potential, system: System) -> SecondDeriv
     Raises InputError for more atoms than a full Hessian has room for.
     """
     n, size = len(system), volume(system.cell)
-    still, virial = np.zeros((n, 3)), potential.compute(system).virial
+    neighbors = potential.make_lists().update(system)
+    results = potential.compute(system, neighbors)
+    still, virial = np.zeros((n, 3)), results.virial
     clamped, response = np.empty((6, 6)), np.empty((3 * n, 6))
     for k in range(6):
         strain = unit_strain(k)
-        forces_t, virial_t = results_derivative(potential, system, still, strain)
+        forces_t, virial_t = potential.results_derivative(system, still, strain, neighbors, results)
         clamped[:, k] = to_voigt(-virial_t + virial * np.trace(strain)) / size
         response[:, k] = forces_t.ravel()
     translations = np.tile(np.eye(3), (n, 1)) / np.sqrt(n)

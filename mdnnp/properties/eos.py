@@ -11,7 +11,7 @@ import numpy as np
 
 from mdnnp.errors import InputError, PhysicsError
 from mdnnp.optimize import Goal, relax
-from mdnnp.potential import Potential
+from mdnnp.potentials.interface import Potential
 from mdnnp.properties.crystal import FORCE_TOLERANCE, STRESS_TOLERANCE_GPA, Coverage, coverage
 from mdnnp.system import System, volume
 from mdnnp.units import EV_PER_A3_IN_GPA

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from mdnnp.errors import InputError
-from mdnnp.hessian import force_constants
-from mdnnp.potential import Potential
+from mdnnp.potentials.interface import Potential
+from mdnnp.potentials.second_derivatives import force_constants
 from mdnnp.system import System, repeats_for, replicate
 from mdnnp.vibrations import frequencies_THz
 
@@ -37,11 +37,12 @@ def find_force_constants(potential: Potential, system: System, masses: np.ndarra
     Raises InputError if a supercell of four cutoffs has too many atoms.
     """
     n = len(system)
-    repeats = repeats_for(system.cell, 4.0 * potential.cutoff * (1 + 1e-9))
+    reach = potential.near_reach
+    repeats = repeats_for(system.cell, 4.0 * reach * (1 + 1e-9))
     size = n * int(np.prod(repeats))
     if size > _MOST_ATOMS:
         raise InputError(
-            f"phonons need a supercell of four cutoffs, {4 * potential.cutoff:.1f} Å: {size} atoms, more than "
+            f"phonons need a supercell of four cutoffs, {4 * reach:.1f} Å: {size} atoms, more than "
             f"{_MOST_ATOMS}; give a smaller cell of the crystal"
         )
     supercell = replicate(system, repeats)

@@ -11,7 +11,7 @@ import numpy as np
 
 from mdnnp.errors import FileError, InputError, MdnnpWarning
 from mdnnp.files import csv_text, new_directory
-from mdnnp.potential import Potential
+from mdnnp.potentials.interface import Potential
 from mdnnp.properties import parts, report
 from mdnnp.properties.crystal import Crystal, make_crystal
 from mdnnp.structures import Structure, write_structures

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mdnnp.errors import PhysicsError
-from mdnnp.potential import Potential
+from mdnnp.potentials.interface import Potential
 from mdnnp.properties.crystal import Coverage, coverage
 from mdnnp.properties.eos import at_volume, fit_birch_murnaghan
 from mdnnp.properties.lattice import find_force_constants, frequencies, mesh

@@ -13,7 +13,7 @@ import numpy as np
 
 from mdnnp.errors import InputError
 from mdnnp.optimize import Goal, relax
-from mdnnp.potential import Potential
+from mdnnp.potentials.interface import Potential
 from mdnnp.properties.crystal import Coverage, coverage
 from mdnnp.system import System, heights, make_system, replicate
 from mdnnp.units import EV_PER_A3_IN_GPA
@@ -129,7 +129,7 @@ def surface_energy(
 ) -> Surface:
     """Energy of a surface of a crystal; relaxed from slightly shaken positions, so that symmetry holds none."""
     best, results = None, None
-    for slab in slabs(system, indices, max(_THICKNESS_A, 2.0 * potential.cutoff + 5.0)):
+    for slab in slabs(system, indices, max(_THICKNESS_A, 2.0 * potential.near_reach + 5.0)):
         found = potential.compute(slab)
         if results is None or found.energy < results.energy:
             best, results = slab, found

@@ -14,9 +14,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from ase.data import chemical_symbols
 
-from mdnnp.committee import Committee
 from mdnnp.errors import InputError
-from mdnnp.potential import HDNNP, Potential, Results
+from mdnnp.potentials.interface import Potential, Results
 from mdnnp.system import System, volume
 from mdnnp.training.dataset import LabelledStructure
 from mdnnp.units import EV_PER_A3_IN_GPA
@@ -349,28 +348,13 @@ class _CoverageTally:
         self.environments[kind] += len(system)
         if results.extrapolation.count == 0:
             return
-        atom, function, value, lower, upper = self._events(system, results)
+        atom, function, value, lower, upper = self.potential.all_extrapolations(system, results)[1:]
         self.outside[kind] += len(np.unique(atom))
         width = np.where(upper > lower, upper - lower, 1.0)
         beyond = np.maximum(value - upper, lower - value) / width
         for z, k, far in zip(system.numbers[atom].tolist(), function.tolist(), beyond.tolist(), strict=True):
             self.counts[z, k] += 1
             self.furthest[z, k] = max(self.furthest[z, k], far)
-
-    def _events(self, system: System, results: Results):
-        """Atom, function, value and bounds of all events; the potential itself lists the first ones only."""
-        events = results.extrapolation
-        potential = self.potential.members[0] if isinstance(self.potential, Committee) else self.potential
-        if events.count == len(events.atom) or not isinstance(potential, HDNNP):
-            return events[1:]
-        raw, columns = potential.descriptors(system), []
-        for symbol, part in potential.model.elements.items():
-            atoms = np.flatnonzero(system.numbers == chemical_symbols.index(symbol))
-            lower, upper = part.scaling[:, 0], part.scaling[:, 1]
-            values = raw[atoms, : len(lower)]
-            i, k = np.nonzero((values < lower) | (values > upper))
-            columns.append((atoms[i], k + 1, values[i, k], lower[k], upper[k]))
-        return tuple(np.concatenate(column) for column in zip(*columns, strict=True))
 
     def coverage(self) -> Coverage:
         functions = [

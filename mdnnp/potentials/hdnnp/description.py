@@ -1,45 +1,104 @@
-"""What a potential is made of, as text: the verb `mdnnp info`."""
+"""What a high-dimensional neural network potential is made of: the lines of `mdnnp info`, and its smoothness."""
+
+import math
 
 import numpy as np
 
 from mdnnp.acsf.functions import ANGULAR, COMPACT, CUTOFF_NAMES, NARROW, WEIGHTED, SymmetryFunction
-from mdnnp.committee import Committee
 from mdnnp.mlp import ACTIVATION_NAMES
 from mdnnp.model import ElementModel, HDNNPModel, without_spread
-from mdnnp.potential import HDNNP, LennardJones
-from mdnnp.smoothness import causes, order_name
+from mdnnp.potentials.smoothness import Ingredient, cutoff_ingredient, order_name
 from mdnnp.units import length_in_angstrom
 
+_OTHER_CUTOFF = "choose cutoff_type 6 (poly2) or 7 (poly3), and refit: functions and their scaling change"
+_OTHER_ACTIVATION = "choose tanh (t) or softplus (p), and refit"
+_OTHER_CORE = "choose a core of p3, p4 or their asymmetric kin, and refit"
+_SMOOTH = Ingredient(math.inf, "nothing", "")
 
-def describe(potential: HDNNP | Committee | LennardJones) -> str:
-    """A report on a potential, as lines of text; of a committee, on its first member."""
-    if isinstance(potential, Committee):
-        shared = "the same" if potential.shares_functions else "different"
-        head = f"Committee     {potential.source}: {len(potential.members)} members with {shared} symmetry functions"
-        return f"{head}; the first:\n\n{describe(potential.members[0])}"
-    if isinstance(potential, LennardJones):
-        return "\n".join(_describe_lennard_jones(potential))
-    model = potential.model
-    lines = [*_summary(potential), "", *_smoothness(model)]
+# k at the edge and at the centre of a compact core. At the centre the first odd power of |x| is the kink:
+# |x|^3 in p1 and p2, |x|^5 in p3 and p4. The asymmetric cores are functions of (2 - x) x, which is flat at
+# the edge and so doubles the power there.
+CORE_EDGE = {"e": math.inf, "p1": 1, "p2": 2, "p3": 3, "p4": 4, "p1a": 3, "p2a": 5, "p3a": 7, "p4a": 9}
+CORE_CENTER = {"e": math.inf, "p1": 2, "p2": 2, "p3": 4, "p4": 4, "p1a": 2, "p2a": 2, "p3a": 4, "p4a": 4}
+
+
+# --- Smoothness -------------------------------------------------------------------------------------------
+
+
+def ingredients(model: HDNNPModel) -> list[Ingredient]:
+    """Every ingredient that has a smoothness class, the roughest first, which is that of the energy."""
+    found = set()
+    for element in model.elements.values():
+        for f in element.functions:
+            found |= set(function_ingredients(f, model.cutoff_type, model.cutoff_alpha))
+        for letter in set(element.network.activations):
+            kinks = letter == "r"
+            found.add(Ingredient(0 if kinks else math.inf, f"activation {ACTIVATION_NAMES[letter]}", _OTHER_ACTIVATION))
+    return sorted(found)
+
+
+def function_ingredients(f: SymmetryFunction, cutoff_type: int, alpha: float) -> list[Ingredient]:
+    """What limits the smoothness of one symmetry function."""
+    if f.type in COMPACT:
+        return _compact(f)
+    found = [cutoff_ingredient(cutoff_type, alpha, _OTHER_CUTOFF)]
+    if f.type in ANGULAR:
+        found += _angular(f)
+    return found
+
+
+def _angular(f: SymmetryFunction) -> list[Ingredient]:
+    """What (1 + lambda cos theta)^zeta does where its base reaches zero.
+
+    For lambda = +-1 that is a collinear triple, where the base is delta^2 / 2 in the deviation delta; beyond,
+    a power that is clipped.
+    """
+    if abs(f.lam) < 1:
+        return []
+    if abs(f.lam) == 1:  # |delta|^(2 zeta) is analytic for whole zeta
+        order = math.inf if f.zeta == int(f.zeta) else math.ceil(2 * f.zeta) - 1
+    else:
+        order = math.ceil(f.zeta) - 1
+    if math.isinf(order):
+        return []
+    remedy = "choose lambda = 1 or -1 with a whole zeta, and refit"
+    return [Ingredient(order, f"angular factor with lambda = {f.lam:g}, zeta = {f.zeta:g}", remedy)]
+
+
+def _compact(f: SymmetryFunction) -> list[Ingredient]:
+    radial_centre = f.rl + f.cutoff != 0  # a window about r = 0 has no centre at any r > 0
+    order = min(CORE_EDGE[f.subtype], CORE_CENTER[f.subtype] if radial_centre else math.inf)
+    found = [Ingredient(order, f"radial core {f.subtype} of compact functions", _OTHER_CORE)]
+    if f.type in ANGULAR:
+        core = f.subtype.removesuffix("a")  # the asymmetry is in the radial part only
+        order = min(CORE_EDGE[core], CORE_CENTER[core])
+        found.append(Ingredient(order, f"angular core {core} of compact functions", _OTHER_CORE))
+    return found
+
+
+def by_function(model: HDNNPModel) -> dict[str, tuple[Ingredient, ...]]:
+    """For each element, what limits the smoothness of each of its symmetry functions."""
+    return {
+        symbol: tuple(
+            min(function_ingredients(f, model.cutoff_type, model.cutoff_alpha), default=_SMOOTH)
+            for f in element.functions
+        )
+        for symbol, element in model.elements.items()
+    }
+
+
+# --- Lines of text ----------------------------------------------------------------------------------------
+
+
+def describe(model: HDNNPModel, cutoff: float) -> list[str]:
+    """Units, functions, networks and smoothness; cutoff in Å."""
+    lines = [*_summary(model, cutoff), "", *_smoothness(model)]
     for symbol, element in model.elements.items():
         lines += ["", *_functions(symbol, element, model)]
-    return "\n".join(lines)
-
-
-def _describe_lennard_jones(potential: LennardJones) -> list[str]:
-    lines = [
-        f"Potential     {potential.source} (Lennard-Jones)",
-        "Units         Angstrom, eV",
-        f"Cutoff        {potential.cutoff:g} Å, smoothing {potential.smoothing}"
-        f" (between {potential.inner_cutoff:g} Å and the cutoff)",
-    ]
-    for symbol, (epsilon, sigma) in potential.parameters.items():
-        lines.append(f"{symbol:<13} epsilon {epsilon:.9g} eV, sigma {sigma:.9g} Å")
     return lines
 
 
-def _summary(potential: HDNNP) -> list[str]:
-    model = potential.model
+def _summary(model: HDNNPModel, cutoff: float) -> list[str]:
     length = length_in_angstrom(model.length_unit)
     if model.normalized:
         normalization = (
@@ -55,8 +114,7 @@ def _summary(potential: HDNNP) -> list[str]:
         f"Potential     {model.source} (HDNNP)",
         f"Units         {model.length_unit}, {model.energy_unit}",
         f"Elements      {' '.join(model.elements)}",
-        f"Cutoff        {potential.cutoff:.6g} Å, the largest of all functions"
-        f" ({potential.cutoff / length:.6g} {model.length_unit})",
+        f"Cutoff        {cutoff:.6g} Å, the largest of all functions ({cutoff / length:.6g} {model.length_unit})",
         f"Cutoff type   {model.cutoff_type} ({CUTOFF_NAMES[model.cutoff_type]}), inner cutoff alpha"
         f" {model.cutoff_alpha:g}",
         f"Scaling       {scaling}",
@@ -76,9 +134,9 @@ def _summary(potential: HDNNP) -> list[str]:
 
 
 def _smoothness(model: HDNNPModel) -> list[str]:
-    found = causes(model)
+    found = ingredients(model)
     lines = [f"Smoothness    the energy is {order_name(found[0].order)}, limited by the {found[0].what}"]
-    lines += [f"              {order_name(cause.order):<13} {cause.what}" for cause in found]
+    lines += [f"              {order_name(one.order):<13} {one.what}" for one in found]
     return lines
 
 

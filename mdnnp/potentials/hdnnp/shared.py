@@ -1,0 +1,121 @@
+"""Several HDNNPs with the same symmetry functions: the functions are evaluated once for all of them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mdnnp.acsf.kernels import center_gradient
+from mdnnp.edges import scatter_edges
+from mdnnp.jit import njit, njit_fast, vectorize_freely
+from mdnnp.mlp import build_layers, network_gradient
+from mdnnp.neighbors import NeighborList
+from mdnnp.potentials.assembly import Assembly
+from mdnnp.potentials.hdnnp.potential import _VALUES, HDNNP, MAX_EVENTS, _evaluate
+from mdnnp.potentials.interface import Potential, Results
+from mdnnp.system import System
+
+_MOST_FORCE_ARRAYS = 64  # of N atoms each; bounds the memory: 24 bytes per atom each
+
+
+class SharedFunctions:
+    """HDNNPs that share the evaluation of their symmetry functions."""
+
+    def __init__(self, members: Sequence[HDNNP]):
+        self._members = tuple(members)
+        self._layers = build_layers([part.network for member in members for part in member.model.elements.values()])
+        self._factor = np.array([member._factor for member in members])
+        self._shift = np.array([member._shift for member in members])
+        self._scale = np.array([member._energy_scale for member in members])
+
+    @classmethod
+    def of(cls, members: Sequence[Potential]) -> "SharedFunctions | None":
+        """The members' shared evaluation, None if one is no HDNNP or has other functions."""
+        if not all(isinstance(member, HDNNP) for member in members):
+            return None
+        return cls(members) if len({_functions(member) for member in members}) == 1 else None
+
+    def compute(self, system: System, neighbors: NeighborList, atomic_virials: bool) -> list[Results]:
+        """The members' results."""
+        n, n_members, first = len(system), len(self._members), self._members[0]
+        most_chunks = max(4, _MOST_FORCE_ARRAYS // n_members)
+        assemblies = [Assembly(system, neighbors, False, most_chunks) for _ in range(n_members)]
+        shared = assemblies[0]
+        chunks, bounds, species = shared.n_chunks, shared.bounds, shared.species(first._element_of)
+        energies, forces = np.zeros((n_members, n)), np.zeros((chunks, n_members, n, 3))
+        strain = np.zeros((chunks, n_members, 3, 3))
+        virials = np.zeros((chunks, n_members, n if atomic_virials else 0, 3, 3))
+        values = np.zeros((n, first.n_values))
+        counts, events = np.zeros((chunks, 3), np.int64), np.zeros((chunks, MAX_EVENTS, 3))
+
+        def work(c):
+            _evaluate_members(
+                bounds[c], bounds[c + 1], *shared.geometry, species, first._tables, self._layers,
+                self._factor, self._shift, first._lower, first._upper, self._scale, values,
+                energies, forces[c], strain[c], virials[c], counts[c], events[c],
+                *first._workspace.get(shared.most),
+            )  # fmt: skip
+            shared.clashes[c] = counts[c, 2]
+
+        shared.run(work)
+        extrapolation = first.extrapolation_of(shared.order, counts, events)
+        results = []
+        for m, (member, own) in enumerate(zip(self._members, assemblies, strict=True)):
+            own.forces, own.strain, own.atomic_virials = forces[:, m], strain[:, m], virials[:, m]
+            results.append(own.results(energies[m], member.offsets(system.numbers), extrapolation))
+        return results
+
+
+def _functions(member: HDNNP) -> tuple:
+    """What must be the same for two potentials to share the evaluation of their symmetry functions."""
+    model = member.model
+    functions = tuple(part.functions for part in model.elements.values())
+    return functions, model.cutoff_type, model.cutoff_alpha, model.length_unit, member.precision
+
+
+@njit
+def _evaluate_members(
+    begin, end, positions, images, first, neighbor, image, species, tables, layers,
+    factor, shift, lower, upper, scale, values, energies, forces, strain, atomic_virials, counts, events,
+    work, network, rows,
+):  # fmt: skip
+    """Centres begin .. end - 1 (sorted order) of all members, whose networks stand one behind the other in `layers`.
+
+    factor, shift (members, functions), scale (members,); values (N, functions) is filled with raw functions;
+    energies (members, N), forces (members, N, 3), strain (members, 3, 3) and virials likewise.
+    """
+    scaled, gradient = rows[1], rows[2]
+    for i in range(begin, end):
+        _evaluate(
+            _VALUES, i, i + 1, positions, images, first, neighbor, image, species, tables, layers,
+            factor[0], shift[0], lower, upper, scale[0], values, values,
+            energies[0], forces[0], strain[0], atomic_virials[0], counts, events, work, network, rows,
+        )  # fmt: skip
+        if counts[2] > 0:
+            return
+        for m in range(scale.size):
+            energies[m, i] = _evaluate_member(
+                m, i, species[i], tables, layers, factor[m], shift[m], scale[m], values[i], forces[m], strain[m],
+                atomic_virials[m], work, network, scaled, gradient,
+            )  # fmt: skip
+
+
+@njit_fast
+def _evaluate_member(
+    m, i, e, tables, layers, factor, shift, scale, values, forces, strain, atomic_virials, work, network, scaled,
+    gradient,
+):  # fmt: skip
+    """Energy and edges of centre `i` in member `m`, after its functions were evaluated; returns the energy."""
+    vectorize_freely()
+    near, out, n_elements = work.near, work.gradients, tables.center.size
+    n, row = near.segment[n_elements], tables.center[e].function_first
+    n_functions = tables.center[e].function_end - row
+    for s in range(n_functions):
+        scaled[s] = values[s] * factor[row + s] + shift[row + s]
+    energy = network_gradient(m * n_elements + e, layers, scaled, network, gradient) * scale
+    for s in range(n_functions):
+        gradient[s] *= factor[row + s] * scale
+    center_gradient(e, n, tables, work, gradient)
+    scatter_edges(
+        i, n, near.who, near.x, near.y, near.z, out.x, out.y, out.z, forces, strain, atomic_virials
+    )  # fmt: skip
+    return energy

@@ -1,0 +1,174 @@
+"""Opening potentials: n2p2/RuNNer directories, committees, and TOML files that name one term or a sum of terms."""
+
+import importlib
+import inspect
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+from mdnnp.errors import FileError, InputError
+from mdnnp.potentials.committee import Committee
+from mdnnp.potentials.hdnnp.potential import HDNNP
+from mdnnp.potentials.interface import Potential
+from mdnnp.potentials.keys import check_keys
+from mdnnp.potentials.lennard_jones import LennardJones
+from mdnnp.potentials.total import TotalPotential
+from mdnnp.potentials.zbl import ZBL
+
+TERMS_FILE = "terms.toml"  # in a potential's directory: terms that are added to it
+_MEMBER = re.compile(r"member-(\d+)")
+_KINDS = {"lennard-jones": LennardJones.from_table, "zbl": ZBL.from_table}
+
+
+def load_potential(
+    path: str | Path,
+    length_unit: str | None = None,
+    energy_unit: str | None = None,
+    *,
+    precision: str = "double",
+) -> Potential:
+    """Open an n2p2/RuNNer potential directory, a committee's, or a TOML file that describes a potential.
+
+    A committee is a directory that holds such directories called member-1, member-2, ... A directory with a file
+    terms.toml is the sum of its potential and the terms in that file. A TOML file says its kind: "lennard-jones",
+    "zbl", "python" (a potential of your own), or "sum" of [[terms]]; docs/potentials.md has them all.
+
+    length_unit, energy_unit : native units of a directory that does not state them ("Bohr", "Hartree", ...)
+    precision : "double", or "mixed" for faster dynamics with a neural network potential, see `HDNNP`
+    Raises InputError for what cannot be used as given, FileError if there is nothing at `path`.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileError(f"{path}: no such potential; expected an n2p2 directory or a .toml file")
+    units = length_unit, energy_unit
+    if path.is_dir():
+        potential = _from_directory(path, units, precision)
+        terms = path / TERMS_FILE
+        if not terms.exists():
+            return potential
+        added = _terms(_read(terms), terms, units, precision, potential.elements)
+        names, each = zip(*added, strict=True)
+        total = TotalPotential([potential, *each], str(path), ["network", *names])
+        total.files = (*total.files, terms)
+        return total
+    return _from_table(_read(path), path, units, precision)
+
+
+def load_terms(path: str | Path) -> Potential:
+    """The sum of the terms that a file names with [[terms]], without a neural network. Raises InputError, FileError."""
+    path = Path(path)
+    added = _terms(_read(path), path, (None, None), "double", None)
+    total = TotalPotential([term for _, term in added], str(path), [name for name, _ in added])
+    total.files = (*total.files, path)
+    return total
+
+
+def member_paths(path: Path) -> list[Path]:
+    """The members' directories of a committee's directory, by number; none if it is no committee."""
+    found = [(int(match[1]), p) for p in path.iterdir() if (match := _MEMBER.fullmatch(p.name)) and p.is_dir()]
+    return [p for _, p in sorted(found)]
+
+
+def _from_directory(path: Path, units: tuple, precision: str) -> Potential:
+    paths = member_paths(path)
+    if (path / "input.nn").exists() or not paths:
+        return HDNNP.read(path, *units, precision)
+    for k, member in enumerate(paths, start=1):
+        if member.name != f"member-{k}":
+            raise InputError(f"{path}: member-{k} is missing, but there is {paths[-1].name}; number them from 1")
+    return Committee([load_potential(p, *units, precision=precision) for p in paths], str(path))
+
+
+def _read(path: Path) -> dict:
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path}: not a potential: neither a directory nor a valid TOML file ({error})") from None
+
+
+def _from_table(table: dict, path: Path, units: tuple, precision: str, where: str | None = None) -> Potential:
+    """The potential that a table with `kind` describes."""
+    source, table = where or str(path), dict(table)
+    kind = table.pop("kind", "sum" if "terms" in table else None)
+    if kind == "sum":
+        added = _terms(table, path, units, precision, None)
+        potential: Potential = TotalPotential([term for _, term in added], source, [name for name, _ in added])
+    elif kind == "python":
+        potential = _own(table, path, source)
+    elif kind in _KINDS:
+        if precision != "double":
+            raise InputError(f"{source}: precision {precision!r} is for neural network potentials; leave it at double")
+        potential = _KINDS[kind](table, source)
+    else:
+        known = ", ".join(f'"{name}"' for name in (*_KINDS, "python", "sum"))
+        raise InputError(f"{source}: a potential in a TOML file must say its kind, one of {known}; found {kind!r}")
+    potential.files = tuple(dict.fromkeys((path, *potential.files)))
+    return potential
+
+
+def _terms(
+    table: dict, path: Path, units: tuple, precision: str, elements: tuple[str, ...] | None
+) -> list[tuple[str, Potential]]:
+    """Names and potentials of [[terms]]; `elements` are those of the neural network that they are added to."""
+    table = dict(table)
+    if table.pop("kind", "sum") != "sum":
+        raise InputError(f'{path}: kind must be "sum" where [[terms]] are given')
+    entries = table.pop("terms", None)
+    check_keys(table, {"kind"}, str(path), also="terms")
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise InputError(f"{path}: needs a table [[terms]] for each term, with its kind, or the path of a potential")
+    paths = [entry for entry in entries if "path" in entry]
+    found: dict[int, Potential] = {}
+    for k, entry in enumerate(entries):  # directories first: they say which elements there are
+        if "path" in entry:
+            found[k] = _at_path(entry, path, units, precision, f"{path}: terms[{k}]")
+    if paths and elements is None:
+        elements = next(iter(found.values())).elements
+    for k, entry in enumerate(entries):
+        if "path" not in entry:
+            own = dict(entry)
+            if own.get("kind") == "zbl" and "elements" not in own and elements is not None:
+                own["elements"] = list(elements)
+            found[k] = _from_table(own, path, units, "double", f"{path}: terms[{k}]")
+    return [(str(entry.get("kind") or Path(entry["path"]).name), found[k]) for k, entry in enumerate(entries)]
+
+
+def _at_path(entry: dict, path: Path, units: tuple, precision: str, where: str) -> Potential:
+    check_keys(entry, {"path", "length_unit", "energy_unit"}, where)
+    for name, value in entry.items():
+        if not isinstance(value, str):
+            raise InputError(f"{where}: {name} must be text, found {value!r}")
+    target = path.parent / Path(entry["path"]).expanduser()
+    if target.resolve() in (path.resolve(), path.parent.resolve()):
+        raise InputError(f"{where}: path = {entry['path']!r} is the potential itself")
+    own = entry.get("length_unit", units[0]), entry.get("energy_unit", units[1])
+    return load_potential(target, *own, precision=precision if target.is_dir() else "double")
+
+
+def _own(table: dict, path: Path, source: str) -> Potential:
+    """A potential that a function of the user's makes: factory = "module:function", [arguments]."""
+    check_keys(table, {"factory", "arguments"}, source)
+    factory, arguments = table.get("factory"), table.get("arguments", {})
+    if not isinstance(factory, str) or factory.count(":") != 1 or not isinstance(arguments, dict):
+        raise InputError(f'{source}: needs factory = "module:function", and may have [arguments] for it')
+    name, function = factory.split(":")
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        module = importlib.import_module(name)
+        potential = getattr(module, function)(**arguments)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"{source}: factory = {factory!r} made no potential: {error}") from None
+    finally:
+        sys.path.pop(0)
+    if not isinstance(potential, Potential):
+        raise InputError(
+            f"{source}: {factory} gave a {type(potential).__name__}, not a subclass of "
+            "mdnnp.potentials.interface.Potential"
+        )
+    potential.source = source
+    file = inspect.getsourcefile(module)
+    potential.files = (*potential.files, *([Path(file)] if file else []))
+    return potential
