@@ -32,7 +32,6 @@ from mdnnp.integrators import MDState, verlet_step
 from mdnnp.mlp import ACTIVATION_NAMES, Network
 from mdnnp.model import ElementModel, HDNNPModel, scaling_coefficients
 from mdnnp.neighbors import VerletList
-from mdnnp.potentials.hdnnp.description import causes
 from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.potentials.smoothness import order_name
@@ -154,7 +153,7 @@ def measure(cutoff_type: int, activation: str, reference, start: MDState, traini
     found = {
         "cutoff_type": cutoff_type,
         "activation": activation,
-        "class": order_name(causes(potential.model)[0].order),
+        "class": order_name(potential.ingredients()[0].order),
         "fit_meV_per_atom": errors[0],
         "fit_meV_per_A": errors[1],
     }

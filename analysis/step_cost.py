@@ -13,7 +13,8 @@ from mdnnp import jit
 from mdnnp.bench.measure import dgemm_gflops, seconds
 from mdnnp.integrators import MDState, maxwell_boltzmann, verlet_step
 from mdnnp.neighbors import VerletList
-from mdnnp.potentials.hdnnp.potential import HDNNP, PRECISIONS
+from mdnnp.potentials.hdnnp.potential import PRECISIONS
+from mdnnp.potentials.layered import LayeredPotential, Mapped
 from mdnnp.potentials.load import load_potential
 from mdnnp.structures import read_structures
 from mdnnp.system import replicate
@@ -61,9 +62,10 @@ def main() -> None:
         "energy and forces": (lambda: potential.compute(system, listed), 1),
         "neighbour list, one build": (lambda: fresh.restore(system), 1),
     }
-    if isinstance(potential, HDNNP):
+    if potential.hdnnp is potential:
         parts["symmetry functions alone"] = (lambda: potential.descriptors(system, listed), 1)
-        parts["the same in layers (NumPy networks)"] = (lambda: potential.compute_layered(system, listed), 1)
+        in_steps = LayeredPotential(potential, lambda s, values: Mapped(*potential.networks(s.numbers, values)))
+        parts["energy and forces in three steps (NumPy networks)"] = (lambda: in_steps.compute(system, listed), 1)
     times = {name: [] for name in parts}
     for function, _ in parts.values():
         function()

@@ -14,7 +14,7 @@ import numpy as np
 from mdnnp.convergence import equilibrated
 from mdnnp.integrators import verlet_step
 from mdnnp.neighbors import NeighborList, neighbor_list
-from mdnnp.potentials.interface import NO_EXTRAPOLATION, Results
+from mdnnp.potentials.interface import NO_EXTRAPOLATION, Potential, Results
 from mdnnp.system import System, make_system, replicate
 from mdnnp.training.dataset import LabelledStructure
 from mdnnp.trajectory import Trajectory, TrajectoryWriter
@@ -26,13 +26,10 @@ TIMESTEP_FS = 2.0
 _SITES = 0.25 * np.array([[0, 0, 0], [0, 2, 2], [2, 0, 2], [2, 2, 0], [1, 1, 1], [1, 3, 3], [3, 1, 3], [3, 3, 1]])
 
 
-class StillingerWeber:
+class StillingerWeber(Potential):
     """A potential as the engine has them."""
 
     cutoff, numbers = RANGE * SIGMA_A, (14,)
-
-    def offset_energy(self, numbers: np.ndarray) -> float:
-        return 0.0
 
     def compute(
         self, system: System, neighbors: NeighborList | None = None, *, atomic_virials: bool = False

@@ -4,7 +4,6 @@ import shutil
 
 import numpy as np
 import pytest
-from mdnnp.info import describe
 from silicon_committee import FUNCTIONS, make_model, write_committee
 from systems import silicon
 
@@ -119,7 +118,7 @@ def test_directory_of_members(tmp_path):
     # In order of number, not of name: member-10 is not the second.
     for k, member in enumerate(committee.members, start=1):
         assert member.compute(system).energy == HDNNP(make_model(k)).compute(system).energy
-    text = describe(committee)
+    text = "\n".join(committee.describe())
     assert f"{path}: 11 members with the same symmetry functions" in text
     assert "member-1 (HDNNP)" in text
 

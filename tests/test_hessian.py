@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mdnnp.hessian import hessian_vector_product, results_derivative
 from systems import SYSTEMS, argon
 from toy_potential import ToyPotential
 
@@ -180,7 +179,7 @@ def test_forces_and_virial_along_a_strain(name):
     potential, system = golden(name)
     rng = np.random.default_rng(5)
     v, strain = 0.3 * rng.normal(size=(len(system), 3)), rng.normal(size=(3, 3))  # not symmetric
-    forces_t, virial_t = results_derivative(potential, system, v, strain)
+    forces_t, virial_t = potential.results_derivative(system, v, strain)
 
     def moved(s):
         positions = system.positions + s * (v + system.positions @ strain)
@@ -237,7 +236,7 @@ def test_committee_and_differences_for_other_potentials():
     assert np.allclose(both.hessian_vector_product(system, v), alone, rtol=1e-14, atol=1e-14 * np.abs(alone).max())
     toy, molecule = ToyPotential(), SYSTEMS["water_molecule"]
     v = np.random.default_rng(9).normal(size=(3, 3))
-    found = hessian_vector_product(toy, molecule, v)
+    found = toy.hessian_vector_product(molecule, v)
     expected = forces_difference(toy, molecule, v, 1e-3)
     assert np.abs(found - expected).max() < 1e-6 * np.abs(expected).max()
 

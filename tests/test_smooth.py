@@ -8,7 +8,6 @@ import ase
 import ase.io
 import numpy as np
 import pytest
-from mdnnp.smoothness import causes_of
 from systems import argon
 
 from mdnnp.acsf.functions import SymmetryFunction
@@ -144,14 +143,14 @@ def test_every_function_has_its_class():
         symbol: len(element.functions) for symbol, element in model.elements.items()
     }
     roughest = min(cause.order for functions in found.values() for cause in functions)
-    assert roughest == causes_of(certificate_of)[0].order
+    assert roughest == certificate_of.ingredients()[0].order
 
 
 def test_lennard_jones_classes():
     expected = {"truncated": -1, "shifted": 0, "cos": 1, "poly1": 1, "poly2": 2, "poly3": 3, "poly4": 4, "exp": 1}
     for smoothing, order in expected.items():
-        assert causes_of(LennardJones({"Ar": (0.01, 3.4)}, 8.0, smoothing))[0].order == order
-    assert causes_of(LennardJones({"Ar": (0.01, 3.4)}, 8.0, "exp", 0.0))[0].order == math.inf
+        assert LennardJones({"Ar": (0.01, 3.4)}, 8.0, smoothing).ingredients()[0].order == order
+    assert LennardJones({"Ar": (0.01, 3.4)}, 8.0, "exp", 0.0).ingredients()[0].order == math.inf
 
 
 def test_runs_of_a_ladder_share_start_and_time():

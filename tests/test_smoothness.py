@@ -6,7 +6,7 @@ import pytest
 from numpy.polynomial import Polynomial
 
 from mdnnp.acsf.functions import SymmetryFunction
-from mdnnp.potentials.hdnnp.description import CORE_CENTER, CORE_EDGE, function_causes
+from mdnnp.potentials.hdnnp.description import CORE_CENTER, CORE_EDGE, function_ingredients
 from mdnnp.potentials.smoothness import order_name
 
 X = Polynomial([0, 1])
@@ -36,7 +36,7 @@ def test_core_classes(name, asymmetric):
 
 
 def order(f: SymmetryFunction, cutoff_type: int = 7, alpha: float = 0.0) -> float:
-    return min(cause.order for cause in function_causes(f, cutoff_type, alpha))
+    return min(cause.order for cause in function_ingredients(f, cutoff_type, alpha))
 
 
 @pytest.mark.parametrize(("cutoff_type", "alpha", "expected"), [

@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 
-from mdnnp.potentials.interface import NO_EXTRAPOLATION, Results
+from mdnnp.potentials.interface import NO_EXTRAPOLATION, Potential, Results
 from mdnnp.system import System, complete_cell
 
 
@@ -24,7 +24,7 @@ def smooth(x, kind):
     return np.ones_like(x), np.zeros_like(x)
 
 
-class ToyPotential:
+class ToyPotential(Potential):
     """Knows H and O. The keywords are faults; without any it obeys everything that a potential must obey."""
 
     numbers = (1, 8)
@@ -44,17 +44,14 @@ class ToyPotential:
         field=0.0,
         factors=(1.0, 1.0, 1.0, 1.0),
     ):
-        self.cutoff, self.smoothing, self.offsets = cutoff, smoothing, np.array(offsets)
+        self.cutoff, self.smoothing, self.constants = cutoff, smoothing, np.array(offsets)
         self.chirality, self.anisotropy, self.self_images = chirality, anisotropy, self_images
         self.images_about_raw_positions, self.by_order = images_about_raw_positions, by_order
         self.global_coupling, self.field = global_coupling, field
         self.factors = factors  # wrong factors of energy (the total), forces, virial, atomic virials
 
-    def offset_energy(self, numbers):
-        return float(np.sum(self._offsets(numbers)))
-
-    def _offsets(self, numbers):
-        return self.offsets[(np.asarray(numbers) == 8).astype(int)]
+    def offsets(self, numbers):
+        return self.constants[(np.asarray(numbers) == 8).astype(int)]
 
     def _edges(self, system: System):
         """i, j, r_ij of all pairs closer than the cutoff."""
@@ -124,7 +121,7 @@ class ToyPotential:
         virials = np.zeros((n, 3, 3))
         np.add.at(virials, j, -r[:, :, None] * gradient[:, None, :])
         virial = virials.sum(axis=0)
-        energies = energies + self._offsets(system.numbers)
+        energies = energies + self.offsets(system.numbers)
         total, on_forces, on_virial, on_atomic = self.factors
         return Results(
             float(np.sum(energies)) * total,

@@ -24,15 +24,15 @@ class LocalValues(Protocol):
     cutoff: float
     source: str
 
-    def values(self, system: System, neighbors: Neighbors | None = None) -> np.ndarray:
-        """(N, n) values."""
+    def descriptors(self, system: System, neighbors: Neighbors | None = None) -> np.ndarray:
+        """(N, n) values of each atom."""
 
     def pull_back(
         self,
         system: System,
+        neighbors: Neighbors | None,
         gradients: np.ndarray,
         energies: np.ndarray,
-        neighbors: Neighbors | None = None,
         *,
         atomic_virials: bool = False,
     ) -> Results:
@@ -73,10 +73,10 @@ class LayeredPotential(Potential):
     def compute(self, system: System, neighbors: Neighbors | None = None, *, atomic_virials: bool = False) -> Results:
         """Values, map, pull-back."""
         neighbors = self.neighbors_of(system, neighbors)
-        mapped = self.mapping(system, self.local.values(system, neighbors))
+        mapped = self.mapping(system, self.local.descriptors(system, neighbors))
         wanted = atomic_virials and mapped.forces is None
         results = self.local.pull_back(
-            system, mapped.gradients, mapped.energies, neighbors, atomic_virials=wanted
+            system, neighbors, mapped.gradients, mapped.energies, atomic_virials=wanted
         )._replace(charges=mapped.charges)
         if mapped.forces is None:
             return results

@@ -1,7 +1,7 @@
 """The high-dimensional neural network potential.
 
 J. Behler, M. Parrinello, Phys. Rev. Lett. 98, 146401 (2007): E = sum_i N_e(G_i). One kernel goes from the edges of a
-centre to its energy and their gradients; `values` and `pull_back` are its two halves, for what stands between them.
+centre to its energy and their gradients; `descriptors` and `pull_back` are its two halves, see `layered`.
 """
 
 from pathlib import Path
@@ -87,15 +87,15 @@ class HDNNP(LocalPotential):
         """As `LocalPotential.add`: functions, networks and gradients in one pass over the centres."""
         return self._run(_FUSED, assembly, _NO_ARRAY, _NO_ARRAY)
 
-    def values(self, system: System, neighbors: Neighbors | None = None) -> np.ndarray:
+    def descriptors(self, system: System, neighbors: Neighbors | None = None) -> np.ndarray:
         """(N, n) raw symmetry functions, in the potential's order; n is the largest number, others are padded by 0."""
         assembly = Assembly(system, self.neighbors_of(system, neighbors))
-        values = np.zeros((len(system), self.n_values))
+        values = np.zeros((len(system), self.n_functions))
         self._run(_VALUES, assembly, values, _NO_ARRAY)
         return assembly.unsorted(values)
 
     @property
-    def n_values(self) -> int:
+    def n_functions(self) -> int:
         """Largest number of symmetry functions of an element."""
         return int(np.diff(self._tables.function_first).max())
 
@@ -114,9 +114,9 @@ class HDNNP(LocalPotential):
     def pull_back(
         self,
         system: System,
+        neighbors: Neighbors | None,
         gradients: np.ndarray,
         energies: np.ndarray,
-        neighbors: Neighbors | None = None,
         *,
         atomic_virials: bool = False,
     ) -> Results:
@@ -124,7 +124,7 @@ class HDNNP(LocalPotential):
 
         Raises InputError for arrays of another shape.
         """
-        expected = (len(system), self.n_values)
+        expected = (len(system), self.n_functions)
         if gradients.shape != expected or energies.shape != expected[:1]:
             raise InputError(
                 f"need gradients {expected} and energies {expected[:1]}, got {gradients.shape} and {energies.shape}"
@@ -145,7 +145,7 @@ class HDNNP(LocalPotential):
                 lambda n: (
                     *make_tangent_scratch(n, self._tables),
                     np.empty((4 * deepest + 4, self._layers.widest)),
-                    np.empty((6, self.n_values)),
+                    np.empty((6, self.n_functions)),
                 )
             )
         species, workspace = assembly.species(self._element_of), self._tangent_workspace
@@ -162,7 +162,7 @@ class HDNNP(LocalPotential):
 
     def _make_workspace(self, n: int) -> tuple[Scratch, np.ndarray, np.ndarray]:
         """Working memory of the kernel for centres with at most `n` neighbours."""
-        rows = np.empty((3, self.n_values))  # raw, scaled functions, dE/dG
+        rows = np.empty((3, self.n_functions))  # raw, scaled functions, dE/dG
         real = np.float32 if self.precision == "mixed" else np.float64
         return make_scratch(n, self._tables, real), make_network_scratch(self._layers), rows
 
@@ -252,7 +252,7 @@ class HDNNP(LocalPotential):
         events = results.extrapolation
         if events.count == len(events.atom):
             return events
-        raw, columns = self.values(system), []
+        raw, columns = self.descriptors(system), []
         for z, part in zip(self.numbers, self.model.elements.values(), strict=True):
             atoms = np.flatnonzero(system.numbers == z)
             lower, upper = part.scaling[:, 0], part.scaling[:, 1]

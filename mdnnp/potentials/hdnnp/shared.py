@@ -44,7 +44,7 @@ class SharedFunctions:
         energies, forces = np.zeros((n_members, n)), np.zeros((chunks, n_members, n, 3))
         strain = np.zeros((chunks, n_members, 3, 3))
         virials = np.zeros((chunks, n_members, n if atomic_virials else 0, 3, 3))
-        values = np.zeros((n, first.n_values))
+        values = np.zeros((n, first.n_functions))
         counts, events = np.zeros((chunks, 3), np.int64), np.zeros((chunks, MAX_EVENTS, 3))
 
         def work(c):
