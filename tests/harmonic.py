@@ -6,8 +6,8 @@ sqrt(8 k / m) / 2 pi, the elastic constants are C11 = 2 k / a and C12 = C44 = k 
 
 import numpy as np
 
-from mdnnp import neighbor_list
-from mdnnp.potentials.interface import Potential, Results, check_elements
+from mdnnp import Potential, Results, neighbor_list
+from mdnnp.potentials.interface import check_elements
 
 SPRING, LENGTH_A = 0.5, 3.7  # eV/Å^2, Å
 

@@ -8,7 +8,7 @@ import pytest
 from systems import tiny_triclinic
 
 from mdnnp import ZBL, Committee, LennardJones, TotalPotential, load_potential, make_system, read_structures
-from mdnnp.errors import InputError
+from mdnnp.errors import FileError, InputError
 from mdnnp.potentials.interface import Potential, differences
 from mdnnp.potentials.zbl import COULOMB_EV_A, INNER, OUTER
 
@@ -225,7 +225,7 @@ def test_terms_beside_and_instead_of_a_potential(tmp_path, silicon):
 )
 def test_files_that_name_no_sum(tmp_path, text, message):
     (tmp_path / "bad.toml").write_text(text)
-    with pytest.raises(InputError, match=message):
+    with pytest.raises((InputError, FileError), match=message):
         load_potential(tmp_path / "bad.toml")
 
 
