@@ -167,10 +167,11 @@ def _convert(arguments) -> int:
 
     source = Path(arguments.input)
     if source.is_dir():
-        from mdnnp.n2p2 import read_potential, write_potential
+        from mdnnp.n2p2 import TERMS_FILE, read_potential, write_potential
 
         model = read_potential(source, arguments.length_unit, arguments.energy_unit)
-        write_potential(model, arguments.output, overwrite=arguments.overwrite)
+        terms = (source / TERMS_FILE).read_bytes() if (source / TERMS_FILE).exists() else None
+        write_potential(model, arguments.output, overwrite=arguments.overwrite, terms=terms)
         what = f"potential ({' '.join(model.elements)}; {model.length_unit}, {model.energy_unit})"
     else:
         from mdnnp.structures import read_structures, write_structures

@@ -21,10 +21,14 @@ from mdnnp.files import check_replaceable, check_writable, new_directory, new_fi
 from mdnnp.jit import get_threads
 from mdnnp.mlp import Network, mean_network
 from mdnnp.model import ElementModel, HDNNPModel, scaling_coefficients
+from mdnnp.n2p2 import TERMS_FILE
 from mdnnp.n2p2.settings import read_settings
 from mdnnp.n2p2.writer import belongs, write_potential
 from mdnnp.potentials.committee import Committee
 from mdnnp.potentials.hdnnp.potential import HDNNP
+from mdnnp.potentials.interface import Potential
+from mdnnp.potentials.load import load_terms
+from mdnnp.potentials.total import TotalPotential
 from mdnnp.record import locked
 from mdnnp.train_config import (
     ACTIVATION_LETTERS,
@@ -80,12 +84,12 @@ class Functions(NamedTuple):
 class Trained:
     """What a fit gave.
 
-    potential : HDNNP, or Committee; path, report : where it and the report are
+    potential : HDNNP or Committee, or the sum of it and fixed terms; path, report : where it and the report are
     errors : by set: "train", "validation", "test"
     result : of the optimisation
     """
 
-    potential: HDNNP | Committee
+    potential: Potential
     path: Path
     report: Path
     errors: dict[str, Errors]
@@ -104,6 +108,8 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
         if findings:
             lines = ["about the data (also in the report):", *findings, _WAY_OUT]
             warnings.warn("\n".join(lines), MdnnpWarning, stacklevel=2)
+        fixed = None if config.network.terms is None else load_terms(config.network.terms)
+        given, sets = sets, _without(sets, fixed)
         chosen = choose(config, sets.train)
         fitted = [*sets.train, *sets.validation]
         offsets = fit_offsets(sets.train, config.data.offsets_eV)
@@ -126,7 +132,7 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
             _model(config, chosen, stored, offsets, _networks(layout, own.best, members[0].train.inputs, skeleton))
             for own in result.members
         ]
-        trained = _finish(config, sets, models, result, findings, overwrite or resume)
+        trained = _finish(config, given, fixed, models, result, findings, overwrite or resume)
         if not config.output.keep_descriptors:
             shutil.rmtree(config.descriptors_path, ignore_errors=True)
         return trained
@@ -152,7 +158,7 @@ def _check_outputs(config: TrainConfig, resume: bool, overwrite: bool) -> None:
 
 def _belongs(config: TrainConfig) -> Callable[[str], bool]:
     """Tells of a name in the directory of the result whether overwriting may delete it."""
-    return (lambda name: name.startswith("member-")) if config.fit.members > 1 else belongs
+    return (lambda name: name.startswith("member-") or name == TERMS_FILE) if config.fit.members > 1 else belongs
 
 
 def _has_checkpoint(config: TrainConfig) -> bool:
@@ -181,6 +187,26 @@ def read_sets(config: TrainConfig) -> tuple[Sets, list[str]]:
     parts = split(structures, data.validation_fraction, data.test_fraction, data.seed)
     sets = Sets(*([structures[k] for k in part] for part in parts))
     return sets._replace(test=sets.test or test), summary(findings)
+
+
+def _without(sets: Sets, fixed: Potential | None) -> Sets:
+    """The structures with the labels that fixed terms leave for the network."""
+    if fixed is None:
+        return sets
+
+    def left(s: LabelledStructure) -> LabelledStructure:
+        try:
+            results = fixed.compute(s.system)
+        except InputError as error:
+            raise InputError(f"{s.name}: {fixed.source}: {error}") from None
+        return dataclasses.replace(
+            s,
+            energy_eV=None if s.energy_eV is None else s.energy_eV - results.energy,
+            forces=None if s.forces is None else s.forces - results.forces,
+            stress=None if s.stress is None else s.stress - results.stress(s.system),
+        )
+
+    return Sets(*([left(s) for s in own] for own in sets))
 
 
 def choose(config: TrainConfig, structures: Sequence[LabelledStructure]) -> Functions:
@@ -404,6 +430,7 @@ def _write_epochs(path: Path, progress: Sequence[Progress]) -> None:
 def _finish(
     config: TrainConfig,
     sets: Sets,
+    fixed: Potential | None,
     models: list[HDNNPModel],
     result: FitResult,
     findings: list[str],
@@ -415,8 +442,11 @@ def _finish(
         report.say(f"{member}best epoch {own.best_epoch} of {len(own.history)}; {own.stopped or 'limit reached'}")
     origin = _provenance(config, sets, result)
     _write(config, models, origin, overwrite)
-    potentials = [HDNNP(model) for model in models]
-    potential = potentials[0] if len(potentials) == 1 else Committee(potentials, str(config.potential_path))
+    networks = [HDNNP(model) for model in models]
+    source = str(config.potential_path)
+    potential = networks[0] if len(networks) == 1 else Committee(networks, source)
+    if fixed is not None:
+        potential = TotalPotential([potential, fixed], source, ["network", "terms"])
     errors = {name: evaluate(potential, own) for name, own in sets._asdict().items() if own}
     for name, own in errors.items():
         report.say(f"\n{name}\n" + "\n".join(brief(own)))
@@ -436,12 +466,16 @@ def _finish(
 
 
 def _write(config: TrainConfig, models: list[HDNNPModel], origin: Mapping[str, object], overwrite: bool) -> None:
+    terms = config.network.terms
     if len(models) == 1:
-        write_potential(models[0], config.potential_path, overwrite=overwrite, provenance=origin)
+        fixed = None if terms is None else terms.read_bytes()
+        write_potential(models[0], config.potential_path, overwrite=overwrite, provenance=origin, terms=fixed)
         return
     with new_directory(config.potential_path, overwrite, _belongs(config)) as directory:
         for k, model in enumerate(models, start=1):
             write_potential(model, directory / f"member-{k}", provenance=origin | {"member": k})
+        if terms is not None:
+            (directory / TERMS_FILE).write_bytes(terms.read_bytes())
 
 
 def _provenance(config: TrainConfig, sets: Sets, result: FitResult) -> dict[str, str | int | float]:

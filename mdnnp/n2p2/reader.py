@@ -21,6 +21,7 @@ from mdnnp.n2p2.settings import Settings, Topology, read_settings
 from mdnnp.n2p2.text import Mistake, Mistakes, read_lines, to_float, to_int
 
 SIDECAR = "mdnnp.toml"  # states the units, which no file of n2p2's does; written by `write_potential`
+TERMS_FILE = "terms.toml"  # terms that are added to the network, see docs/potentials.md
 
 
 def read_potential(path: str | Path, length_unit: str | None = None, energy_unit: str | None = None) -> HDNNPModel:

@@ -16,7 +16,7 @@ from mdnnp.errors import InputError, MdnnpWarning
 from mdnnp.files import new_directory
 from mdnnp.mlp import Network
 from mdnnp.model import HDNNPModel
-from mdnnp.n2p2.reader import SIDECAR
+from mdnnp.n2p2.reader import SIDECAR, TERMS_FILE
 from mdnnp.n2p2.settings import FIELD_NAMES, FUNCTION_ARGUMENTS
 
 _FLAGS = {
@@ -26,7 +26,9 @@ _FLAGS = {
     "scalecenter": ("scale_symmetry_functions", "center_symmetry_functions"),
     "scalesigma": ("scale_symmetry_functions_sigma",),
 }
-_BELONGS = re.compile(r"input\.nn|scaling\.data|weights\.\d{3}\.data|" + re.escape(SIDECAR))
+_BELONGS = re.compile(
+    r"input\.nn|scaling\.data|weights\.\d{3}\.data|" + re.escape(SIDECAR) + "|" + re.escape(TERMS_FILE)
+)
 
 
 def belongs(name: str) -> bool:
@@ -40,11 +42,13 @@ def write_potential(
     *,
     overwrite: bool = False,
     provenance: Mapping[str, str | int | float | bool] | None = None,
+    terms: bytes | None = None,
 ) -> None:
     """Write `model` as a directory; `read_potential(path)` gives the same numbers back, to the last bit.
 
     overwrite : replace a potential that is there (never a directory that holds anything else)
     provenance : where the potential comes from, kept in the sidecar file beside the units
+    terms : contents of the file TERMS_FILE, terms that belong to the potential
     The directory appears complete or not at all. Raises FileError if it exists or cannot be written,
     InputError for a model that the format cannot hold. Warns where n2p2 itself would read the files
     differently.
@@ -60,6 +64,8 @@ def write_potential(
     with new_directory(path, overwrite, belongs) as directory:
         for name, text in files.items():
             (directory / name).write_text(text, encoding="utf-8", newline="\n")
+        if terms is not None:
+            (directory / TERMS_FILE).write_bytes(terms)
 
 
 def _check_model(model: HDNNPModel) -> None:

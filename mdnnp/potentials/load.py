@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 from mdnnp.errors import FileError, InputError
+from mdnnp.n2p2 import TERMS_FILE
 from mdnnp.potentials.committee import Committee
 from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.interface import Potential
@@ -16,7 +17,6 @@ from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.potentials.total import TotalPotential
 from mdnnp.potentials.zbl import ZBL
 
-TERMS_FILE = "terms.toml"  # in a potential's directory: terms that are added to it
 _MEMBER = re.compile(r"member-(\d+)")
 _KINDS = {"lennard-jones": LennardJones.from_table, "zbl": ZBL.from_table}
 
@@ -56,9 +56,12 @@ def load_potential(
 
 
 def load_terms(path: str | Path) -> Potential:
-    """The sum of the terms that a file names with [[terms]], without a neural network. Raises InputError, FileError."""
+    """The sum of the terms that a file describes with [[terms]], all in the file itself. Raises InputError, FileError."""
     path = Path(path)
-    added = _terms(_read(path), path, (None, None), "double", None)
+    table = _read(path)
+    added = _terms(table, path, (None, None), "double", None)
+    if any("path" in entry for entry in table["terms"]):
+        raise InputError(f"{path}: fixed terms are copied with this file, so they cannot be at a path of their own")
     total = TotalPotential([term for _, term in added], str(path), [name for name, _ in added])
     total.files = (*total.files, path)
     return total
