@@ -101,8 +101,8 @@ class NetworkConfig:
     hidden: tuple[int, ...] = key("Nodes of the hidden layers.", (20, 20), rule=LAYERS, example="[20, 20]")
     activation: Literal["tanh", "logistic", "softplus", "gaussian"] = key("Activation of hidden nodes.", "tanh")
     terms: Path | None = key(
-        "A TOML file of [[terms]], such as a ZBL repulsion, which stay as they are: the network is fitted to the labels "
-        "minus these terms, and the potential that is written is the sum (docs/potentials.md).",
+        "A TOML file of [[terms]], such as a ZBL repulsion, which stay as they are: the network is fitted to the "
+        "labels minus these terms, and the potential that is written is the sum (docs/potentials.md).",
         None,
         example='"terms.toml"',
     )

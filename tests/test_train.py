@@ -301,3 +301,34 @@ def test_what_looks_wrong_in_the_data_is_said_before_the_fit(tmp_path, capsys):
     dimers = [_dimer(d) for d in np.linspace(2.0, 3.5, 12)]
     with pytest.warns(MdnnpWarning, match="duplicate"):
         _fit_of(tmp_path, [*dimers, dimers[0]])
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_network_on_top_of_fixed_terms(folder, members, capsys):
+    """Labels minus terms are fitted, the sum is written: errors are those that the fit itself measured."""
+    (folder / "terms.toml").write_text('[[terms]]\nkind = "zbl"\ninner_cutoff_A = 0.5\ncutoff_A = 3.0\n')
+    text = INPUT.replace("hidden = [4]", 'hidden = [4]\nterms = "terms.toml"')
+    config = read_train_config(write_input(folder, more=f"members = {members}", text=text))
+    trained = train(config)
+    own = trained.result.members[0]
+    row = own.history[own.best_epoch - 1]
+    reopened = load_potential(trained.path)
+    assert reopened.has_disagreement == (members == 2)
+    terms = dict(reopened.compute(make_labelled(n=1)[0].system).terms)
+    assert list(terms) == ["network", "zbl"] and terms["zbl"] > 0.0
+    sets, _ = read_sets(config)
+    again = evaluate(reopened, sets.train).quantities["energy"].overall.rmse
+    assert again == pytest.approx(evaluate(trained.potential, sets.train).quantities["energy"].overall.rmse, rel=1e-9)
+    if members == 1:
+        assert again == pytest.approx(1e3 * row[2], rel=1e-9)
+        copy = folder / "copy"
+        assert main(["convert", str(trained.path), str(copy)]) == 0
+        assert (copy / "terms.toml").read_text() == (folder / "terms.toml").read_text()
+    assert main(["train", str(config.source), "--overwrite"]) == 0  # its own terms.toml is no stranger's file
+
+
+def test_fixed_terms_must_be_in_their_file(folder):
+    (folder / "terms.toml").write_text('[[terms]]\npath = "elsewhere"\n')
+    text = INPUT.replace("hidden = [4]", 'hidden = [4]\nterms = "terms.toml"')
+    with pytest.raises((InputError, FileError), match="terms"):
+        train(read_train_config(write_input(folder, text=text)))

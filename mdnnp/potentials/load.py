@@ -56,7 +56,7 @@ def load_potential(
 
 
 def load_terms(path: str | Path) -> Potential:
-    """The sum of the terms that a file describes with [[terms]], all in the file itself. Raises InputError, FileError."""
+    """The sum of the [[terms]] that a file describes, all in the file itself. Raises InputError, FileError."""
     path = Path(path)
     table = _read(path)
     added = _terms(table, path, (None, None), "double", None)
