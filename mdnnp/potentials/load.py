@@ -10,6 +10,7 @@ from pathlib import Path
 from mdnnp.errors import FileError, InputError
 from mdnnp.n2p2 import TERMS_FILE
 from mdnnp.potentials.committee import Committee
+from mdnnp.potentials.dispersion import D3
 from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.interface import Potential
 from mdnnp.potentials.keys import check_keys
@@ -18,7 +19,7 @@ from mdnnp.potentials.total import TotalPotential
 from mdnnp.potentials.zbl import ZBL
 
 _MEMBER = re.compile(r"member-(\d+)")
-_KINDS = {"lennard-jones": LennardJones.from_table, "zbl": ZBL.from_table}
+_KINDS = {"lennard-jones": LennardJones.from_table, "zbl": ZBL.from_table, "d3": D3.from_table}
 
 
 def load_potential(

@@ -42,7 +42,7 @@ class TotalPotential(Potential):
         wanted = sorted({cutoff for term in terms for cutoff in term.cutoffs})
         short = [cutoff for cutoff in wanted if cutoff <= _SHARED_UP_TO_A]
         self._cutoffs = tuple([*short[-1:], *(cutoff for cutoff in wanted if cutoff > _SHARED_UP_TO_A)])
-        self.cutoff = max((term.cutoff for term in terms), default=0.0)
+        self.cutoff = max(self._cutoffs or [term.cutoff for term in terms])
         self._lists = [tuple(self._list_for(cutoff) for cutoff in term.cutoffs) for term in terms]
         local = [k for k, term in enumerate(terms) if isinstance(term, LocalPotential)]
         self._groups = {i: [k for k in local if self._lists[k] == (i,)] for i in range(len(self._cutoffs))}
