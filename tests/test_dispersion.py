@@ -20,7 +20,7 @@ def test_numbers_are_the_librarys():
         system.numbers, system.positions, cell=system.cell, pbc=True, calculator=DFTD3(method="pbe", damping="d3bj")
     )
     results = D3("pbe").compute(system)
-    assert results.energy == pytest.approx(atoms.get_potential_energy(), rel=1e-8)
+    assert results.energy == pytest.approx(atoms.get_potential_energy(), rel=1e-7)  # ASE's units are of CODATA 2014
     assert results.atomic_energies.sum() == pytest.approx(results.energy, rel=1e-12)
     assert np.allclose(results.forces, atoms.get_forces(), rtol=1e-7, atol=1e-9)
     assert np.allclose(results.stress(system), atoms.get_stress(voigt=False), rtol=1e-7, atol=1e-10)

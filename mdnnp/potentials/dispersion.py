@@ -1,8 +1,8 @@
 """The D3(BJ) dispersion correction, by the library `dftd3`, as a term of a sum.
 
 S. Grimme, J. Antony, S. Ehrlich, H. Krieg, J. Chem. Phys. 132, 154104 (2010); damping: S. Grimme, S. Ehrlich, L.
-Goerigk, J. Comput. Chem. 32, 1456 (2011). Coordination numbers and three-body energies make it a potential of many bodies whose
-sums reach far: it takes no neighbour list, and its second derivatives are differences.
+Goerigk, J. Comput. Chem. 32, 1456 (2011). Coordination numbers and three-body energies make it a potential of many
+bodies whose sums reach far: it takes no neighbour list, and its second derivatives are differences.
 """
 
 import numpy as np
