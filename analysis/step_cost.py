@@ -13,7 +13,7 @@ from mdnnp import jit
 from mdnnp.bench.measure import dgemm_gflops, seconds
 from mdnnp.integrators import MDState, maxwell_boltzmann, verlet_step
 from mdnnp.neighbors import VerletList
-from mdnnp.potentials.hdnnp.potential import PRECISIONS
+from mdnnp.potentials.hdnnp.potential import PRECISIONS, neural_network_of
 from mdnnp.potentials.layered import LayeredPotential, Mapped
 from mdnnp.potentials.load import load_potential
 from mdnnp.structures import read_structures
@@ -62,7 +62,7 @@ def main() -> None:
         "energy and forces": (lambda: potential.compute(system, listed), 1),
         "neighbour list, one build": (lambda: fresh.restore(system), 1),
     }
-    if potential.hdnnp is potential:
+    if neural_network_of(potential) is potential:
         parts["symmetry functions alone"] = (lambda: potential.descriptors(system, listed), 1)
         in_steps = LayeredPotential(potential, lambda s, values: Mapped(*potential.networks(s.numbers, values)))
         parts["energy and forces in three steps (NumPy networks)"] = (lambda: in_steps.compute(system, listed), 1)

@@ -135,9 +135,9 @@ def test_shadow_energy_tells_classes_that_the_total_energy_does_not():
 
 def test_every_function_has_its_class():
     certificate_of = load_potential(GOLDEN / "big1", "Angstrom", "eV")
-    from mdnnp.smooth import _functions
 
-    found = _functions(certificate_of)
+
+    found = certificate_of.function_ingredients()
     model = certificate_of.model
     assert {symbol: len(functions) for symbol, functions in found.items()} == {
         symbol: len(element.functions) for symbol, element in model.elements.items()

@@ -12,6 +12,7 @@ import numpy as np
 from mdnnp.acsf.functions import NARROW, RADIAL, WEIGHTED
 from mdnnp.mlp import Network
 from mdnnp.neighbors import neighbor_list
+from mdnnp.potentials.hdnnp.potential import neural_network_of
 from mdnnp.potentials.interface import Potential
 from mdnnp.system import System
 
@@ -38,7 +39,7 @@ def count_work(potential: Potential, system: System) -> Work:
     """Work per atom, from SAMPLE centres spread over the structure. Triplets are 0 for pair potentials."""
     i, j, _, vectors = neighbor_list(system, potential.cutoff)
     neighbors = len(i) / len(system)
-    network = potential.hdnnp
+    network = neural_network_of(potential)
     if network is None:
         return Work(neighbors, 0.0, neighbors * (PAIR + ENVELOPE))
     bohr = network.cutoff / max(f.cutoff for part in network.model.elements.values() for f in part.functions)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from mdnnp.errors import InputError
-from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.hdnnp.shared import SharedFunctions
 from mdnnp.potentials.interface import Disagreement, Extrapolation, Neighbors, Potential, Results, roughest
 from mdnnp.potentials.smoothness import Ingredient
@@ -37,6 +36,7 @@ class Committee(Potential):
             if len(member.cutoffs) != len(members[0].cutoffs):
                 raise InputError(f"{source}: member {k} has other terms than the first; give all members the same")
         self.members, self.source = tuple(members), source
+        self.parts = self.members
         self.numbers = members[0].numbers
         self.cutoff = max(member.cutoff for member in members)
         self.files = tuple(file for member in members for file in member.files)
@@ -121,11 +121,6 @@ class Committee(Potential):
         """How many of what."""
         kinds = {member.kind.split(" in ")[0] for member in self.members}
         return f"committee of {len(self.members)} {'/'.join(sorted(kinds))}s"
-
-    @property
-    def hdnnp(self) -> HDNNP | None:
-        """That of the first member."""
-        return self.members[0].hdnnp
 
     def describe(self) -> list[str]:
         """How many members there are, and the first of them."""

@@ -7,7 +7,7 @@ default. docs/potentials.md shows one.
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -16,9 +16,6 @@ from mdnnp.errors import InputError
 from mdnnp.neighbors import NeighborList, VerletList, VerletLists
 from mdnnp.potentials.smoothness import Ingredient
 from mdnnp.system import System, volume
-
-if TYPE_CHECKING:
-    from mdnnp.potentials.hdnnp.potential import HDNNP
 
 Neighbors = NeighborList | tuple[NeighborList, ...]
 DIFFERENCE_STEP_A = 1e-4  # longest move of an atom in a central difference
@@ -101,12 +98,14 @@ class Potential(ABC):
     cutoff : Å, of the neighbour list that `compute` takes; pairs further apart do not interact directly
     source : where it comes from, for messages
     files : all files that define it, so that a restart knows the potential again
+    parts : the potentials that it is made of: terms of a sum, members of a committee
     """
 
     numbers: tuple[int, ...]
     cutoff: float
     source: str = "potential"
     files: tuple[Path, ...] = ()
+    parts: tuple["Potential", ...] = ()
     has_disagreement: bool = False  # whether `Results.disagreement` is there: committees
     exact_derivatives: bool = False  # whether `results_derivative` is exact
 
@@ -214,11 +213,6 @@ class Potential(ABC):
     def all_extrapolations(self, system: System, results: Results) -> Extrapolation:
         """The extrapolations of `results`, with all events listed."""
         return results.extrapolation
-
-    @property
-    def hdnnp(self) -> "HDNNP | None":
-        """The neural network potential in it, for what looks at symmetry functions; None if there is none."""
-        return None
 
     # --- checks --------------------------------------------------------------------------------------------
 

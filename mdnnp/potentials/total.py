@@ -7,7 +7,6 @@ import numpy as np
 from mdnnp.errors import InputError
 from mdnnp.neighbors import NeighborList
 from mdnnp.potentials.assembly import Assembly, LocalPotential, tangents, virial_tangent
-from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.interface import NO_EXTRAPOLATION, Extrapolation, Neighbors, Potential, Results, roughest
 from mdnnp.potentials.smoothness import Ingredient
 from mdnnp.system import System
@@ -34,6 +33,7 @@ class TotalPotential(Potential):
         if sum(term.has_disagreement for term in terms) > 1:
             raise InputError(f"{source}: two terms are committees; make one committee of sums instead")
         self.terms, self.source = tuple(terms), source
+        self.parts = self.terms
         self.names = _distinct([term.kind for term in terms] if names is None else names)
         self.numbers = tuple(sorted(common))
         self.has_disagreement = any(term.has_disagreement for term in terms)
@@ -148,11 +148,6 @@ class TotalPotential(Potential):
         """The terms' kinds."""
         return " + ".join(term.kind for term in self.terms)
 
-    @property
-    def hdnnp(self) -> HDNNP | None:
-        """That of the first term which has one."""
-        return next((term.hdnnp for term in self.terms if term.hdnnp is not None), None)
-
     def describe(self) -> list[str]:
         """How many terms there are, and each of them."""
         lines = [f"Sum           {self.source}: {len(self.terms)} terms, {self.kind}"]
@@ -166,7 +161,7 @@ class TotalPotential(Potential):
 
     def function_ingredients(self) -> dict[str, tuple[Ingredient, ...]]:
         """Those of the first term which has a neural network."""
-        return {} if self.hdnnp is None else self.hdnnp.function_ingredients()
+        return next((found for term in self.terms if (found := term.function_ingredients())), {})
 
     def remarks(self, system: System, results: Results) -> list[str]:
         """Those of each term on its own energy."""
@@ -179,9 +174,9 @@ class TotalPotential(Potential):
         ]
 
     def all_extrapolations(self, system: System, results: Results) -> Extrapolation:
-        """Those of the first term which has a neural network."""
-        term = next((term for term in self.terms if term.hdnnp is not None), None)
-        return results.extrapolation if term is None else term.all_extrapolations(system, results)
+        """Those of the first term that lists more than `results` do."""
+        each = (term.all_extrapolations(system, results) for term in self.terms)
+        return max(each, key=lambda events: len(events.atom))
 
 
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from mdnnp.model import HDNNPModel, scaling_coefficients
 from mdnnp.n2p2 import read_potential
 from mdnnp.potentials.assembly import Assembly, LocalPotential
 from mdnnp.potentials.hdnnp import description
-from mdnnp.potentials.interface import NO_EXTRAPOLATION, Extrapolation, Neighbors, Results
+from mdnnp.potentials.interface import NO_EXTRAPOLATION, Extrapolation, Neighbors, Potential, Results
 from mdnnp.potentials.smoothness import Ingredient
 from mdnnp.system import System
 
@@ -204,11 +204,6 @@ class HDNNP(LocalPotential):
         """The model and its units."""
         return f"HDNNP in {self.model.length_unit}, {self.model.energy_unit}"
 
-    @property
-    def hdnnp(self) -> "HDNNP":
-        """Itself."""
-        return self
-
     def describe(self) -> list[str]:
         """Units, functions, networks, smoothness."""
         return description.describe(self.model, self.cutoff)
@@ -260,6 +255,13 @@ class HDNNP(LocalPotential):
             i, k = np.nonzero((values < lower) | (values > upper))
             columns.append((atoms[i], k + 1, values[i, k], lower[k], upper[k]))
         return Extrapolation(events.count, *(np.concatenate(column) for column in zip(*columns, strict=True)))
+
+
+def neural_network_of(potential: Potential) -> HDNNP | None:
+    """The first neural network potential in a potential, itself included; None if there is none."""
+    if isinstance(potential, HDNNP):
+        return potential
+    return next((found for part in potential.parts if (found := neural_network_of(part)) is not None), None)
 
 
 _FUSED, _VALUES, _PULL_BACK = 0, 1, 2  # modes of `_evaluate`
