@@ -167,10 +167,10 @@ def conditioning(
 
     usual : see `compare`
     """
+    total, single, force, virial = _scales(evaluate(potential, system), usual)
     members = getattr(potential, "members", (potential,))
     if not all(hasattr(member, name) for member in members for name in ("descriptors", "pull_back", "model")):
         return Conditioning()
-    total, single, force, virial = _scales(evaluate(potential, system), usual)
     n, error = len(system), 1e-8
     terms, forces, virials = np.zeros(n), np.zeros((n_draws, n, 3)), np.zeros((n_draws, 3, 3))
     for member in members:
