@@ -6,9 +6,13 @@ The structure is rattled (and a cell strained) first, since zero forces prove no
 
 import json
 import math
+import sys
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import groupby
+from typing import TypeVar
 
 import numpy as np
 
@@ -36,9 +40,14 @@ GATES = {
     "cutoff energy": 1e-12,
     "cutoff force": 1e-11,
 }
+# Sums in another order differ by rounding; seen are up to 5 ulp times what `probes.conditioning` finds.
+ROUNDING = 8 * float(np.finfo(np.float64).eps)
 QUANTITIES = ("energy", "forces", "virial")
 REPLICAS = ((2, 1, 1), (1, 2, 1), (1, 1, 2), (2, 2, 2))
 FAR_CELLS = 1000
+
+T = TypeVar("T")
+Begin = Callable[[int, str], Callable[[int], object]]  # told how much of what unit is to do; gives what is told of more
 
 
 @dataclass(frozen=True)
@@ -61,10 +70,11 @@ class Row:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """All rows, and notes on how the structure was prepared."""
+    """All rows, notes on how the structure was prepared, and k of `probes.Conditioning` (0: not known)."""
 
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    conditioning: float = 0.0
 
     @property
     def failures(self) -> tuple[Row, ...]:
@@ -103,7 +113,8 @@ class CheckReport:
             return None if isinstance(value, float) and not math.isfinite(value) else value
 
         rows = [{key: plain(value) for key, value in asdict(row).items()} for row in self.rows]
-        return json.dumps({"passed": self.passed, "notes": list(self.notes), "rows": rows}, indent=2)
+        head = {"passed": self.passed, "notes": list(self.notes), "conditioning": self.conditioning or None}
+        return json.dumps(head | {"rows": rows}, indent=2)
 
 
 def _cell(row: Row | None) -> str:
@@ -125,11 +136,14 @@ def check(
     strain: float = 0.01,
     seed: int = 1,
     max_atoms: int = 10_000,
+    begin: Begin | None = None,
 ) -> CheckReport:
     """Measure everything on one structure.
 
     rattle_A : standard deviation of the random displacements, Å; strain : of the random strain of a cell
     max_atoms : replicas with more atoms are not made
+    begin : for a progress bar: begin(n, "atom") is told how many atoms will be evaluated, and what it returns of each
+        evaluation's
     Warns (MdnnpWarning) where the structure leaves the potential's range. Raises InputError for an element
     that the potential does not have.
     """
@@ -142,15 +156,50 @@ def check(
     if force < 1e-6:
         notes.append("all forces vanish: what is checked about them proves little; try a denser structure")
     notes += _extrapolation_notes(given, found, len(system))
-    rows = (
-        *_sums(potential, rattled),
-        *_invariances(potential, rattled, seed),
-        *_replicas(potential, rattled, max_atoms),
-        *_locality(potential, rattled, seed, max_atoms),
-        *_derivatives(potential, rattled, seed),
-        *cutoff_rows(potential, rattled, seed),
-    )
-    return CheckReport(rows, tuple(notes))
+    magnified = probes.conditioning(potential, rattled)
+    if magnified.energy:
+        left = magnified.energy * np.finfo(np.float64).eps
+        notes.append(
+            f"conditioning k = {magnified.energy:.3g}: the parts of an atom's energy are together k times as large "
+            f"as the energy, so rounding leaves about {left:.0e} of it uncertain (gates allow for that); when fitting, "
+            "regularization and fewer, less similar functions lower a large k"
+        )
+
+    def rows(potential):
+        return (
+            *_sums(potential, rattled, magnified),
+            *_invariances(potential, rattled, magnified, seed),
+            *_replicas(potential, rattled, magnified, max_atoms),
+            *_locality(potential, rattled, seed, max_atoms),
+            *_derivatives(potential, rattled, seed),
+            *cutoff_rows(potential, rattled, seed),
+        )
+
+    return CheckReport(watched(rows, potential, begin), tuple(notes), magnified.energy)
+
+
+def watched(measure: Callable[[Potential], T], potential: Potential, begin: Begin | None) -> T:
+    """measure(potential), with its progress counted in atoms; a rehearsal with results of zero tells their number."""
+    if begin is None:
+        return measure(potential)
+    n_atoms: list[int] = []
+    measure(probes.Rehearsal(potential, n_atoms.append))
+    return measure(probes.Watched(potential, begin(sum(n_atoms), "atom")))
+
+
+@contextmanager
+def progress() -> Iterator[Begin]:
+    """A bar with the time that is left, on a terminal: see `begin` of `check`."""
+    from tqdm import tqdm
+
+    with tqdm(file=sys.stderr, leave=False, disable=not sys.stderr.isatty(), delay=1.0) as bar:
+
+        def begin(total: int, unit: str) -> Callable[[int], object]:
+            bar.unit = unit
+            bar.reset(total)
+            return bar.update
+
+        yield begin
 
 
 def prepare(system: System, *, rattle_A: float = 0.05, strain: float = 0.01, seed: int = 1) -> tuple[System, list[str]]:
@@ -207,45 +256,52 @@ def _not_measured(check: str, remark: str, quantity: str = "energy") -> Row:
     return Row(check, quantity, math.nan, math.nan, None, remark)
 
 
-def _deviation_rows(check: str, deviation: probes.Deviation, remark="", *, gate="", factor=1.0) -> list[Row]:
-    """Three rows; the gate of the energy leaves room for the rounding of the constants in it."""
-    limit = GATES[gate or check] * factor
+def _deviation_rows(
+    check: str, deviation: probes.Deviation, magnified: probes.Conditioning, remark="", *, gate="", factor=1.0
+) -> list[Row]:
+    """Three rows; gates leave room for rounding, that of the energy also for the rounding of the constants in it."""
+    limits = [(GATES[gate or check] + ROUNDING * k) * factor for k in magnified]
     return [
-        _row(check, "energy", deviation.energy, remark, limit=limit + deviation.rounding),
-        _row(check, "forces", deviation.forces, remark, limit=limit),
-        _row(check, "virial", deviation.virial, remark, limit=limit),
+        _row(check, "energy", deviation.energy, remark, limit=limits[0] + deviation.rounding),
+        _row(check, "forces", deviation.forces, remark, limit=limits[1]),
+        _row(check, "virial", deviation.virial, remark, limit=limits[2]),
     ]
 
 
-def _sums(potential, system) -> list[Row]:
+def _sums(potential, system, magnified) -> list[Row]:
+    def row(check, quantity, value):
+        return _row(check, quantity, value, limit=GATES[check] + ROUNDING * getattr(magnified, quantity))
+
     return [
         _row("sum of atomic energies", "energy", probes.energy_sum(potential, system)),
-        _row("sum of atomic virials", "virial", probes.atomic_virial_sum(potential, system)),
-        _row("net force", "forces", probes.net_force(potential, system)),
-        _row("net torque", "virial", probes.net_torque(potential, system)),
+        row("sum of atomic virials", "virial", probes.atomic_virial_sum(potential, system)),
+        row("net force", "forces", probes.net_force(potential, system)),
+        row("net torque", "virial", probes.net_torque(potential, system)),
     ]
 
 
-def _invariances(potential, system, seed) -> list[Row]:
-    rows = _deviation_rows("translation", probes.translation(potential, system, seed=seed))
+def _invariances(potential, system, magnified, seed) -> list[Row]:
+    rows = _deviation_rows("translation", probes.translation(potential, system, seed=seed), magnified)
     with_cell = "cell and atoms together" if system.pbc.any() else ""
-    rows += _deviation_rows("rotation", probes.rotation(potential, system, seed=seed), with_cell)
+    rows += _deviation_rows("rotation", probes.rotation(potential, system, seed=seed), magnified, with_cell)
     if system.pbc.any():
         opened = system._replace(pbc=np.zeros(3, dtype=bool), cell=np.zeros((3, 3)))
-        rows += _deviation_rows(
-            "rotation, open", probes.rotation(potential, opened, seed=seed), "the same atoms without a cell"
-        )
-    rows += _deviation_rows("inversion", probes.inversion(potential, system))
-    rows += _deviation_rows("permutation", probes.permutation(potential, system, seed=seed), "of all atoms")
+        # Atoms that hardly see each other without their images have forces that are nothing but rounding.
+        usual = probes.evaluate(potential, system)
+        turned = probes.rotation(potential, opened, seed=seed, usual=usual)
+        magnified_open = probes.conditioning(potential, opened, usual=usual)
+        rows += _deviation_rows("rotation, open", turned, magnified_open, "the same atoms without a cell")
+    rows += _deviation_rows("inversion", probes.inversion(potential, system), magnified)
+    rows += _deviation_rows("permutation", probes.permutation(potential, system, seed=seed), magnified, "of all atoms")
     if len(np.unique(system.numbers)) < len(system):
         like = probes.permutation(potential, system, seed=seed, like_atoms=True)
-        rows += _deviation_rows("permutation, like atoms", like)
+        rows += _deviation_rows("permutation, like atoms", like, magnified)
     else:
         rows.append(_not_measured("permutation, like atoms", "no element has two atoms"))
-    return rows + _wrapping(potential, system, seed)
+    return rows + _wrapping(potential, system, magnified, seed)
 
 
-def _wrapping(potential, system, seed) -> list[Row]:
+def _wrapping(potential, system, magnified, seed) -> list[Row]:
     if not system.pbc.any():
         return [_not_measured("wrapping", "no direction is periodic")]
     near = probes.wrapping(potential, system, seed=seed)
@@ -253,10 +309,11 @@ def _wrapping(potential, system, seed) -> list[Row]:
     # So far out coordinates have fewer digits behind the point: rounding grows with the distance.
     distance = FAR_CELLS * float(np.max(np.linalg.norm(system.cell[system.pbc], axis=1)))
     return [
-        *_deviation_rows("wrapping", near, "each atom up to 2 cells away"),
+        *_deviation_rows("wrapping", near, magnified, "each atom up to 2 cells away"),
         *_deviation_rows(
             "wrapping, far",
             far,
+            magnified,
             f"up to {FAR_CELLS} cells: the gate grows with the rounding of coordinates",
             gate="wrapping",
             factor=max(1.0, distance / 100),
@@ -264,12 +321,12 @@ def _wrapping(potential, system, seed) -> list[Row]:
     ]
 
 
-def _replicas(potential, system, max_atoms) -> list[Row]:
+def _replicas(potential, system, magnified, max_atoms) -> list[Row]:
     rows = []
     for repeats in dict.fromkeys(tuple(np.where(system.pbc, r, 1).tolist()) for r in REPLICAS):
         if 1 < math.prod(repeats) <= max_atoms // len(system):
             name = "x".join(str(r) for r in repeats)
-            rows += _deviation_rows("extensivity", probes.extensivity(potential, system, repeats), name)
+            rows += _deviation_rows("extensivity", probes.extensivity(potential, system, repeats), magnified, name)
     if rows:
         return rows
     why = f"a replica has more than {max_atoms} atoms" if system.pbc.any() else "no direction is periodic"
@@ -308,11 +365,13 @@ def _with_room(system: System, width: float, max_atoms: int) -> System:
 
 
 def _derivatives(potential, system, seed) -> list[Row]:
-    n_atoms = int(np.clip(4000 // len(system), 1, 12))  # each atom costs 16 evaluations
+    n_atoms = int(np.clip(4000 // len(system), 1, 12))  # an atom costs 4 to 16 evaluations
+    n_atoms = max(n_atoms, len(np.unique(system.numbers)))
+    moved = "" if n_atoms >= len(system) else f"; {n_atoms} of {len(system)} atoms moved alone"
     forces = probes.forces_by_differences(potential, system, seed=seed, n_atoms=n_atoms)
     virial = probes.virial_by_differences(potential, system)
     return [
-        _row("forces", "forces", forces, "against finite differences of the energy"),
+        _row("forces", "forces", forces, f"against finite differences of the energy{moved}"),
         _row("virial", "virial", virial, "against strain derivatives of the energy"),
     ]
 
@@ -320,18 +379,28 @@ def _derivatives(potential, system, seed) -> list[Row]:
 def cutoff_rows(potential: Potential, system: System, seed: int) -> list[Row]:
     """Jumps of energy, forces and slope of the forces as an atom crosses a cutoff: three rows a pair of elements."""
     found = probes.crossings(potential, system, seed=seed)
-    return [row for name, radii in found.items() for row in _crossing_rows(name, radii)]
+    magnified = probes.conditioning(potential, system)
+    n_radii = len(probes.cutoff_radii(potential))
+    return [row for name, radii in found.items() for row in _crossing_rows(name, radii, n_radii, magnified)]
 
 
-def _crossing_rows(name: str, found: dict[float, probes.Continuity]) -> list[Row]:
+def _crossing_rows(
+    name: str, found: dict[float, probes.Continuity], n_radii: int, magnified: probes.Conditioning
+) -> list[Row]:
     """Rows for a pair of elements: the worst of all radii of energy, forces, and slope of the forces."""
     check = f"cutoff {name}"
     radii = ", ".join(f"{radius:.4g}" for radius in found)
     crossing = f"an atom crosses {radii} Å" if len(found) < 4 else f"an atom crosses {len(found)} radii"
+    if len(found) < n_radii:
+        crossing = f"an atom crosses {len(found)} of {n_radii} radii, the cutoff among them"
     energy = max(found.values(), key=lambda c: c.energy)
+    limits = (
+        GATES["cutoff energy"] + energy.rounding + ROUNDING * magnified.energy,
+        GATES["cutoff force"] + ROUNDING * magnified.forces,
+    )
     jumps = [
-        _row(check, "energy", energy.energy, crossing, limit=GATES["cutoff energy"] + energy.rounding),
-        _row(check, "forces", max(c.force for c in found.values()), crossing, limit=GATES["cutoff force"]),
+        _row(check, "energy", energy.energy, crossing, limit=limits[0]),
+        _row(check, "forces", max(c.force for c in found.values()), crossing, limit=limits[1]),
     ]
     kinks = [radius for radius in found if found[radius].slope_jumps]
     slope = max(found[radius].slope for radius in kinks or found)

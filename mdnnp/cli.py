@@ -219,10 +219,11 @@ def _load_both(arguments):
 
 
 def _check(arguments) -> int:
-    from mdnnp.check import check
+    from mdnnp.check import check, progress
 
     potential, structure = _load_both(arguments)
-    report = check(potential, structure.system)
+    with progress() as begin:
+        report = check(potential, structure.system, begin=begin)
     print(report.to_json() if arguments.json else report.table())
     return report.exit_code
 

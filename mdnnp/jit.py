@@ -22,6 +22,8 @@ from numba.core.ir_utils import build_definitions
 from numba.core.untyped_passes import ReconstructSSA
 from numba.extending import intrinsic
 
+from mdnnp.kernel_cache import keep_compiled
+
 # NaN and infinity are caught before a kernel is entered (`system.validate`), so the flags that forbid them are safe.
 _FAST = {"reassoc", "contract", "arcp", "nsz", "nnan", "ninf", "afn"}
 
@@ -93,7 +95,7 @@ class _OwnPrecision(CompilerBase):
 
 def njit(function):
     """Compile a function that Python calls, or that allocates: exact IEEE semantics, no interpreter lock."""
-    return numba.njit(cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
+    return keep_compiled(numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function))
 
 
 def njit_fast(function):
@@ -123,8 +125,7 @@ def njit_strip(function):
 
 
 def _inner(function, forceinline=False, no_cpython_wrapper=True):
-    return numba.njit(
-        cache=True,
+    compiled = numba.njit(
         nogil=True,
         error_model="numpy",
         fastmath=_FAST,
@@ -133,7 +134,8 @@ def _inner(function, forceinline=False, no_cpython_wrapper=True):
         no_cpython_wrapper=no_cpython_wrapper,
         no_cfunc_wrapper=True,
         pipeline_class=_OwnPrecision,
-    )(function)
+    )
+    return keep_compiled(compiled(function))
 
 
 def njit_inline(function):
@@ -185,6 +187,16 @@ def set_threads(n: int) -> None:
     _Threads.count = n
 
 
+def _renew_pool() -> None:
+    """A new pool in a forked process, which has the pool of its parent but none of its threads."""
+    if _Threads.pool is not None:
+        _Threads.pool = ThreadPoolExecutor(_Threads.count)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_pool)
+
+
 def get_threads() -> int:
     """Number of threads in use."""
     return _Threads.count
@@ -195,14 +207,17 @@ class PerThread:
 
     def __init__(self, make: Callable[[int], Any]):
         self._make = make
-        self._kept: dict[int, tuple[int, Any]] = {}
+        self._kept = threading.local()
+
+    def __reduce__(self):
+        return PerThread, (self._make,)  # memory is no part of a copy
 
     def get(self, size: int) -> Any:
         """The calling thread's memory, for at least `size`."""
-        thread = threading.get_ident()
-        if thread not in self._kept or self._kept[thread][0] < size:
-            self._kept[thread] = size, self._make(size)
-        return self._kept[thread][1]
+        kept = self._kept
+        if getattr(kept, "size", -1) < size:
+            kept.size, kept.memory = size, self._make(size)
+        return kept.memory
 
 
 def available_cores() -> int:

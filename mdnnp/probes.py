@@ -9,19 +9,23 @@ symmetry each of the two lends its scale to the other, through the cutoff radius
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import combinations_with_replacement, product
 from typing import NamedTuple
 
 import numpy as np
 from ase.data import chemical_symbols
 
-from mdnnp.potentials.interface import Potential, Results
+from mdnnp.potentials.hdnnp.potential import neural_networks_of
+from mdnnp.potentials.interface import NO_EXTRAPOLATION, Potential, Results
 from mdnnp.system import System, complete_cell, heights, replicate
 
-FORCE_STEPS_A = (2e-5, 1e-4, 5e-4, 2e-3)
-STRAIN_STEPS = (3e-5, 2e-4, 1e-3)
+# Steps of differences, the best for most potentials first; after an error below _ENOUGH no other is tried.
+FORCE_STEPS_A = (5e-4, 1e-4, 2e-3, 2e-5)
+STRAIN_STEPS = (2e-4, 1e-3, 3e-5)
+_ENOUGH = 1e-9
 JUMP_STEP_A, SLOPE_STEP_A = 1e-6, 1e-4
+_MANY_CROSSINGS = 48  # each costs 25 evaluations of a cluster
 _RADIUS_MIN_A = 1.0  # windows of compact functions that end closer to the atom are never crossed in practice
 
 
@@ -56,6 +60,19 @@ class Evaluation(NamedTuple):
         return max(_largest(self.virial), _largest(self.forces) * self.cutoff)
 
 
+class Conditioning(NamedTuple):
+    """By how much energy, forces and virial magnify relative errors of the symmetry functions, on the scales above.
+
+    Sums in another order change each function by some ulp, and so the results by about these numbers times that.
+    energy : k, the largest sum_s |G_s dE_i/dG_s| over the largest |E_i|, or the same of the sums over all atoms
+    forces, virial : largest change for random relative errors of G_s and dE/dG_s, over the errors
+    """
+
+    energy: float = 0.0
+    forces: float = 0.0
+    virial: float = 0.0
+
+
 class Deviation(NamedTuple):
     """By how much two evaluations that ought to agree differ, relative to the scales of the first.
 
@@ -80,17 +97,107 @@ def _without_offsets(potential: Potential, system: System, results: Results) -> 
     return Evaluation(results.atomic_energies - offsets, results.forces, results.virial, rounding, potential.cutoff)
 
 
-def compare(reference: Evaluation, other: Evaluation) -> Deviation:
-    """Deviations of `other` from `reference`; the atoms of both must be in the same order."""
+def compare(reference: Evaluation, other: Evaluation, usual: Evaluation | None = None) -> Deviation:
+    """Deviations of `other` from `reference`; the atoms of both must be in the same order.
+
+    usual : the same atoms with forces of ordinary size, whose scales count too: those of `reference` may be rounding
+    """
     difference = other.energies - reference.energies
     n = len(difference)
-    total, single = reference.energy_scale, _largest(reference.energies)
+    total, single, force, virial = _scales(reference, usual)
     rounding = reference.rounding
     return Deviation(
         max(_ratio(abs(math.fsum(difference)), total), _ratio(_largest(difference), single)),
-        _ratio(_largest(other.forces - reference.forces), reference.force_scale),
-        _ratio(_largest(other.virial - reference.virial), reference.virial_scale),
+        _ratio(_largest(other.forces - reference.forces), force),
+        _ratio(_largest(other.virial - reference.virial), virial),
         max(_ratio(4 * math.sqrt(n) * rounding, total), _ratio(2 * rounding, single)),
+    )
+
+
+def _scales(reference: Evaluation, usual: Evaluation | None) -> tuple[float, float, float, float]:
+    """What sums of energies, energies of atoms, forces and virials are relative to; see `compare`."""
+    each = [
+        (e.energy_scale, _largest(e.energies), e.force_scale, e.virial_scale)
+        for e in (reference, usual)
+        if e is not None
+    ]
+    return tuple(map(max, zip(*each, strict=True)))
+
+
+class Watched(Potential):
+    """A potential that tells `advance` the number of atoms of each evaluation; all else is the potential's."""
+
+    def __init__(self, potential: Potential, advance: Callable[[int], object]):
+        self._potential, self._advance = potential, advance
+        self.numbers, self.cutoff, self.source = potential.numbers, potential.cutoff, potential.source
+        self.parts = (potential,)
+
+    def compute(self, system: System, neighbors=None, *, atomic_virials: bool = False) -> Results:
+        """As the potential."""
+        results = self._potential.compute(system, neighbors, atomic_virials=atomic_virials)
+        self._advance(len(system))
+        return results
+
+    def offsets(self, numbers: np.ndarray) -> np.ndarray:
+        """As the potential."""
+        return self._potential.offsets(numbers)
+
+    @property
+    def cutoffs(self) -> tuple[float, ...]:
+        """As the potential."""
+        return self._potential.cutoffs
+
+    @property
+    def reach(self) -> float:
+        """As the potential."""
+        return self._potential.reach
+
+    def radii(self) -> list[float]:
+        """As the potential."""
+        return self._potential.radii()
+
+
+class Rehearsal(Watched):
+    """A potential of the same range whose results are all zero: it costs nothing, and so tells how much is to do."""
+
+    def __init__(self, potential: Potential, advance: Callable[[int], object]):
+        super().__init__(potential, advance)
+        self.parts = ()
+
+    def compute(self, system: System, neighbors=None, *, atomic_virials: bool = False) -> Results:
+        """Zeros."""
+        n = len(system)
+        self._advance(n)
+        virials = np.zeros((n if atomic_virials else 0, 3, 3))
+        return Results(0.0, np.zeros(n), np.zeros((n, 3)), np.zeros((3, 3)), virials, NO_EXTRAPOLATION)
+
+
+def conditioning(
+    potential: Potential, system: System, *, seed: int = 1, n_draws: int = 4, usual: Evaluation | None = None
+) -> Conditioning:
+    """How much rounding of symmetry functions is magnified; zeros for a potential that has none.
+
+    usual : see `compare`
+    """
+    total, single, force, virial = _scales(evaluate(potential, system), usual)
+    n, error = len(system), 1e-8
+    terms, forces, virials = np.zeros(n), np.zeros((n_draws, n, 3)), np.zeros((n_draws, 3, 3))
+    for network, factor in neural_networks_of(potential):
+        rng = np.random.default_rng(seed)  # members that share functions share their errors
+        neighbors = network.make_lists().update(system)
+        raw = network.descriptors(system, neighbors)
+        exact = network.networks(system.numbers, raw)[1]
+        terms += factor * np.sum(np.abs(raw * exact), axis=1)
+        for draw in range(n_draws):
+            signs = rng.choice([-error, error], (2, *raw.shape))
+            changed = network.networks(system.numbers, raw * (1 + signs[0]))[1] * (1 + signs[1])
+            change = network.pull_back(system, neighbors, (changed - exact) / error, np.zeros(n))
+            forces[draw] += factor * change.forces
+            virials[draw] += factor * change.virial
+    return Conditioning(
+        max(_ratio(_largest(terms), single), _ratio(float(np.sum(terms)), total)),
+        _ratio(_largest(forces), force),
+        _ratio(_largest(virials), virial),
     )
 
 
@@ -125,8 +232,13 @@ def translation(potential: Potential, system: System, *, seed: int = 1, n_shifts
     return _worst(compare(reference, evaluate(potential, other)) for other in moved)
 
 
-def rotation(potential: Potential, system: System, *, seed: int = 1, n_rotations: int = 3) -> Deviation:
-    """Largest deviations when atoms and cell are rotated at random; forces and virial are rotated back."""
+def rotation(
+    potential: Potential, system: System, *, seed: int = 1, n_rotations: int = 3, usual: Evaluation | None = None
+) -> Deviation:
+    """Largest deviations when atoms and cell are rotated at random; forces and virial are rotated back.
+
+    usual : see `compare`
+    """
     rng = np.random.default_rng(seed)
     reference = evaluate(potential, system)
     found = []
@@ -134,7 +246,7 @@ def rotation(potential: Potential, system: System, *, seed: int = 1, n_rotations
         q = random_rotation(rng)
         turned = evaluate(potential, system._replace(positions=system.positions @ q.T, cell=system.cell @ q.T))
         back = turned._replace(forces=turned.forces @ q, virial=q.T @ turned.virial @ q)
-        found.append(compare(reference, back))
+        found.append(compare(reference, back, usual))
     return _worst(found)
 
 
@@ -222,8 +334,8 @@ def forces_by_differences(
     """Largest deviation of the forces from differences of the energy.
 
     Atoms are displaced along random directions: all at once (`n_directions` times), and `n_atoms` of them one
-    at a time, every element among them. Fourth-order central differences with several steps about 1e-4 Å; the
-    step with the smallest error counts, since the error of a wrong force is there at any step. A deviation is
+    at a time, every element among them. Fourth-order central differences with steps about 1e-4 Å, until one is
+    good enough; the smallest error counts, since the error of a wrong force is there at any step. A deviation is
     relative to the norm of the forces of the displaced atoms, or to the largest force of all.
     """
     rng = np.random.default_rng(seed)
@@ -232,19 +344,20 @@ def forces_by_differences(
     for atom in _atoms_of_every_element(system, n_atoms, rng):
         moves.append(np.zeros((len(system), 3)))
         moves[-1][atom] = _unit_vectors(rng, 1)[0]
-    errors = np.empty((len(FORCE_STEPS_A), len(moves)))
-    for k, move in enumerate(moves):
-        moved = np.any(move != 0, axis=1)
-        scale = max(float(np.linalg.norm(found.forces[moved])), found.force_scale)
-        for s, step in enumerate(FORCE_STEPS_A):
-            slope = _derivative(
-                lambda h, move=move: (
-                    evaluate(potential, system._replace(positions=system.positions + h * move)).energies
-                ),
-                step,
-            )
-            errors[s, k] = _ratio(abs(slope + float(np.sum(found.forces * move))), scale)
-    return float(np.min(np.max(errors, axis=1)))
+    scales = [max(float(np.linalg.norm(found.forces[np.any(move != 0, axis=1)])), found.force_scale) for move in moves]
+
+    def error(step: float) -> float:
+        worst = 0.0
+        for move, scale in zip(moves, scales, strict=True):
+
+            def energies(h, move=move):
+                return evaluate(potential, system._replace(positions=system.positions + h * move)).energies
+
+            slope = _derivative(energies, step) + float(np.sum(found.forces * move))
+            worst = max(worst, _ratio(abs(slope), scale))
+        return worst
+
+    return _smallest(error, FORCE_STEPS_A)
 
 
 def virial_by_differences(potential: Potential, system: System) -> float:
@@ -254,15 +367,31 @@ def virial_by_differences(potential: Potential, system: System) -> float:
     atoms and images changes by the strain, and an open direction has no image.
     """
     found = evaluate(potential, system)
-    errors = np.empty((len(STRAIN_STEPS), 3, 3))
-    for (s, step), a, b in product(enumerate(STRAIN_STEPS), range(3), range(3)):
-        pattern = np.zeros((3, 3))
-        pattern[a, b] = 1.0  # x_b changes by strain * x_a
-        slope = _derivative(
-            lambda h, pattern=pattern: evaluate(potential, _strained(system, h * pattern)).energies, step
-        )
-        errors[s, a, b] = _ratio(abs(slope + found.virial[a, b]), found.virial_scale)
-    return float(np.min(np.max(errors, axis=(1, 2))))
+
+    def error(step: float) -> float:
+        worst = 0.0
+        for a, b in product(range(3), range(3)):
+            pattern = np.zeros((3, 3))
+            pattern[a, b] = 1.0  # x_b changes by strain * x_a
+
+            def energies(h, pattern=pattern):
+                return evaluate(potential, _strained(system, h * pattern)).energies
+
+            slope = _derivative(energies, step) + found.virial[a, b]
+            worst = max(worst, _ratio(abs(slope), found.virial_scale))
+        return worst
+
+    return _smallest(error, STRAIN_STEPS)
+
+
+def _smallest(error: Callable[[float], float], steps: Iterable[float]) -> float:
+    """The smallest error of all steps, or the first that is good enough."""
+    smallest = math.inf
+    for step in steps:
+        smallest = min(smallest, error(step))
+        if smallest <= _ENOUGH:
+            break
+    return smallest
 
 
 def _strained(system: System, strain: np.ndarray) -> System:
@@ -375,7 +504,14 @@ def cutoff_radii(potential: Potential) -> list[float]:
 
 
 def continuity(
-    potential: Potential, system: System, centre: int, number: int, radius: float, *, seed: int = 1
+    potential: Potential,
+    system: System,
+    centre: int,
+    number: int,
+    radius: float,
+    *,
+    seed: int = 1,
+    whole: Evaluation | None = None,
 ) -> Continuity:
     """Jumps when an atom of element `number` leaves the sphere of `radius` Å about the atom `centre`.
 
@@ -383,10 +519,11 @@ def continuity(
     which the extra atom is given room. Energy and forces at four points on either side are extrapolated to
     the sphere as cubic polynomials; what differs there is a jump, while the smooth rest contributes to the
     fourth order in the step.
+    whole : the evaluation of the system, if there is one already
     """
     cluster, direction = _cluster_with_room(potential, system, centre, number, radius, seed)
     # The cluster may be a mere pair at its cutoff: the whole system says what is large.
-    whole, part = evaluate(potential, system), evaluate(potential, cluster)
+    whole, part = whole or evaluate(potential, system), evaluate(potential, cluster)
     energy_scale = max(whole.energy_scale * len(cluster) / len(system), part.energy_scale)
     force_scale = max(whole.force_scale, part.force_scale)
     # Rounding of energy and force is the same at any step, but that of a slope is divided by it.
@@ -404,13 +541,18 @@ def continuity(
 
 
 def crossings(potential: Potential, system: System, *, seed: int = 1) -> dict[str, dict[float, Continuity]]:
-    """`continuity` for every pair of elements ("H-O") and every radius in Å of the potential."""
-    found = {}
-    for first, second in combinations_with_replacement(np.unique(system.numbers), 2):
+    """`continuity` for every pair of elements ("H-O") and every radius in Å of the potential.
+
+    Compact functions may have dozens: beyond _MANY_CROSSINGS each pair crosses the largest and its share of the rest.
+    """
+    found, whole = {}, evaluate(potential, system)
+    radii, pairs = cutoff_radii(potential), list(combinations_with_replacement(np.unique(system.numbers), 2))
+    share = max(3, _MANY_CROSSINGS // len(pairs)) - 1
+    for turn, (first, second) in enumerate(pairs):
         centre = int(np.flatnonzero(system.numbers == first)[0])
         found[f"{chemical_symbols[first]}-{chemical_symbols[second]}"] = {
-            radius: continuity(potential, system, centre, int(second), radius, seed=seed)
-            for radius in cutoff_radii(potential)
+            radius: continuity(potential, system, centre, int(second), radius, seed=seed, whole=whole)
+            for radius in sorted({*np.roll(radii[:-1], -turn * share)[:share].tolist(), radii[-1]})
         }
     return found
 

@@ -6,15 +6,13 @@ how the energy error of the dynamics falls with the time step (`convergence`).
 
 import json
 import math
-import sys
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mdnnp.check import Row, cutoff_rows
+from mdnnp.check import Begin, Row, cutoff_rows, progress, watched
 from mdnnp.convergence import SEGMENTS, Dynamics, Ladder, Order, climb, equilibrated
 from mdnnp.errors import InputError, PhysicsError
 from mdnnp.integrators import MDState, fastest_period
@@ -114,13 +112,13 @@ def certify(
     n_steps: int = 300,
     temperature_K: float = 300.0,
     seed: int = 1,
-    begin: Callable[[int], Callable[[], None]] = lambda total: lambda: None,
+    begin: Begin = lambda total, unit: lambda n=1: None,
 ) -> Certificate:
     """Question the three witnesses.
 
     timestep_fs : the longest of the ladder (default: a fifteenth of the fastest period, rounded down to 1, 2 or 5)
     n_steps : of that time step, at constant energy and as many before it for the temperature
-    begin : told the number of all steps, gives what is called after each, for a progress bar
+    begin : for a progress bar: told the number of atoms in the scan and of all steps, gives what is called after each
     Raises InputError for what cannot be run, PhysicsError if the dynamics goes wrong.
     """
     system = structure.system
@@ -128,13 +126,13 @@ def certify(
     n_steps += -n_steps % SEGMENTS
     if len(system) < 2 and not system.pbc.any():
         raise InputError(f"{structure.label}: a single atom has no dynamics; give a structure of two atoms or more")
-    scan = tuple(cutoff_rows(potential, system, seed))
+    scan = tuple(watched(lambda potential: cutoff_rows(potential, system, seed), potential, begin))
     at_rest = MDState(system, np.zeros((len(system), 3)), structure.masses, potential.compute(system), 0)
     period = fastest_period(at_rest, potential.compute)
     if timestep_fs is None:
         timestep_fs = _default_timestep(period)
     dynamics = Dynamics(potential, system)
-    advance = begin(n_steps * 2 ** (HALVINGS + 1))
+    advance = begin(n_steps * 2 ** (HALVINGS + 1), "step")
     start = equilibrated(
         dynamics.compute, system, structure.masses, temperature_K, timestep_fs, n_steps, seed=seed, advance=advance
     )
@@ -310,14 +308,7 @@ def main(arguments, potential: Potential, structure: Structure) -> int:
 
     arguments : timestep_fs, steps, temperature_K, seed, json, output (a new PNG file or None)
     """
-    from tqdm import tqdm
-
-    with tqdm(unit="step", file=sys.stderr, leave=False, disable=not sys.stderr.isatty(), delay=1.0) as bar:
-
-        def begin(total: int) -> Callable[[], None]:
-            bar.reset(total)
-            return bar.update
-
+    with progress() as begin:
         certificate = certify(
             potential,
             structure,

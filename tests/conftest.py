@@ -1,19 +1,11 @@
-"""Set-up of the test run: compiled code is cached under a hash of the sources, so that no stale kernel is tested."""
+"""Set-up of the test run."""
 
-import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-
-if "NUMBA_CACHE_DIR" not in os.environ:
-    digest = hashlib.sha256()
-    for source in sorted((ROOT / "mdnnp").rglob("*.py")):
-        digest.update(source.read_bytes())
-    os.environ["NUMBA_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / f"mdnnp-numba-{digest.hexdigest()[:16]}")
 
 SHARED = Path(os.environ.get("MDNNP_REFERENCE", ROOT.parent / "shared"))
 

@@ -19,12 +19,17 @@ from mdnnp import check as check_module
 from mdnnp import probes
 from mdnnp.check import check, prepare
 from mdnnp.errors import MdnnpWarning
+from mdnnp.model import scaling_coefficients
+from mdnnp.neighbors import VerletList
+from mdnnp.potentials.committee import Committee
 from mdnnp.potentials.interface import Extrapolation
 from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.potentials.load import load_potential
+from mdnnp.structures import read_structures
 from mdnnp.system import make_system
 
 GOLDEN = Path(__file__).parent / "golden"
+SILICON = GOLDEN.parent.parent / "inputs" / "silicon"
 
 TRICLINIC = [[4.1, 0, 0], [1.2, 3.7, 0], [-0.8, 1.5, 4.4]]
 
@@ -236,16 +241,109 @@ def test_lennard_jones_passes():
     assert report.passed, report.table()
 
 
-@pytest.mark.parametrize("name", ["big1", "all6", "act_et", "cut7", "norm"])
+@pytest.mark.parametrize("name", ["big1", "all6", "act_et", "b_t9", "cut7", "norm"])
 def test_neural_network_potentials_pass(name):
     potential = load_potential(GOLDEN / name, "Bohr", "Hartree")
-    from mdnnp.structures import read_structures
-
     structure = read_structures(GOLDEN / name / "input.data", 0, "Bohr", "Hartree")[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MdnnpWarning)
         report = check(potential, structure.system)
     assert report.passed, report.table()
+
+
+def silicon():
+    """The potential that is shipped, and its crystal; its energies are sums of large terms that cancel."""
+    potential = load_potential(SILICON / "potential")
+    return potential, read_structures(SILICON / "crystal.xyz")[0].system
+
+
+def test_silicon_passes_on_its_own_crystal():
+    potential, crystal = silicon()
+    report = check(potential, crystal)
+    assert report.passed, report.table()
+    assert 1e4 < report.conditioning < 3e4
+    assert f"conditioning k = {report.conditioning:.3g}" in report.table()
+    assert json.loads(report.to_json())["conditioning"] == report.conditioning
+
+
+@pytest.mark.parametrize(
+    ("fault", "rows"),
+    [
+        (lambda r: r._replace(forces=r.forces * (1 + 1e-7)), {"forces"}),
+        (lambda r: r._replace(forces=r.forces + 1e-9 * np.eye(len(r.forces), 3)), {"net force"}),
+        (lambda r: r._replace(virial=r.virial + 1e-8 * np.eye(3)), {"sum of atomic virials"}),
+    ],
+)
+def test_faults_are_found_in_silicon(fault, rows):
+    potential, crystal = silicon()
+
+    class Faulty(probes.Watched):
+        def compute(self, system, neighbors=None, *, atomic_virials=False):
+            return fault(super().compute(system, neighbors, atomic_virials=atomic_virials))
+
+    rattled, _ = prepare(crystal)
+    faulty, magnified = Faulty(potential, lambda n: None), probes.conditioning(potential, rattled)
+    measured = [*check_module._sums(faulty, rattled, magnified), *check_module._derivatives(faulty, rattled, 1)]
+    assert {row.check for row in measured if not row.passed} >= rows
+
+
+def test_conditioning_by_differences():
+    potential, crystal = silicon()
+    (part,) = potential.model.elements.values()
+    factor, shift = scaling_coefficients(part, potential.model)
+    raw, step, k = potential.descriptors(crystal), 1e-7, 0.0
+    for s in range(raw.shape[1]):
+        ends = []
+        for sign in (1, -1):
+            moved = raw.copy()
+            moved[:, s] *= 1 + sign * step
+            ends.append(part.network.gradient(moved * factor + shift)[0])
+        k = k + np.abs(ends[0] - ends[1]) / (2 * step)
+    energies = part.network.gradient(raw * factor + shift)[0]
+    assert probes.conditioning(potential, crystal).energy == pytest.approx(
+        np.max(k) / np.max(np.abs(energies)), rel=1e-4
+    )
+    rattled, _ = prepare(crystal)
+    single = probes.conditioning(potential, rattled)
+    assert probes.conditioning(Committee([potential, potential]), rattled) == pytest.approx(single, rel=1e-9)
+    assert probes.conditioning(ToyPotential(), SMALL) == probes.Conditioning(0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("name", ["big1", "norm"])
+def test_gradients_by_functions_give_the_forces(name):
+    potential = load_potential(GOLDEN / name, "Bohr", "Hartree")
+    system = read_structures(GOLDEN / name / "input.data", 0, "Bohr", "Hartree")[0].system
+    neighbors = VerletList(potential.cutoff, skin=0.0).update(system)
+    gradients = probes._gradients(potential, system, potential.descriptors(system, neighbors))
+    found, expected = (
+        potential.pull_back(system, neighbors, gradients, np.zeros(len(system))),
+        potential.compute(system),
+    )
+    assert np.max(np.abs(found.forces - expected.forces)) < 1e-12 * np.max(np.abs(expected.forces))
+
+
+def test_progress_is_told_in_atoms():
+    told, done = [], []
+
+    def begin(total, unit):
+        told.append((total, unit))
+        return done.append
+
+    report = check(ToyPotential(), SMALL, begin=begin)
+    assert report == check(ToyPotential(), SMALL)
+    ((total, unit),) = told
+    assert unit == "atom" and total <= sum(done) < 4 * total  # more where a step of differences is not good enough
+
+
+def test_each_pair_crosses_its_share_of_many_radii(monkeypatch):
+    monkeypatch.setattr(probes, "cutoff_radii", lambda potential: [float(r) for r in range(1, 31)])
+    monkeypatch.setattr(probes, "continuity", lambda *arguments, **options: probes.Continuity(0, 0, 0, 0, 0))
+    found = probes.crossings(ToyPotential(), SMALL)  # H and O: three pairs
+    assert [len(radii) for radii in found.values()] == [16, 16, 16]
+    assert all(30.0 in radii for radii in found.values())
+    assert {radius for radii in found.values() for radius in radii} == set(map(float, range(1, 31)))
+    rows = check_module.cutoff_rows(ToyPotential(), SMALL, 1)
+    assert {row.remark for row in rows if row.passed} == {"an atom crosses 16 of 30 radii, the cutoff among them"}
 
 
 def test_extrapolation_is_warned_of():

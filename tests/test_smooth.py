@@ -136,7 +136,6 @@ def test_shadow_energy_tells_classes_that_the_total_energy_does_not():
 def test_every_function_has_its_class():
     certificate_of = load_potential(GOLDEN / "big1", "Angstrom", "eV")
 
-
     found = certificate_of.function_ingredients()
     model = certificate_of.model
     assert {symbol: len(functions) for symbol, functions in found.items()} == {

@@ -36,7 +36,7 @@ class Committee(Potential):
             if len(member.cutoffs) != len(members[0].cutoffs):
                 raise InputError(f"{source}: member {k} has other terms than the first; give all members the same")
         self.members, self.source = tuple(members), source
-        self.parts = self.members
+        self.parts, self.share = self.members, 1.0 / len(members)
         self.numbers = members[0].numbers
         self.cutoff = max(member.cutoff for member in members)
         self.files = tuple(file for member in members for file in member.files)

@@ -98,7 +98,7 @@ class Potential(ABC):
     cutoff : Å, of the neighbour list that `compute` takes; pairs further apart do not interact directly
     source : where it comes from, for messages
     files : all files that define it, so that a restart knows the potential again
-    parts : the potentials that it is made of: terms of a sum, members of a committee
+    parts, share : the potentials that it is made of, and the factor of each: terms of a sum, members of a committee
     """
 
     numbers: tuple[int, ...]
@@ -106,6 +106,7 @@ class Potential(ABC):
     source: str = "potential"
     files: tuple[Path, ...] = ()
     parts: tuple["Potential", ...] = ()
+    share: float = 1.0
     has_disagreement: bool = False  # whether `Results.disagreement` is there: committees
     exact_derivatives: bool = False  # whether `results_derivative` is exact
 

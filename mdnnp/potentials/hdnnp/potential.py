@@ -257,11 +257,16 @@ class HDNNP(LocalPotential):
         return Extrapolation(events.count, *(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
+def neural_networks_of(potential: Potential, factor: float = 1.0) -> list[tuple[HDNNP, float]]:
+    """The neural network potentials in a potential, itself included, and the factor of each in its energy."""
+    if isinstance(potential, HDNNP):
+        return [(potential, factor)]
+    return [found for part in potential.parts for found in neural_networks_of(part, factor * potential.share)]
+
+
 def neural_network_of(potential: Potential) -> HDNNP | None:
     """The first neural network potential in a potential, itself included; None if there is none."""
-    if isinstance(potential, HDNNP):
-        return potential
-    return next((found for part in potential.parts if (found := neural_network_of(part)) is not None), None)
+    return next((network for network, _ in neural_networks_of(potential)), None)
 
 
 _FUSED, _VALUES, _PULL_BACK = 0, 1, 2  # modes of `_evaluate`
