@@ -132,6 +132,7 @@ def potential_digest(config: RunConfig) -> str:
                 "scaling.data",
                 "mdnnp.toml",
                 *sorted(p.name for p in directory.glob("weights.*.data")),
+                *sorted(p.name for p in directory.glob("optweights.*.out")),
             )
             files += [directory / name for name in names if (directory / name).exists()]
     digest = hashlib.sha256(repr((config.potential.length_unit, config.potential.energy_unit)).encode())

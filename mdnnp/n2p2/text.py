@@ -6,7 +6,7 @@ from pathlib import Path
 from mdnnp.errors import FileError, InputError
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)  # all that 64 bits hold
 MAX_MISTAKES = 20  # listed per file; one systematic mistake in a long file need not fill the screen
 
 
