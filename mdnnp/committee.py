@@ -139,7 +139,7 @@ class Committee:
             _evaluate_members(
                 totals[0].bounds[c], totals[0].bounds[c + 1], positions, images,
                 neighbors.first, neighbors.j, neighbors.image, species, first._tables, self._layers,
-                self._factor, self._shift, first._lower, first._upper, self._scale, values,
+                self._factor, self._shift, first._lowest, first._highest, self._scale, values,
                 energies, forces[c], strain[c], virials[c], counts[c], events[c], *first._workspace.get(most),
             )  # fmt: skip
 
@@ -171,7 +171,7 @@ def _functions(member: HDNNP) -> tuple:
 @njit
 def _evaluate_members(
     begin, end, positions, images, first, neighbor, image, species, tables, layers,
-    factor, shift, lower, upper, scale, values, energies, forces, strain, atomic_virials, counts, events,
+    factor, shift, lowest, highest, scale, values, energies, forces, strain, atomic_virials, counts, events,
     work, network, rows,
 ):  # fmt: skip
     """Centres begin .. end - 1 (sorted order) of all members, whose networks stand one behind the other in `layers`.
@@ -183,7 +183,7 @@ def _evaluate_members(
     for i in range(begin, end):
         _evaluate(
             _DESCRIPTORS, i, i + 1, positions, images, first, neighbor, image, species, tables, layers,
-            factor[0], shift[0], lower, upper, scale[0], values, values,
+            factor[0], shift[0], lowest, highest, scale[0], values, values,
             energies[0], forces[0], strain[0], atomic_virials[0], counts, events, work, network, rows,
         )  # fmt: skip
         if counts[2] > 0:

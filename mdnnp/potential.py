@@ -223,6 +223,9 @@ class HDNNP:
         self._shift = np.concatenate([c[1] for c in coefficients])
         scaling = np.concatenate([part.scaling for part in parts])
         self._lower, self._upper = scaling[:, 0].copy(), scaling[:, 1].copy()
+        size = np.maximum(np.abs(self._lower), np.abs(self._upper))
+        tolerance = _ROUNDING * np.maximum(size, 1.0) if precision == "double" else _MIXED_ROUNDING * size
+        self._lowest, self._highest = self._lower - tolerance, self._upper + tolerance
         self._energy_scale = energy / model.conv_energy
         self._offsets = np.array([(part.atom_energy + model.mean_energy) * energy for part in parts])
         self._element_of = np.full(max(self.numbers) + 1, -1, dtype=np.int64)
@@ -358,7 +361,7 @@ class HDNNP:
             _evaluate(
                 mode, total.bounds[c], total.bounds[c + 1], positions, images,
                 neighbors.first, neighbors.j, neighbors.image, species, self._tables, self._layers,
-                self._factor, self._shift, self._lower, self._upper, self._energy_scale, values, gradients,
+                self._factor, self._shift, self._lowest, self._highest, self._energy_scale, values, gradients,
                 total.energies, total.forces[c], total.strain[c], total.atomic_virials[c], counts[c], events[c],
                 *self._workspace.get(most),
             )  # fmt: skip
@@ -407,13 +410,15 @@ def _run_tangent(potential, run, system, displacements, strain, neighbors) -> tu
 
 _FUSED, _DESCRIPTORS, _PULL_BACK = 0, 1, 2  # modes of `_evaluate`
 _NO_ARRAY = np.empty((0, 0))
-_EXTRAPOLATION_EPS = 1000 * 2.22e-16  # n2p2's tolerance
+# A function of a structure of the training set may round to a value beyond its bound, by this in units of the bound.
+_ROUNDING = 1000 * 2.22e-16  # n2p2's tolerance, which it takes for absolute
+_MIXED_ROUNDING = 1e-6
 
 
 @njit_kernel
 def _evaluate(
     mode, begin, end, positions, images, first, neighbor, image, species, tables, layers,
-    factor, shift, lower, upper, energy_scale, values, gradients,
+    factor, shift, lowest, highest, energy_scale, values, gradients,
     energies, forces, strain, atomic_virials, counts, events, work, network, rows,
 ):  # fmt: skip
     """Evaluate centres begin .. end - 1 (sorted order).
@@ -437,7 +442,7 @@ def _evaluate(
             raw[s] = 0.0
         center_values(e, n, tables, work, raw)
         for s in range(n_functions):
-            if raw[s] + _EXTRAPOLATION_EPS < lower[row + s] or raw[s] - _EXTRAPOLATION_EPS > upper[row + s]:
+            if raw[s] < lowest[row + s] or raw[s] > highest[row + s]:
                 if counts[1] < MAX_EVENTS:
                     events[counts[1], 0], events[counts[1], 1], events[counts[1], 2] = i, row + s, raw[s]
                     counts[1] += 1

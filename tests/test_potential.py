@@ -12,7 +12,7 @@ import pytest
 from mdnnp import jit
 from mdnnp.errors import FileError, InputError
 from mdnnp.neighbors import VerletList, neighbor_list
-from mdnnp.potential import LennardJones, load_potential
+from mdnnp.potential import HDNNP, LennardJones, load_potential
 from mdnnp.structures import read_structures
 from mdnnp.system import make_system
 
@@ -176,6 +176,28 @@ def test_extrapolation_names_atom_function_value_and_bound():
     listed = list(zip(*found[1:], strict=True))
     assert listed == [row for row in expected if row in listed]
     assert len(listed) >= 64
+
+
+def with_bounds_of(potential, system, shift=0.0, precision="double"):
+    """The potential with the system's own values as bounds, moved inwards by `shift` of their size."""
+    elements = {}
+    for (symbol, part), z in zip(potential.model.elements.items(), potential.numbers, strict=True):
+        raw = potential.descriptors(system)[system.numbers == z, : len(part.functions)]
+        scaling = part.scaling.copy()
+        scaling[:, 0], scaling[:, 1] = raw.min(axis=0) * (1 + shift), raw.max(axis=0) * (1 - shift)
+        elements[symbol] = replace(part, scaling=np.hstack([np.sort(scaling[:, :2]), scaling[:, 2:]]))
+    return HDNNP(replace(potential.model, elements=elements), precision)
+
+
+def test_rounding_is_no_extrapolation():
+    """It grows with the value: 448.828 is not beyond 448.828, by 4e-13, although n2p2's tolerance of 2e-13 says so."""
+    potential, system = open_case(GOLDEN / "big1")
+    assert np.abs(potential.descriptors(system)).max() > 10
+    assert with_bounds_of(potential, system, 1e-13).compute(system).extrapolation.count == 0
+    assert with_bounds_of(potential, system, 1e-10).compute(system).extrapolation.count > 64
+    mixed = with_bounds_of(potential, system, precision="mixed")
+    assert mixed.compute(system).extrapolation.count == 0
+    assert with_bounds_of(potential, system, 1e-4, "mixed").compute(system).extrapolation.count > 64
 
 
 def test_no_extrapolation_on_training_like_structure(shared):
