@@ -12,11 +12,12 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from mdnnp import units
+from mdnnp.acsf.functions import LARGEST_CUTOFF
 from mdnnp.acsf.kernels import Scratch, arrange, center_gradient, center_values, make_scratch
 from mdnnp.acsf.shapes import evaluate_envelope
 from mdnnp.acsf.tables import build_tables
 from mdnnp.edges import gather_edges, scatter_edges
-from mdnnp.errors import FileError, InputError
+from mdnnp.errors import FileError, InputError, PhysicsError
 from mdnnp.jit import PerThread, njit, njit_kernel, run_chunks, vectorize_freely
 from mdnnp.mlp import build_layers, make_network_scratch, network_gradient
 from mdnnp.model import HDNNPModel, scaling_coefficients
@@ -175,15 +176,30 @@ class _Accumulators:
         self.atomic_virials = np.zeros((self.n_chunks, n_atoms if atomic_virials else 0, 3, 3))
 
     def results(self, order: np.ndarray, offsets: np.ndarray, extrapolation: Extrapolation) -> Results:
-        """Totals in the order of the system's atoms; `offsets` (N,) eV are added to the energies."""
-        energies = _unsorted(self.energies, order) + offsets
+        """Totals in the order of the system's atoms; `offsets` (N,) eV are added to the energies.
+
+        Raises PhysicsError, naming an atom, unless all are finite: no result that is no number leaves a potential.
+        """
+        energies, forces = _unsorted(self.energies, order) + offsets, _unsorted(self.forces.sum(axis=0), order)
+        _check_finite(energies, forces)
         return Results(
             float(energies.sum()),
             energies,
-            _unsorted(self.forces.sum(axis=0), order),
+            forces,
             -self.strain.sum(axis=0),
             _unsorted(self.atomic_virials.sum(axis=0), order if self.atomic_virials.size else order[:0]),
             extrapolation,
+        )
+
+
+def _check_finite(energies: np.ndarray, forces: np.ndarray) -> None:
+    bad = np.flatnonzero(~(np.isfinite(energies) & np.isfinite(forces).all(axis=1)))
+    if len(bad):
+        atom = bad[0]
+        raise PhysicsError(
+            f"the energy ({energies[atom]:g} eV) or the force {forces[atom].tolist()} eV/Å of atom {atom} is not a "
+            f"finite number, the first of {len(bad)} such atoms (counted from 0). Atoms may overlap, lengths may be in "
+            "another unit than stated, or the parameters of the potential make no sense"
         )
 
 
@@ -405,7 +421,9 @@ def _run_tangent(potential, run, system, displacements, strain, neighbors) -> tu
 
     run_chunks(work, total.n_chunks)
     _refuse_overlap(system, clashes)
-    return _unsorted(total.forces.sum(axis=0), neighbors.order), total.strain.sum(axis=0)
+    forces = _unsorted(total.forces.sum(axis=0), neighbors.order)
+    _check_finite(np.zeros(len(system)), forces)
+    return forces, total.strain.sum(axis=0)
 
 
 _FUSED, _DESCRIPTORS, _PULL_BACK = 0, 1, 2  # modes of `_evaluate`
@@ -493,6 +511,8 @@ class LennardJones:
             raise InputError(f"{source}: unknown smoothing {smoothing!r}; known: {', '.join(_SMOOTHINGS)}")
         if not (np.isfinite(cutoff_A) and 0 <= inner < cutoff_A):
             raise InputError(f"{source}: need 0 <= inner_cutoff_A ({inner}) < cutoff_A ({cutoff_A})")
+        if cutoff_A > LARGEST_CUTOFF:
+            raise InputError(f"{source}: cutoff_A is {cutoff_A}, at most {LARGEST_CUTOFF:g} makes sense")
         for symbol, pair in parameters.items():
             if symbol not in atomic_numbers or symbol == "X":
                 raise InputError(f"{source}: unknown element {symbol!r}")

@@ -1,6 +1,7 @@
 """Potentials against n2p2's results, finite differences and exact properties."""
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from mdnnp import jit
-from mdnnp.errors import FileError, InputError
+from mdnnp.committee import Committee
+from mdnnp.errors import FileError, InputError, PhysicsError
 from mdnnp.neighbors import VerletList, neighbor_list
 from mdnnp.potential import HDNNP, LennardJones, load_potential
 from mdnnp.structures import read_structures
@@ -176,6 +178,19 @@ def test_extrapolation_names_atom_function_value_and_bound():
     listed = list(zip(*found[1:], strict=True))
     assert listed == [row for row in expected if row in listed]
     assert len(listed) >= 64
+
+
+def test_results_that_are_no_numbers_are_refused(tmp_path):
+    """In every evaluation, so that no verb writes them."""
+    shutil.copytree(GOLDEN / "big1", tmp_path / "potential")
+    file = tmp_path / "potential" / "weights.016.data"
+    rows = file.read_text().splitlines()
+    file.write_text("\n".join([*rows[:-1], "1e308"]))
+    potential, system = open_case(tmp_path / "potential", energy_unit="Hartree")
+    first = np.flatnonzero(system.numbers == 16)[0]
+    for compute in (potential.compute, potential.compute_layered, Committee([potential] * 2).compute):
+        with np.errstate(all="ignore"), pytest.raises(PhysicsError, match=rf"of atom {first} is not a finite number"):
+            compute(system)
 
 
 def with_bounds_of(potential, system, shift=0.0, precision="double"):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ase.data import atomic_numbers
 
-from mdnnp.acsf.functions import COMPACT, CORE_NAMES, CUTOFF_NAMES, TYPES, SymmetryFunction
+from mdnnp.acsf.functions import COMPACT, CORE_NAMES, CUTOFF_NAMES, LARGEST_CUTOFF, TYPES, SymmetryFunction
 from mdnnp.errors import InputError
 from mdnnp.mlp import ACTIVATIONS
 from mdnnp.n2p2.keywords import ALIASES, FLAGS, IGNORED, MODEL, REPEATABLE, is_runner_2, refusal
@@ -34,7 +34,6 @@ FIELD_NAMES = {"rc": "cutoff", "lambda": "lam"}  # where SymmetryFunction names 
 # Lines of RuNNer that stand for the functions of several centres and all their neighbours' elements.
 _SHORTHAND = ("global_symfunction_short", "element_symfunction_short")
 _SHORTHAND_TYPES = (2, 3, 9)  # of those that RuNNer knows
-LARGEST_CUTOFF = 100.0  # in whatever unit: no potential reaches so far, and neighbours would fill the memory
 MOST_LAYERS = 100
 
 _GENERATIONS = {
@@ -147,7 +146,7 @@ class _Parser:
     # -- lines and keywords
 
     def _refuse_runner_2(self):
-        """Refuse, alone and by name, a file of RuNNer 2, whose lines look like those of n2p2 and mean something else."""
+        """Refuse, alone and by name, a file of RuNNer 2, whose lines look like n2p2's and mean something else."""
         lines = [line for line in self.lines if is_runner_2(line.keyword)]
         if not lines:
             return

@@ -15,7 +15,7 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from mdnnp.committee import Committee
-from mdnnp.errors import InputError
+from mdnnp.errors import InputError, PhysicsError
 from mdnnp.potential import HDNNP, Potential, Results
 from mdnnp.system import System, volume
 from mdnnp.training.dataset import LabelledStructure
@@ -184,8 +184,8 @@ def evaluate(
     for s in structures:
         try:
             results = potential.compute(s.system)
-        except InputError as error:
-            raise InputError(f"{s.name}: {error}") from None
+        except (InputError, PhysicsError) as error:
+            raise type(error)(f"{s.name}: {error}") from None
         tally.add(s, results)
     errors = tally.errors()
     if not errors.quantities:
