@@ -84,10 +84,10 @@ def read_structures(
     _require_file(path)
     wanted = _parse_index(path, index)
     if n2p2.is_input_data(path):
-        return list(_question_units(_read_input_data(path, wanted, length_unit, energy_unit)))
+        return list(question_units(_read_input_data(path, wanted, length_unit, energy_unit)))
     frames = _read_with_ase(path, wanted)
     labels = [f"{path}:{n}" for n in _frame_numbers(wanted, len(frames))]
-    return list(_question_units(from_atoms(atoms, label) for atoms, label in zip(frames, labels, strict=True)))
+    return list(question_units(from_atoms(atoms, label) for atoms, label in zip(frames, labels, strict=True)))
 
 
 def stream_structures(
@@ -97,7 +97,7 @@ def stream_structures(
 
     (As far as ASE's reader of the format streams: that of extended XYZ does, and that of `input.data`.)
     """
-    return _question_units(_stream_structures(Path(path), length_unit, energy_unit))
+    return question_units(_stream_structures(Path(path), length_unit, energy_unit))
 
 
 def _stream_structures(path: Path, length_unit: str | None, energy_unit: str | None) -> Iterator[Structure]:
@@ -623,10 +623,10 @@ SPARSE = (1.45, 2.6)
 _NM_FOR_A = 0.25  # nearer than this, lengths are 10 times too small, rather than 1.89 times
 
 
-def _question_units(structures: Iterable[Structure]) -> Iterator[Structure]:
+def question_units(structures: Iterable[Structure]) -> Iterator[Structure]:
     """The structures. Warns of the first one that is suspicious, refuses (InputError) any that is impossibly dense.
 
-    All structures of files come by here, before anything is computed from them.
+    All structures of files come by here, and those of the ASE calculator, before anything is computed from them.
     """
     warned = False
     for structure in structures:

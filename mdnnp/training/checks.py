@@ -56,8 +56,8 @@ def check_dataset(structures: Sequence[LabelledStructure]) -> list[Finding]:
 
     Errors: labels that are not finite or of the wrong shape, configurations without energy and forces, atoms of no
     element, atoms on top of each other. Warnings: labels that only some have, duplicates (with other labels, too),
-    outliers of energy per atom and of force, lengths, energies or stress in another unit, net forces, forces that break the
-    inversion symmetry of their atoms.
+    outliers of energy per atom and of force, lengths, energies or stress in another unit (or stress of the other
+    sign), net forces, forces that break the inversion symmetry of their atoms.
     """
     errors, sound = [], []
     for s in structures:
