@@ -350,3 +350,8 @@ def test_compiled_and_cached_kernels_give_the_same_bits(tmp_path):
     )
     assert compiled == cached
     assert any(tmp_path.rglob("*.nbc"))
+
+
+def test_lennard_jones_refuses_an_unphysical_cutoff():
+    with pytest.raises(InputError, match=r"cutoff_A is 2e\+20, at most 100 makes sense"):
+        LennardJones({"Ar": (0.01, 3.4)}, 2e20)
