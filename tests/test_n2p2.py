@@ -304,8 +304,9 @@ def test_cutoff_of_runner(tmp_path, line, expected):
 
 def test_weights_before_optweights(tmp_path):
     directory = runner_directory(tmp_path / "potential", SHORTHAND)
+    (directory / "000010.short.008.out").write_text("1.0\n")
     (directory / "optweights.001.out").rename(directory / "weights.001.data")
-    refused(directory, "missing", "weights.008.data")  # not of two fits
+    refused(directory, "missing", "weights.008.data", "copy those of one, such as 000010.short.008.out")
     (directory / "weights.008.data").write_text((directory / "optweights.008.out").read_text())
     (directory / "optweights.008.out").write_text("1.0\n")
     read(directory)

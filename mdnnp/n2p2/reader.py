@@ -98,9 +98,9 @@ def _require_files(directory: Path, settings: Settings) -> dict[str, Path]:
     missing = [path.name for path in (directory / "scaling.data", *weights.values()) if not path.exists()]
     if missing:
         message = f"{directory}: missing for the elements {' '.join(settings.elements)}: {', '.join(missing)}"
-        epochs = sorted(path.name for path in directory.glob("weights.*.out"))
+        epochs = [p.name for pattern in ("weights.*.out", "*.short.*.out") for p in sorted(directory.glob(pattern))]
         if epochs:
-            message += f"; files of nnp-train must be renamed: copy those of one epoch, such as {epochs[-1]}"
+            message += f"; files of n2p2's or RuNNer's epochs must be renamed: copy those of one, such as {epochs[-1]}"
         raise InputError(message)
     charges = sorted(path.name for path in directory.glob("hardness.*.data"))
     if charges and not settings.generation_stated:
