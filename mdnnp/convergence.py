@@ -92,10 +92,8 @@ class Dynamics:
         """Results of the potential, the energy summed after the constants are taken off. Raises PhysicsError."""
         try:
             results = self._potential.compute(system, self._neighbors.update(system))
-        except InputError as error:  # atoms on one spot, positions out of bounds
+        except (InputError, PhysicsError) as error:  # atoms on one spot, positions out of bounds, no finite force
             raise PhysicsError(f"the dynamics went wrong: {error}; try a shorter time step") from None
-        if not (math.isfinite(results.energy) and np.isfinite(results.forces).all()):
-            raise PhysicsError("the dynamics went wrong: an energy or force is not finite; try a shorter time step")
         self.extrapolations += results.extrapolation.count
         return results._replace(energy=math.fsum(results.atomic_energies - self._offsets))
 

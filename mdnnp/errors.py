@@ -30,3 +30,11 @@ class FileError(MdnnpError):
 
 class MdnnpWarning(UserWarning):
     """Something suspicious that does not stop the work. The command line prints it as one line."""
+
+
+class ExtrapolationWarning(MdnnpWarning):
+    """Symmetry functions left the range of the data that the potential was fitted to."""
+
+
+class DisagreementWarning(MdnnpWarning):
+    """The members of a committee are far apart."""

@@ -160,7 +160,7 @@ def crystal_phonons(
         from phonopy.structure.atoms import PhonopyAtoms
         from phonopy.structure.cells import guess_primitive_matrix
     except ImportError:
-        raise InputError("phonons of crystals need phonopy: pip install 'mdnnp[phonons]'") from None
+        raise InputError("phonons of crystals need phonopy: pip install phonopy spglib") from None
     system = structure.system
     if not system.pbc.all():
         raise InputError(f"{structure.label}: --supercell is for crystals, periodic in three directions")

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mdnnp.errors import InputError, MdnnpWarning
+from mdnnp.errors import InputError, MdnnpWarning, PhysicsError
 from mdnnp.potentials.interface import Potential, Results
-from mdnnp.structures import Structure, unit_suspicion
+from mdnnp.structures import Structure
 from mdnnp.training.accuracy import predicted_stress
 from mdnnp.units import EV_PER_A3_IN_GPA
 
@@ -47,15 +47,12 @@ class Prediction:
 
 
 def predict(potential: Potential, structures: Iterable[Structure]) -> Iterator[Prediction]:
-    """Evaluate structures one by one. Raises InputError, naming the structure that cannot be computed."""
+    """Evaluate structures one by one. Raises InputError or PhysicsError, naming the one that cannot be computed."""
     for structure in structures:
-        suspicion = unit_suspicion(structure)
-        if suspicion:
-            warnings.warn(suspicion, MdnnpWarning, stacklevel=2)
         try:
             results = potential.compute(structure.system)
-        except InputError as error:
-            raise InputError(f"{structure.label}: {error}") from None
+        except (InputError, PhysicsError) as error:
+            raise type(error)(f"{structure.label}: {error}") from None
         for remark in potential.remarks(structure.system, results):
             warnings.warn(f"{structure.label}: {remark}", MdnnpWarning, stacklevel=2)
         yield Prediction(structure, results)

@@ -27,7 +27,7 @@ from mdnnp.integrators import (
 from mdnnp.observables import degrees_of_freedom, momentum
 from mdnnp.potentials.interface import Potential, check_elements
 from mdnnp.potentials.load import load_potential
-from mdnnp.structures import Structure, read_structures, unit_suspicion
+from mdnnp.structures import Structure, read_structures
 from mdnnp.system import System, complete_cell, heights, lower_triangular, replicate, validate, volume
 
 # A net momentum is reported if its kinetic energy exceeds this share of the whole.
@@ -73,9 +73,6 @@ def prepare(config: RunConfig) -> Start:
     check_committee(config, potential)
     structure = _read_structure(config)
     _check_elements(structure, potential)
-    suspicion = unit_suspicion(structure)
-    if suspicion:
-        warnings.warn(suspicion, MdnnpWarning, stacklevel=2)
     structure = replace(structure, masses=_masses(config, structure))
     system, masses, velocities = _replicated(config, structure)
     box = enclosing_box(system)

@@ -246,7 +246,7 @@ def guarded_step(state: MDState, start: Start, config: RunConfig, compute: Compu
         _check_displacements(state, system, limits.max_displacement_A, when)
         try:
             return compute(system)
-        except InputError as error:  # atoms on one spot, positions out of bounds
+        except (InputError, PhysicsError) as error:  # atoms on one spot, positions out of bounds, no finite force
             raise PhysicsError(f"{when}: {error}") from None
 
     try:

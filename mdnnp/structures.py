@@ -26,7 +26,7 @@ from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 from mdnnp import n2p2, units
 from mdnnp.errors import FileError, InputError, MdnnpWarning
 from mdnnp.files import new_file
-from mdnnp.system import System, validate, volume
+from mdnnp.system import System, complete_cell, heights, validate, volume
 
 # Columns of velocities that some programs write without saying in which unit.
 _UNITLESS_VELOCITIES = ("velocities", "velocity", "velo", "vel")
@@ -77,17 +77,17 @@ def read_structures(
     length_unit, energy_unit : units of an `input.data` (needed there; recognised by its first word, `begin`).
         They do not concern other formats, whose units ASE knows, and are not used for them.
     Raises FileError if the file cannot be opened; InputError, naming file and structure, if it cannot be
-    understood or holds what no simulation can start from (see `system.validate`). Warns (MdnnpWarning) of
-    what is left out.
+    understood or holds what no simulation can start from (see `system.validate`), atoms far too dense included.
+    Warns (MdnnpWarning) of what is left out, and of the first structure whose lengths look like another unit's.
     """
     path = Path(path)
     _require_file(path)
     wanted = _parse_index(path, index)
     if n2p2.is_input_data(path):
-        return _read_input_data(path, wanted, length_unit, energy_unit)
+        return list(question_units(_read_input_data(path, wanted, length_unit, energy_unit)))
     frames = _read_with_ase(path, wanted)
     labels = [f"{path}:{n}" for n in _frame_numbers(wanted, len(frames))]
-    return [from_atoms(atoms, label) for atoms, label in zip(frames, labels, strict=True)]
+    return list(question_units(from_atoms(atoms, label) for atoms, label in zip(frames, labels, strict=True)))
 
 
 def stream_structures(
@@ -97,7 +97,10 @@ def stream_structures(
 
     (As far as ASE's reader of the format streams: that of extended XYZ does, and that of `input.data`.)
     """
-    path = Path(path)
+    return question_units(_stream_structures(Path(path), length_unit, energy_unit))
+
+
+def _stream_structures(path: Path, length_unit: str | None, energy_unit: str | None) -> Iterator[Structure]:
     _require_file(path)
     k = -1
     if n2p2.is_input_data(path):
@@ -615,7 +618,46 @@ def _to_block(structure: Structure, length: float, energy: float) -> n2p2.DataBl
 # Limits of `unit_suspicion`, in units of covalent radii.
 SHORTEST = 0.6
 DENSEST = 2.0
+IMPOSSIBLE = 12.0  # of a share that is refused: the neighbours of so dense atoms would fill the memory
 SPARSE = (1.45, 2.6)
+_NM_FOR_A = 0.25  # nearer than this, lengths are 10 times too small, rather than 1.89 times
+
+
+def question_units(structures: Iterable[Structure]) -> Iterator[Structure]:
+    """The structures. Warns of the first one that is suspicious, refuses (InputError) any that is impossibly dense.
+
+    All structures of files come by here, and those of the ASE calculator, before anything is computed from them.
+    """
+    warned = False
+    for structure in structures:
+        share = _share(structure.system, covalent_radii[structure.system.numbers])
+        if share > IMPOSSIBLE:
+            raise InputError(
+                f"{structure.label}: {len(structure.system)} atoms whose covalent spheres would fill their space "
+                f"{share:.0f} times: were lengths in nm taken for Å? Convert the positions and the cell to Å (an "
+                "input.data: state its unit)"
+            )
+        suspicion = None if warned else _suspicion_if_any(structure)
+        if suspicion:
+            warnings.warn(suspicion, MdnnpWarning, stacklevel=3)
+            warned = True
+        yield structure
+
+
+def _suspicion_if_any(structure: Structure) -> str | None:
+    try:
+        return unit_suspicion(structure)
+    except InputError:  # atoms on one spot, which those who compute refuse
+        return None
+
+
+def _share(system: System, radii: np.ndarray) -> float:
+    """The covalent spheres' share of the atoms' space: the cell, and along open directions the extent of the atoms."""
+    if not len(system):
+        return 0.0
+    cell = complete_cell(system.cell, system.pbc)
+    extent = np.ptp(system.positions @ np.linalg.inv(cell), axis=0) + 2 * radii.mean() / heights(cell)
+    return float((4.0 / 3.0 * np.pi * radii**3).sum() / (volume(cell) * np.prod(np.where(system.pbc, 1.0, extent))))
 
 
 def unit_suspicion(structure: Structure) -> str | None:
@@ -630,22 +672,21 @@ def unit_suspicion(structure: Structure) -> str | None:
     """
     system, label = structure.system, structure.label
     radii = covalent_radii[system.numbers]
-    if system.pbc.all():
-        v = volume(system.cell)
-        share = float((4.0 / 3.0 * np.pi * radii**3).sum() / v)
-        if share > DENSEST:
-            return (
-                f"{label}: {len(system) / v:.3g} atoms/Å^3, whose covalent spheres would fill the cell "
-                f"{share:.1f} times: were lengths in Å taken for Bohr?"
-            )
+    share = _share(system, radii)
+    if system.pbc.all() and share > DENSEST:
+        return (
+            f"{label}: {len(system) / volume(system.cell):.3g} atoms/Å^3, whose covalent spheres would fill the cell "
+            f"{share:.1f} times: were lengths in Å taken for Bohr?"
+        )
     q, distance, i, j = _nearest(system, radii, SPARSE[0])
     if np.median(q) > SPARSE[0]:
         q, distance, i, j = _nearest(system, radii, SPARSE[1])
     if q.min() < SHORTEST:
         symbols = "-".join(chemical_symbols[z] for z in system.numbers[[i, j]])
+        units_mixed = "nm taken for Å" if np.median(q) < _NM_FOR_A else "Å taken for Bohr"
         return (
             f"{label}: atoms {i} and {j} ({symbols}) are {distance:.3f} Å apart, {q.min():.2f} of their "
-            "covalent radii' sum: were lengths in Å taken for Bohr, or do atoms overlap?"
+            f"covalent radii' sum: were lengths in {units_mixed}, or do atoms overlap?"
         )
     if SPARSE[0] < np.median(q) < SPARSE[1] and not np.isin(system.numbers, _NOBLE_GASES).all():
         return (

@@ -28,9 +28,7 @@ class Symmetry:
         try:
             import spglib
         except ImportError:
-            raise InputError(
-                "symmetry is found by spglib, which is not installed: pip install 'mdnnp[phonons]'"
-            ) from None
+            raise InputError("symmetry is found by spglib, which is not installed: pip install spglib") from None
         if not system.pbc.all():
             raise InputError("symmetry can only be kept in a cell that is periodic in three directions")
         inverse = np.linalg.inv(system.cell)

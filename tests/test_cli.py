@@ -503,3 +503,30 @@ def test_check_fails_for_a_truncated_potential(argon_xyz, capfd):
     assert main(["check", "bad.toml", "argon.xyz", "--json"]) == 3
     report = json.loads(capfd.readouterr().out)
     assert {row["check"] for row in report["rows"] if row["passed"] is False} == {"cutoff Ar-Ar"}
+
+
+VERBS = ("predict", "check", "evaluate", "relax", "smooth", "saddle", "phonons", "properties", "bench")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_suspects_the_unit_of_length(in_tmp, capfd, verb):
+    """Before it computes: in nm, the neighbours of every atom would fill the memory."""
+    atoms = ase.io.read(ROOT / "inputs" / "argon.xyz") * (2, 2, 2)
+    atoms.set_cell(0.1 * atoms.cell, scale_atoms=True)
+    ase.io.write("nm.xyz", atoms)
+    outputs = {"relax": ("-o", "out.xyz"), "saddle": ("-o", "out.xyz"), "phonons": ("-o", "out")}.get(verb, ())
+    stderr = fails(capfd, 2, verb, ROOT / "inputs" / "argon-lj.toml", "nm.xyz", *outputs)
+    assert "were lengths in nm taken for Å?" in stderr
+
+
+def test_run_train_and_descriptors_suspect_the_unit_of_length(in_tmp, capfd):
+    atoms = ase.io.read(ROOT / "inputs" / "silicon" / "silicon.xyz", 0)
+    atoms.set_cell(0.1 * atoms.cell, scale_atoms=True)
+    ase.io.write("nm.xyz", atoms)
+    (in_tmp / "run.toml").write_text(
+        f'[structure]\nfile = "nm.xyz"\n[potential]\npath = "{ARGON}"\n[dynamics]\nsteps = 1\ntimestep_fs = 1.0\n'
+        "temperature_K = 1.0\n"
+    )
+    (in_tmp / "train.toml").write_text('[data]\ntrain = ["nm.xyz"]\n[descriptors]\ncutoff_A = 5.0\n')
+    for argv in (("run", "run.toml"), ("train", "train.toml"), ("descriptors", "nm.xyz", "--cutoff", "5")):
+        assert "were lengths in nm taken for Å?" in fails(capfd, 2, *argv)

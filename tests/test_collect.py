@@ -118,7 +118,7 @@ def test_collected_configurations_are_ready_to_be_labelled(folder):
     """They carry no labels, and nothing that could be taken for one."""
     run(write_input())
     with warnings.catch_warnings():
-        warnings.simplefilter("error", MdnnpWarning)
+        warnings.filterwarnings("error", ".*not used as a label", MdnnpWarning)
         structures = read_labelled("run.collected.xyz")
     for s in structures:
         assert (s.energy_eV, s.forces, s.stress, s.config_type) == (None, None, None, "collected")

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -10,11 +11,17 @@ from ase.build import bulk
 from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
+from silicon_committee import make_model
+from systems import silicon
 
 import mdnnp
-from mdnnp.errors import InputError
+from mdnnp.errors import DisagreementWarning, ExtrapolationWarning, InputError
 from mdnnp.interfaces.ase import HDNNPCalculator
+from mdnnp.potentials.committee import Committee
+from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.lennard_jones import LennardJones
+from mdnnp.structures import Structure, to_atoms
+from mdnnp.system import make_system
 
 ARGON = LennardJones({"Ar": (0.0103, 3.4)}, 7.0, "poly3")
 
@@ -50,6 +57,45 @@ def test_energy_is_conserved_in_ase(argon):
     start = argon.get_total_energy()
     VelocityVerlet(argon, 2.0 * units.fs).run(200)
     assert abs(argon.get_total_energy() - start) < 1e-5 * len(argon)
+
+
+def test_extrapolation_is_warned_of_once_and_counted():
+    atoms = to_atoms(Structure(silicon(1), np.full(8, 28.085)))
+    atoms.rattle(0.05, seed=1)
+    atoms.calc = HDNNPCalculator(HDNNP(make_model(0, spread=0.3)))
+    with pytest.warns(
+        ExtrapolationWarning, match=r"symmetry functions are out of the range .* of atom \d+: .* to "
+    ) as caught:
+        atoms.get_forces()
+        atoms.rattle(0.01)
+        atoms.get_forces()
+    assert len(caught) == 1
+    assert atoms.calc.results["extrapolations"] == atoms.calc.extrapolation.count > 0
+    assert "forces_disagreement" not in atoms.calc.results
+
+
+def test_disagreement_is_warned_of_once_and_given():
+    committee = Committee([HDNNP(make_model(k, spread=0.3)) for k in range(3)])
+    atoms = to_atoms(Structure(silicon(1), np.full(8, 28.085)))
+    atoms.rattle(0.05, seed=1)
+    expected = committee.compute(make_system(atoms.positions, atoms.numbers, atoms.cell.array, True)).disagreement
+    for threshold, times in ((0.9 * expected.forces.max(), 1), (1.1 * expected.forces.max(), 0)):
+        atoms.calc = HDNNPCalculator(committee, warn_above_eV_A=threshold)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            atoms.get_forces()
+            atoms.get_stress()
+            atoms.calc.calculate(atoms)
+        assert sum(w.category is DisagreementWarning for w in caught) == times
+    assert np.allclose(atoms.calc.results["forces_disagreement"], expected.forces, rtol=1e-9)
+    assert atoms.calc.results["energy_disagreement"] == pytest.approx(expected.energy, rel=1e-9)
+
+
+def test_lengths_in_another_unit_are_suspected():
+    atoms = bulk("Ar", "fcc", a=0.53) * (2, 2, 2)
+    atoms.calc = HDNNPCalculator(ARGON)
+    with pytest.raises(InputError, match="were lengths in nm taken for Å"):
+        atoms.get_forces()
 
 
 def test_open_systems_have_no_stress():

@@ -256,6 +256,91 @@ def test_no_spread(potential, flag, row, warned):
         assert without_spread(element, model).tolist() == [2]
 
 
+def runner_directory(directory: Path, lines: str) -> Path:
+    """A potential of hydrogen and oxygen with 7 functions each, as RuNNer 1 might leave it after a fit."""
+    directory.mkdir()
+    rng = np.random.default_rng(5)
+    topology = "global_hidden_layers_short 1\nglobal_nodes_short 2\nglobal_activation_short t l\n"
+    (directory / "input.nn").write_text("number_of_elements 2\nelements O H\n" + topology + lines)
+    rows = [f"{e} {i} 0.0 1.0 0.5" for e in (1, 2) for i in range(1, 8)]
+    (directory / "scaling.data").write_text("\n".join(rows) + "\n-1.0 1.0\n")
+    for z in (1, 8):
+        (directory / f"optweights.{z:03d}.out").write_text("\n".join(map(str, rng.normal(size=(7 + 1) * 2 + 3))))
+    return directory
+
+
+ONE_BY_ONE = "".join(
+    f"symfunction_short {center} {line}\n"
+    for center in "HO"
+    for line in (
+        *(f"2 {e} 0.1 0.0 12.0" for e in "HO"),
+        *(f"3 {pair} 0.02 -1.0 4.0 12.0" for pair in ("H H", "O H", "O O")),
+        *(f"2 {e} 0.3 1.0 11.0" for e in "HO"),
+    )
+)
+SHORTHAND = (
+    "global_symfunction_short 3 0.02 -1.0 4.0 12.0\nglobal_symfunction_short 2 0.1 0.0 12.0\n"
+    "element_symfunction_short O 2 0.3 1.0 11.0\nelement_symfunction_short H 2 0.3 1.0 11.0\n"
+)
+
+
+def test_shorthand_of_runner(tmp_path):
+    """Each line stands for the functions of every centre and pair of neighbours; optweights are the weights."""
+    one_by_one = read(runner_directory(tmp_path / "one_by_one", "cutoff_type 1\n" + ONE_BY_ONE))
+    assert [len(part.functions) for part in one_by_one.elements.values()] == [7, 7]
+    assert_same(one_by_one, read(runner_directory(tmp_path / "shorthand", "cutoff_type 1\n" + SHORTHAND)))
+    old = SHORTHAND.replace("global_symfunction_short", "global_symfunction_short_atomic")
+    assert_same(one_by_one, read(runner_directory(tmp_path / "old", old)))  # and type 1 is RuNNer's default
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("cutoff_type 6.0", (6, 0.0)), ("cutoff_type 6 0.1", (6, 0.1)), ("", (1, 0.0)), ("cutoff_alpha 0.3", (1, 0.3))],
+)
+def test_cutoff_of_runner(tmp_path, line, expected):
+    model = read(runner_directory(tmp_path / "potential", line + "\n" + SHORTHAND))
+    assert (model.cutoff_type, model.cutoff_alpha) == expected
+
+
+def test_weights_before_optweights(tmp_path):
+    directory = runner_directory(tmp_path / "potential", SHORTHAND)
+    (directory / "000010.short.008.out").write_text("1.0\n")
+    (directory / "optweights.001.out").rename(directory / "weights.001.data")
+    refused(directory, "missing", "weights.008.data", "copy those of one, such as 000010.short.008.out")
+    (directory / "weights.008.data").write_text((directory / "optweights.008.out").read_text())
+    (directory / "optweights.008.out").write_text("1.0\n")
+    read(directory)
+
+
+RUNNER_2 = "fc_cosine                      1  12.0\n" + ONE_BY_ONE.replace(" 12.0\n", " 1\n").replace(" 11.0\n", " 1\n")
+
+
+def test_runner_2_is_refused(tmp_path):
+    """Its lines end in the number of a cutoff function, which was taken for a radius of 1: no forces at all."""
+    directory = runner_directory(tmp_path / "potential", RUNNER_2)
+    refused(
+        directory, "input.nn:6: fc_cosine is a keyword of RuNNer 2", "cutoff_type (1 for fc_cosine)", "12.0 in place"
+    )
+
+
+@pytest.mark.parametrize("keyword", ["default_nodes 2", "default_activation_nn t l", "scale_feature_maps"])
+def test_keywords_of_runner_2(potential, keyword):
+    edit(potential / "input.nn", lambda text: keyword + "\n" + text)
+    refused(potential, "input.nn:1:", "is a keyword of RuNNer 2")
+
+
+@pytest.mark.parametrize("ends", [("1", "1"), ("1", "2")])
+def test_radius_that_runnerase_lost(tmp_path, ends):
+    """runnerase 2.0 writes an older input back with 1 for every radius, and says nothing."""
+    lines = ONE_BY_ONE.replace("12.0\n", ends[0] + "\n").replace("11.0\n", ends[1] + "\n")
+    directory = runner_directory(tmp_path / "potential", "cutoff_type 1\n" + lines)
+    refused(directory, "input.nn:7: symfunction_short: all such lines end in 1", "runnerase", "not the cutoff radius")
+    edit(directory / "input.nn", lambda text: re.sub(r" ([12])\n(?=symf|$)", r" \1.0\n", text))
+    if ends == ("1", "1"):
+        with pytest.warns(MdnnpWarning, match=r"cutoff of element H .* 0.529 Å, shorter than a bond H-H \(0.62 Å\)"):
+            read(directory)
+
+
 def test_harmless_variants_read_the_same(potential):
     """Comments, CR, byte-order mark, other order, the other spelling, RuNNer's last row: the same model."""
     before = read(potential)
@@ -451,10 +536,23 @@ FUNCTION = "symfunction_short O 2 H 0.4 0.3 3.9"  # line 11 of input.nn
             "atom_energy O 1\natom_energy O 1",
             (":4:", "O is given again; first given at line 3"),
         ),
-        ("cutoff_type 1 0.2", "", ("keyword 'cutoff_type' is missing",)),
         ("cutoff_type 1 0.2", "cutoff_type 9", (":4:", "unknown cutoff type 9", "6 poly2")),
         ("cutoff_type 1 0.2", "cutoff_type -1", (":4:", "unknown cutoff type -1")),
-        ("cutoff_type 1 0.2", "cutoff_type 1.0", (":4:", "expected a cutoff type from 0 to 8, found '1.0'")),
+        ("cutoff_type 1 0.2", "cutoff_type 1.5", (":4:", "unknown cutoff type 1.5")),
+        ("cutoff_type 1 0.2", "cutoff_type one", (":4:", "expected a cutoff type from 0 to 8, found 'one'")),
+        ("cutoff_type 1 0.2", "cutoff_type 1 0.2\ncutoff_alpha 0.2", (":5:", "given again; line 4 has it")),
+        ("cutoff_type 1 0.2", "cutoff_type 1\ncutoff_alpha 1", (":5:", "alpha is 1, expected 0 <= alpha < 1")),
+        (FUNCTION, FUNCTION.replace("3.9", "2e20"), (":11:", "must be at most 100, found 2e+20")),
+        (
+            FUNCTION,
+            f"global_symfunction_short 8 1 0 6\n{FUNCTION}",
+            (":11:", "type 8 of RuNNer is not read", "2, 3, 9"),
+        ),
+        (FUNCTION, f"global_symfunction_short\n{FUNCTION}", (":11:", "expected the type")),
+        (FUNCTION, f"element_symfunction_short\n{FUNCTION}", (":11:", "expected the centre's element")),
+        (FUNCTION, f"element_symfunction_short C 2 1 0 6\n{FUNCTION}", (":11:", "element 'C' is not among")),
+        (FUNCTION, f"global_symfunction_short 2 1 0\n{FUNCTION}", (":11:", "takes 4 parameters", "found 3")),
+        ("number_of_elements 3", f"number_of_elements {'3' * 5000}", (":1:", "expected an integer")),
         ("cutoff_type 1 0.2", "cutoff_type 1 1.0", (":4:", "alpha is 1.0, expected 0 <= alpha < 1")),
         ("cutoff_type 1 0.2", "cutoff_type 1 -0.1", (":4:", "alpha is -0.1")),
         ("cutoff_type 1 0.2", "cutoff_type 1 0.2 3", (":4:", "found 3 arguments")),
@@ -572,9 +670,7 @@ def test_no_functions_at_all(potential):
         ("use_vdw", ("changes the model: dispersion terms",)),
         ("fixed_gausswidth O 1.0", ("'fixed_gausswidth'", "fourth-generation potentials (charges)")),
         ("screen_electrostatics 1 2", ("'screen_electrostatics'", "fourth-generation")),
-        ("global_symfunction_short 2 0.1 0 6", ("as symfunction_short lines",)),
         ("scale_min_short_atomic 0", ("write scale_min_short instead",)),
-        ("cutoff_alpha 0.2", ("second argument of cutoff_type",)),
         ("nn_type_short 2", ("only 1 (networks of atoms, not pairs)",)),
         ("nn_type 2", ("write nnp_type 2",)),
         ("nnp_type 5", ("expected 2 or 2G-HDNNP, found '5'",)),

@@ -1,6 +1,7 @@
 """Potentials against n2p2's results, finite differences and exact properties."""
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 
 from mdnnp import jit
-from mdnnp.errors import FileError, InputError
+from mdnnp.errors import FileError, InputError, PhysicsError
 from mdnnp.neighbors import VerletList, neighbor_list
+from mdnnp.potentials.committee import Committee
+from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.layered import LayeredPotential, Mapped
 from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.potentials.load import load_potential
@@ -185,6 +188,41 @@ def test_extrapolation_names_atom_function_value_and_bound():
     assert len(listed) >= 64
 
 
+def test_results_that_are_no_numbers_are_refused(tmp_path):
+    """In every evaluation, so that no verb writes them."""
+    shutil.copytree(GOLDEN / "big1", tmp_path / "potential")
+    file = tmp_path / "potential" / "weights.016.data"
+    rows = file.read_text().splitlines()
+    file.write_text("\n".join([*rows[:-1], "1e308"]))
+    potential, system = open_case(tmp_path / "potential", energy_unit="Hartree")
+    first = np.flatnonzero(system.numbers == 16)[0]
+    for compute in (potential.compute, potential.compute_layered, Committee([potential] * 2).compute):
+        with np.errstate(all="ignore"), pytest.raises(PhysicsError, match=rf"of atom {first} is not a finite number"):
+            compute(system)
+
+
+def with_bounds_of(potential, system, shift=0.0, precision="double"):
+    """The potential with the system's own values as bounds, moved inwards by `shift` of their size."""
+    elements = {}
+    for (symbol, part), z in zip(potential.model.elements.items(), potential.numbers, strict=True):
+        raw = potential.descriptors(system)[system.numbers == z, : len(part.functions)]
+        scaling = part.scaling.copy()
+        scaling[:, 0], scaling[:, 1] = raw.min(axis=0) * (1 + shift), raw.max(axis=0) * (1 - shift)
+        elements[symbol] = replace(part, scaling=np.hstack([np.sort(scaling[:, :2]), scaling[:, 2:]]))
+    return HDNNP(replace(potential.model, elements=elements), precision)
+
+
+def test_rounding_is_no_extrapolation():
+    """It grows with the value: 448.828 is not beyond 448.828, by 4e-13, although n2p2's tolerance of 2e-13 says so."""
+    potential, system = open_case(GOLDEN / "big1")
+    assert np.abs(potential.descriptors(system)).max() > 10
+    assert with_bounds_of(potential, system, 1e-13).compute(system).extrapolation.count == 0
+    assert with_bounds_of(potential, system, 1e-10).compute(system).extrapolation.count > 64
+    mixed = with_bounds_of(potential, system, precision="mixed")
+    assert mixed.compute(system).extrapolation.count == 0
+    assert with_bounds_of(potential, system, 1e-4, "mixed").compute(system).extrapolation.count > 64
+
+
 def test_no_extrapolation_on_training_like_structure(shared):
     potential, system = case("H2O_RPBE-D3", shared)
     assert potential.compute(system).extrapolation.count == 0
@@ -320,3 +358,8 @@ def test_compiled_and_cached_kernels_give_the_same_bits(tmp_path):
     )
     assert compiled == cached
     assert any(tmp_path.rglob("*.nbc"))
+
+
+def test_lennard_jones_refuses_an_unphysical_cutoff():
+    with pytest.raises(InputError, match=r"cutoff_A is 2e\+20, at most 100 makes sense"):
+        LennardJones({"Ar": (0.01, 3.4)}, 2e20)

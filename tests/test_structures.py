@@ -20,6 +20,7 @@ from mdnnp.structures import (
     Structure,
     from_atoms,
     read_structures,
+    stream_structures,
     to_atoms,
     unit_suspicion,
     write_structures,
@@ -493,6 +494,33 @@ def test_one_close_pair_is_named():
     atoms.positions[7] = atoms.positions[3] + [0.6, 0.0, 0.0]
     message = unit_suspicion(from_atoms(atoms))
     assert "atoms 3 and 7 (Si-Si) are 0.600 Å apart" in message or "atoms 7 and 3 (Si-Si)" in message
+
+
+DENSE = set(ORDINARY) - {"water", "benzene", "hydrogen", "fluorine", "water in a box"}  # large enough to be refused
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_nm_taken_for_angstrom(name, tmp_path):
+    """Dense matter is refused on reading: its neighbours would fill the memory."""
+    atoms, file = scaled(ORDINARY[name], 0.1), tmp_path / "nm.xyz"
+    assert "nm taken for Å" in unit_suspicion(atoms) or name in DENSE
+    write_structures(file, [scaled(ORDINARY[name], 1.0), atoms])
+    for read in (read_structures, stream_structures):
+        if name in DENSE:
+            with pytest.raises(InputError, match=r"nm.xyz:1: .*nm taken for Å\?"):
+                list(read(file))
+        else:
+            with pytest.warns(MdnnpWarning, match=r"nm.xyz:1: .*nm taken for Å"):
+                assert len(list(read(file))) == 2
+
+
+def test_a_file_is_suspected_once(tmp_path):
+    file = tmp_path / "bohr.xyz"
+    write_structures(file, [scaled(ORDINARY["silicon"], 1 / units.BOHR_A)] * 3)
+    for read in (read_structures, stream_structures):
+        with pytest.warns(MdnnpWarning) as caught:
+            list(read(file))
+        assert [str(w.message).partition(": ")[0] for w in caught] == [f"{file}:0"]
 
 
 @pytest.mark.parametrize("file", ["mlearn/Si_test.xyz", "mlearn/Mo_test.xyz", "water/H2O_revPBE0-D3_gen1_111.xyz"])

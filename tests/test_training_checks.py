@@ -9,10 +9,11 @@ from ase.build import bulk
 from labelled import make_labelled
 
 from mdnnp.errors import InputError
+from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.system import make_system
 from mdnnp.training.checks import check_dataset, leaks, refuse, summary
 from mdnnp.training.dataset import LabelledStructure, read_labelled
-from mdnnp.units import BOHR_A, HARTREE_EV
+from mdnnp.units import BOHR_A, EV_PER_A3_IN_GPA, HARTREE_EV
 
 
 def changed(structures, k, **changes):
@@ -151,6 +152,74 @@ def test_lengths_in_bohr_are_suspected():
     finding = one([LabelledStructure(system, -8.0, np.zeros((8, 3)), name="si.xyz:0")])
     assert finding.kind == "unusual distances"
     assert "were lengths in Bohr taken for Å?" in finding.text
+
+
+def strained_argon(n=12):
+    """Rattled argon under strain, shear included, with exact energies, forces and stress."""
+    potential, rng = LennardJones({"Ar": (0.0103, 3.4)}, 6.0), np.random.default_rng(3)
+    structures, atoms = [], bulk("Ar", a=5.26, cubic=True) * (2, 2, 2)
+    fractional = atoms.get_scaled_positions() + rng.normal(0, 0.005, (32, 3))
+    for k in range(n):
+        cell = atoms.cell.array @ (np.eye(3) + rng.uniform(-0.02, 0.02, (3, 3)))
+        moved = fractional + rng.normal(0, 0.001, (32, 3))
+        system = make_system(moved @ cell, atoms.numbers, cell, True)
+        results = potential.compute(system)
+        stress = -results.virial / abs(np.linalg.det(cell))
+        structures.append(LabelledStructure(system, results.energy, results.forces, stress, name=f"ar.xyz:{k}"))
+    return structures
+
+
+def with_stress(structures, change):
+    return [dataclasses.replace(s, stress=change(s)) for s in structures]
+
+
+def of_stress(structures):
+    return [f for f in check_dataset(structures) if f.kind == "unit or sign of stress"]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda s: s.stress * EV_PER_A3_IN_GPA, "in GPa:"),
+        (lambda s: s.stress * EV_PER_A3_IN_GPA * 10, "in kbar:"),
+        (lambda s: s.stress * -EV_PER_A3_IN_GPA * 10, "in kbar, positive: compression:"),
+        (lambda s: -s.stress, "in eV/Å^3, positive: compression:"),
+        (lambda s: s.stress * BOHR_A**3 / HARTREE_EV, "in Hartree/Bohr^3:"),
+        (lambda s: -s.stress * abs(np.linalg.det(s.system.cell)), "in eV, as a virial"),
+    ],
+)
+def test_unit_and_sign_of_stress(change, named):
+    """The work of the stress explains how the energy changes with the strain, in the right unit only."""
+    structures = strained_argon()
+    assert of_stress(structures) == []
+    (finding,) = of_stress(with_stress(structures, change))
+    assert finding.name == "ar.xyz:0" and f"stress seems to be {named}" in finding.text
+
+
+def test_stress_that_is_merely_wrong_is_no_other_unit():
+    """A constant offset (of a basis that changes with the cell), noise, zeros: no unit explains the energies."""
+    structures, rng = strained_argon(), np.random.default_rng(0)
+    for change in (
+        lambda s: s.stress + 0.01 * np.eye(3),
+        lambda s: np.zeros((3, 3)),
+        lambda s: rng.normal(0, 0.01, (3, 3)),
+    ):
+        assert of_stress(with_stress(structures, change)) == []
+
+
+def test_stress_beyond_all_reason():
+    """Without pairs of strained structures, as of a liquid, only the size tells."""
+    structures = make_labelled()
+    for size, found in ((0.02, 0), (0.02 * EV_PER_A3_IN_GPA, 1)):
+        assert len(of_stress(with_stress(structures, lambda s, size=size: size * np.eye(3)))) == found
+
+
+@pytest.mark.parametrize("file", ["mlearn/Si_train.xyz", "mlearn/Cu_train.xyz", "mlearn/Mo_train.xyz"])
+def test_stress_of_reference_data(shared, file):
+    structures = read_labelled(shared / "data" / file)
+    assert of_stress(structures) == []
+    (finding,) = of_stress(with_stress(structures, lambda s: s.stress * EV_PER_A3_IN_GPA))
+    assert "in GPa:" in finding.text
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("Hartree", HARTREE_EV), ("kcal/mol", 0.0433641)])

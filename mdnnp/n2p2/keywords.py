@@ -10,6 +10,7 @@ import difflib
 
 ALIASES = {
     "symfunction": "symfunction_short",
+    "global_symfunction_short_atomic": "global_symfunction_short",
     "nnp_generation": "nnp_type",
     "nnp_type_gen": "nnp_type",
     "nnp_gen": "nnp_type",
@@ -26,6 +27,8 @@ FLAGS = frozenset(
 REPEATABLE = frozenset(
     {
         "symfunction_short",
+        "global_symfunction_short",
+        "element_symfunction_short",
         "atom_energy",
         "element_hidden_layers_short",
         "element_nodes_short",
@@ -41,6 +44,7 @@ MODEL = (
         "number_of_elements",
         "elements",
         "cutoff_type",
+        "cutoff_alpha",
         "scale_min_short",
         "scale_max_short",
         "global_hidden_layers_short",
@@ -113,7 +117,6 @@ _IDLE = """
 IGNORED = frozenset((_TRAINING + _RUNNER + _IDLE).split())
 
 _CHARGES = "fourth-generation potentials (charges) are not supported yet"
-_WRITE_OUT = "write the functions out as symfunction_short lines, one per function"
 REFUSED = {
     "fixed_gausswidth": _CHARGES,
     "use_gausswidth": _CHARGES,
@@ -126,10 +129,6 @@ REFUSED = {
     "use_fixed_charges": "potentials with fixed charges are not supported",
     "use_vdw": "dispersion terms (van der Waals) are not supported",
     "nn_type": "RuNNer and n2p2 mean different things by it; write nnp_type 2 for second generation",
-    "global_symfunction_short": _WRITE_OUT,
-    "global_symfunction_short_atomic": _WRITE_OUT,
-    "element_symfunction_short": _WRITE_OUT,
-    "cutoff_alpha": "write the inner cutoff as second argument of cutoff_type",
     "scale_min_short_atomic": "write scale_min_short instead",
     "scale_max_short_atomic": "write scale_max_short instead",
     "global_nodes_short_atomic": "write global_nodes_short instead",
@@ -138,6 +137,25 @@ REFUSED = {
     "global_output_nodes_short": "it is obsolete, a network has one output; delete the line",
     "global_output_nodes_short_atomic": "it is obsolete, a network has one output; delete the line",
 }
+
+# Keywords that only RuNNer 2 has; it also has `fc_cosine` and other cutoff functions, `fc_...`.
+_RUNNER_2 = frozenset(
+    {
+        "feature_map_default",
+        "default_nodes",
+        "default_activation_nn",
+        "scale_feature_maps",
+        "center_feature_maps",
+        "scale_feature_maps_range",
+        "model_type_short",
+        "num_committee_members",
+    }
+)
+
+
+def is_runner_2(keyword: str) -> bool:
+    """Whether the keyword tells that the file is of RuNNer 2, which writes symmetry functions differently."""
+    return keyword.startswith("fc_") or keyword in _RUNNER_2
 
 
 def refusal(keyword: str) -> str:

@@ -1,5 +1,7 @@
 """Reading a potential directory: `input.nn`, `scaling.data`, `weights.ZZZ.data` and our own sidecar.
 
+RuNNer's `optweights.ZZZ.out`, the best of a fit, stand for the weights where none were renamed.
+
 n2p2 checks little of what it reads (a short weights file is undefined behaviour); here every file must be
 exactly what the others say it is.
 """
@@ -7,11 +9,12 @@ exactly what the others say it is.
 import re
 import tomllib
 import warnings
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from ase.data import atomic_numbers
+from ase.data import atomic_numbers, covalent_radii
 
 from mdnnp import units
 from mdnnp.errors import FileError, InputError, MdnnpWarning
@@ -31,19 +34,19 @@ def read_potential(path: str | Path, length_unit: str | None = None, energy_unit
         a sidecar file that states them
     Raises InputError, naming file and line, for anything wrong, unsupported or unknown in its files, for
     files or units missing; FileError if there is no such directory or a file cannot be read. Warns
-    (MdnnpWarning) of symmetry functions without spread in scaling.data.
+    (MdnnpWarning) of symmetry functions without spread in scaling.data, and of elements that see no neighbour.
     """
     directory = Path(path)
     _require_directory(directory)
     settings = read_settings(directory / "input.nn")
-    _require_files(directory, settings)
+    weights = _require_files(directory, settings)
     length_unit, energy_unit = _native_units(directory, length_unit, energy_unit)
     scaling = _read_scaling(directory / "scaling.data", settings)
     elements = {
         symbol: ElementModel(
             functions=settings.functions[symbol],
             scaling=scaling[symbol],
-            network=_read_network(_weights_file(directory, symbol), symbol, settings),
+            network=_read_network(weights[symbol], symbol, settings),
             atom_energy=settings.atom_energy[symbol],
         )
         for symbol in settings.elements
@@ -64,6 +67,7 @@ def read_potential(path: str | Path, length_unit: str | None = None, energy_unit
         source=str(directory),
     )
     _warn_without_spread(directory / "scaling.data", model)
+    _warn_of_short_cutoffs(directory / "input.nn", model)
     return model
 
 
@@ -81,19 +85,23 @@ def _require_directory(directory: Path) -> None:
     raise FileError(f"{directory}: no such directory")
 
 
-def _weights_file(directory: Path, symbol: str) -> Path:
-    return directory / f"weights.{atomic_numbers[symbol]:03d}.data"
+def weights_files(directory: Path, symbols: Iterable[str]) -> dict[str, Path]:
+    """The files of weights, by element: `weights.ZZZ.data`, or `optweights.ZZZ.out` if there is none of the former."""
+    pattern = "weights.{:03d}.data"
+    if not any(directory.glob("weights.*.data")) and any(directory.glob("optweights.*.out")):
+        pattern = "optweights.{:03d}.out"
+    return {symbol: directory / pattern.format(atomic_numbers[symbol]) for symbol in symbols}
 
 
-def _require_files(directory: Path, settings: Settings) -> None:
-    """Every file that the elements call for must be there, and none that says the potential has charges."""
-    needed = [directory / "scaling.data", *(_weights_file(directory, symbol) for symbol in settings.elements)]
-    missing = [path.name for path in needed if not path.exists()]
+def _require_files(directory: Path, settings: Settings) -> dict[str, Path]:
+    """The files of weights. Every file that is needed must be there, and none that says the potential has charges."""
+    weights = weights_files(directory, settings.elements)
+    missing = [path.name for path in (directory / "scaling.data", *weights.values()) if not path.exists()]
     if missing:
         message = f"{directory}: missing for the elements {' '.join(settings.elements)}: {', '.join(missing)}"
-        epochs = sorted(path.name for path in directory.glob("weights.*.out"))
+        epochs = [p.name for pattern in ("weights.*.out", "*.short.*.out") for p in sorted(directory.glob(pattern))]
         if epochs:
-            message += f"; files of nnp-train must be renamed: copy those of one epoch, such as {epochs[-1]}"
+            message += f"; files of n2p2's or RuNNer's epochs must be renamed: copy those of one, such as {epochs[-1]}"
         raise InputError(message)
     charges = sorted(path.name for path in directory.glob("hardness.*.data"))
     if charges and not settings.generation_stated:
@@ -102,6 +110,7 @@ def _require_files(directory: Path, settings: Settings) -> None:
             "which is not "
             "supported yet; if it is none, state nnp_type 2 in input.nn"
         )
+    return weights
 
 
 # -----------------------------------------------------------------------------------------------------------
@@ -239,6 +248,24 @@ def _warn_without_spread(path: Path, model: HDNNPModel) -> None:
                 f"{path}: {quantity} for element {symbol}, function {numbers}: it cannot be scaled and "
                 "counts as constant "
                 f"{model.scale_min:g} (n2p2 divides by zero here)",
+                MdnnpWarning,
+                stacklevel=3,
+            )
+
+
+def _warn_of_short_cutoffs(path: Path, model: HDNNPModel) -> None:
+    """Warn of elements whose functions end before the nearest atom of any kind could be (covalent radii)."""
+    length = units.length_in_angstrom(model.length_unit)
+    radii = {symbol: covalent_radii[atomic_numbers[symbol]] for symbol in model.elements}
+    for symbol, element in model.elements.items():
+        largest = max(f.cutoff for f in element.functions)
+        nearest = min(radii, key=radii.get)
+        bond = radii[symbol] + radii[nearest]
+        if largest * length < bond:
+            warnings.warn(
+                f"{path}: the largest cutoff of element {symbol} is {largest:g} {model.length_unit} = "
+                f"{largest * length:.3g} Å, shorter than a bond {symbol}-{nearest} ({bond:.3g} Å): it sees no "
+                "neighbour, and there are no forces; are the cutoffs and the unit of length right?",
                 MdnnpWarning,
                 stacklevel=3,
             )

@@ -3,15 +3,17 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import combinations_with_replacement
 from pathlib import Path
 from typing import NamedTuple
 
 from ase.data import atomic_numbers
 
-from mdnnp.acsf.functions import COMPACT, CORE_NAMES, CUTOFF_NAMES, TYPES, SymmetryFunction
+from mdnnp.acsf.functions import COMPACT, CORE_NAMES, CUTOFF_NAMES, LARGEST_CUTOFF, TYPES, SymmetryFunction
 from mdnnp.errors import InputError
 from mdnnp.mlp import ACTIVATIONS
-from mdnnp.n2p2.keywords import ALIASES, FLAGS, IGNORED, MODEL, REPEATABLE, refusal
+from mdnnp.n2p2.keywords import ALIASES, FLAGS, IGNORED, MODEL, REPEATABLE, is_runner_2, refusal
 from mdnnp.n2p2.text import Mistake, Mistakes, read_lines, to_float, to_int
 
 # Arguments of a symfunction_short line after the centre's element and the type; [optional].
@@ -29,6 +31,10 @@ FUNCTION_ARGUMENTS = {
     25: "rl rc theta_l theta_r subtype",
 }
 FIELD_NAMES = {"rc": "cutoff", "lambda": "lam"}  # where SymmetryFunction names a parameter differently
+# Lines of RuNNer that stand for the functions of several centres and all their neighbours' elements.
+_SHORTHAND = ("global_symfunction_short", "element_symfunction_short")
+_SHORTHAND_TYPES = (2, 3, 9)  # of those that RuNNer knows
+MOST_LAYERS = 100
 
 _GENERATIONS = {
     "4G-HDNNP": "fourth-generation potentials (4G: charges by equilibration) are not supported yet",
@@ -112,6 +118,7 @@ class _Parser:
         self.mistakes = Mistakes(self.path)
 
     def parse(self) -> Settings:
+        self._refuse_runner_2()
         self._sort_lines()
         generation_stated = self._generation()
         self.elements = self._elements()
@@ -137,6 +144,26 @@ class _Parser:
         return settings
 
     # -- lines and keywords
+
+    def _refuse_runner_2(self):
+        """Refuse, alone and by name, a file of RuNNer 2, whose lines look like n2p2's and mean something else."""
+        lines = [line for line in self.lines if is_runner_2(line.keyword)]
+        if not lines:
+            return
+        cutoffs = [line for line in lines if line.keyword.startswith("fc_") and len(line.arguments) > 1]
+        example = (
+            f"{cutoffs[0].arguments[-1]} in place of {cutoffs[0].arguments[0]}, as line {cutoffs[0].number} has it"
+            if cutoffs
+            else "as its fc_ line has it"
+        )
+        raise InputError(
+            f"{self.path}:{lines[0].number}: {lines[0].keyword} is a keyword of RuNNer 2, whose input.nn is not read: "
+            "a symfunction line there ends in the number of a cutoff function, where n2p2 and RuNNer 1 have the cutoff "
+            "radius. Write the potential with the keywords of n2p2: cutoff_type (1 for fc_cosine), the radius at the "
+            f"end of each symfunction_short line ({example}), scale_symmetry_functions, center_symmetry_functions, "
+            "global_hidden_layers_short, global_nodes_short, global_activation_short; call the files scaling.data and "
+            "weights.ZZZ.data"
+        )
 
     def _sort_lines(self):
         """Group the lines by keyword; note unknown, unsupported and repeated ones and arguments of flags."""
@@ -267,29 +294,43 @@ class _Parser:
     # -- descriptor
 
     def _cutoff(self) -> tuple[int, float]:
+        """Type and alpha. RuNNer leaves out type 1, its default (n2p2 insists), and has a keyword for alpha."""
+
+        def read_alpha(token):
+            alpha = to_float(token)
+            if not 0.0 <= alpha < 1.0:
+                raise Mistake(f"alpha is {token}, expected 0 <= alpha < 1 (inner cutoff as a fraction of the cutoff)")
+            return alpha
+
         def read(line):
             if not 1 <= len(line.arguments) <= 2:
                 raise Mistake(f"expected a type and, at will, alpha, found {len(line.arguments)} arguments")
-            kind = to_int(line.arguments[0], "a cutoff type from 0 to 8")
-            if not 0 <= kind < len(CUTOFF_NAMES):
+            number = to_float(line.arguments[0], "a cutoff type from 0 to 8")  # some write it 6.0
+            if number not in range(len(CUTOFF_NAMES)):
                 names = ", ".join(f"{n} {name}" for n, name in enumerate(CUTOFF_NAMES))
-                raise Mistake(f"unknown cutoff type {kind}; known: {names}")
-            alpha = to_float(line.arguments[1]) if len(line.arguments) == 2 else 0.0
-            if not 0.0 <= alpha < 1.0:
-                raise Mistake(
-                    f"alpha is {line.arguments[1]}, expected 0 <= alpha < 1 (inner cutoff as a fraction of the cutoff)"
-                )
-            return kind, alpha
+                raise Mistake(f"unknown cutoff type {line.arguments[0]}; known: {names}")
+            return int(number), read_alpha(line.arguments[1]) if len(line.arguments) == 2 else 0.0
 
-        return self._attempt(self._required("cutoff_type"), read, (0, 0.0))
+        line, own = self._single("cutoff_type"), self._single("cutoff_alpha")
+        kind, alpha = self._attempt(line, read, (1, 0.0))
+        if own is not None and line is not None and len(line.arguments) == 2:
+            self.mistakes.add(own.number, f"cutoff_alpha is given again; line {line.number} has it after the type")
+        return kind, self._attempt(own, lambda line: read_alpha(_one(line)), alpha)
 
     def _functions(self) -> dict[str, tuple[SymmetryFunction, ...]]:
         functions = {symbol: [] for symbol in self.elements}
-        lines = self.found.get("symfunction_short", [])
-        for line in lines:
-            f = self._attempt(line, lambda line: parse_function(line.arguments, self._check_element), None)
-            if f is not None and self.elements:
-                functions[f.center].append(f)
+        lines = [(line, (line.arguments,)) for line in self.found.get("symfunction_short", [])]
+        for keyword in _SHORTHAND:
+            lines += [(line, self._attempt(line, self._written_out, ())) for line in self.found.get(keyword, [])]
+        for line, written_out in lines:
+            for arguments in written_out:
+                read = partial(parse_function, arguments, self._check_element)
+                f = self._attempt(line, lambda _, read=read: read(), None)
+                if f is None:
+                    break  # the others of a shorthand would only repeat the mistake
+                if self.elements:
+                    functions[f.center].append(f)
+        self._refuse_numbered_cutoffs([line for line, _ in lines])
         if not lines:
             self.mistakes.add(0, "there is no symfunction_short line")
         elif not self.mistakes:
@@ -300,6 +341,41 @@ class _Parser:
                         f"element {symbol} has no symmetry functions (no line symfunction_short {symbol} ...)",
                     )
         return {s: tuple(sorted(fs, key=SymmetryFunction.sort_key)) for s, fs in functions.items()}
+
+    def _written_out(self, line: Line) -> list[tuple[str, ...]]:
+        """Arguments of the symfunction_short lines that a line of `_SHORTHAND` stands for."""
+        words, centers = line.arguments, self.elements
+        if line.keyword == "element_symfunction_short":
+            if not words:
+                raise Mistake("expected the centre's element, the type and its parameters")
+            self._check_element(words[0])
+            words, centers = words[1:], words[:1]
+        if not words:
+            raise Mistake("expected the type of a symmetry function and its parameters")
+        kind = to_int(words[0], "the type of a symmetry function")
+        if kind not in _SHORTHAND_TYPES:
+            raise Mistake(
+                f"type {kind} of RuNNer is not read from such a line, only {', '.join(map(str, _SHORTHAND_TYPES))}; "
+                "write the functions out as symfunction_short lines, one per function"
+            )
+        if kind == 2:
+            neighbors = [(e,) for e in self.elements]
+        else:
+            neighbors = list(combinations_with_replacement(self.elements, 2))
+        return [(center, words[0], *pair, *words[1:]) for center in centers for pair in neighbors]
+
+    def _refuse_numbered_cutoffs(self, lines: list[Line]):
+        """Note it if the lines end in 1 (and 2, ...) where the radius should be: RuNNer 2 and runnerase write so."""
+        last = [line.arguments[-1] for line in lines if line.arguments]
+        numbers = sorted(set(last))
+        if last and numbers == sorted(str(k + 1) for k in range(len(numbers))):
+            self.mistakes.add(
+                lines[0].number,
+                f"{lines[0].keyword}: all such lines end in {' or '.join(numbers)}, without a decimal point: it seems "
+                "to be the number of a cutoff function, as RuNNer 2 and runnerase 2 write it (runnerase drops the "
+                "radius of an older input), not the cutoff radius. Put the radius there; if it is the radius, write "
+                + " or ".join(f"{n}.0" for n in numbers),
+            )
 
     def _scaling_mode(self) -> str:
         scale, center = "scale_symmetry_functions" in self.found, "center_symmetry_functions" in self.found
@@ -471,6 +547,8 @@ def _check_function(f: SymmetryFunction) -> None:
     """Raise Mistake for parameters that make no function."""
     if f.cutoff <= 0.0:
         raise Mistake(f"the cutoff rc must be positive, found {f.cutoff:g}")
+    if f.cutoff > LARGEST_CUTOFF:
+        raise Mistake(f"the cutoff rc must be at most {LARGEST_CUTOFF:g}, found {f.cutoff:g}")
     if f.eta < 0.0:
         raise Mistake(f"eta must not be negative (the function would grow with distance), found {f.eta:g}")
     if f.zeta < 0.0:
@@ -508,6 +586,8 @@ def _layer_count(token: str) -> int:
     n = to_int(token, "a number of hidden layers")
     if n < 1:
         raise Mistake(f"a network needs at least one hidden layer, found {n}")
+    if n > MOST_LAYERS:
+        raise Mistake(f"a network may have {MOST_LAYERS} hidden layers, found {n}")
     return n
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from mdnnp.errors import FileError, InputError
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)  # all that 64 bits hold
+MOST_LETTERS = 600  # of a mistake's text
 MAX_MISTAKES = 20  # listed per file; one systematic mistake in a long file need not fill the screen
 
 
@@ -23,7 +24,10 @@ class Mistakes:
 
     def add(self, line: int, text: object) -> None:
         """Record a mistake at `line` (from 1; 0: the file as a whole)."""
-        self._found.append((line, str(text)))
+        text = str(text)
+        if len(text) > MOST_LETTERS:  # it quotes the file, which may hold anything
+            text = f"{text[: MOST_LETTERS // 2]} ... {text[-MOST_LETTERS // 2 :]}"
+        self._found.append((line, text))
 
     def __bool__(self) -> bool:
         return bool(self._found)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mdnnp.errors import InputError
+from mdnnp.errors import InputError, PhysicsError
 from mdnnp.jit import run_chunks
 from mdnnp.neighbors import NeighborList, build, coordinates, image_vectors
 from mdnnp.potentials.interface import Extrapolation, Neighbors, Potential, Results
@@ -67,16 +67,31 @@ class Assembly:
         return out
 
     def results(self, energies: np.ndarray, offsets: np.ndarray, extrapolation: Extrapolation) -> Results:
-        """Totals in the order of the system's atoms, for energies (N,) in the list's order and offsets (N,), eV."""
-        energies = self.unsorted(energies) + offsets
+        """Totals in the order of the system's atoms, for energies (N,) in the list's order and offsets (N,), eV.
+
+        Raises PhysicsError, naming an atom, unless all are finite: no result that is no number leaves a potential.
+        """
+        energies, forces = self.unsorted(energies) + offsets, self.unsorted(self.forces.sum(axis=0))
+        _check_finite(energies, forces)
         virials = self.atomic_virials.sum(axis=0)
         return Results(
             float(energies.sum()),
             energies,
-            self.unsorted(self.forces.sum(axis=0)),
+            forces,
             -self.strain.sum(axis=0),
             self.unsorted(virials) if virials.size else virials,
             extrapolation,
+        )
+
+
+def _check_finite(energies: np.ndarray, forces: np.ndarray) -> None:
+    bad = np.flatnonzero(~(np.isfinite(energies) & np.isfinite(forces).all(axis=1)))
+    if len(bad):
+        atom = bad[0]
+        raise PhysicsError(
+            f"the energy ({energies[atom]:g} eV) or the force {forces[atom].tolist()} eV/Å of atom {atom} is not a "
+            f"finite number, the first of {len(bad)} such atoms (counted from 0). Atoms may overlap, lengths may be in "
+            "another unit than stated, or the parameters of the potential make no sense"
         )
 
 
@@ -144,7 +159,9 @@ def tangents(terms, system: System, displacements, strain, neighbors: NeighborLi
     in_order = np.ascontiguousarray(displacements[assembly.order])
     for term in terms:
         term.add_tangent(assembly, in_order, strain)
-    return assembly.unsorted(assembly.forces.sum(axis=0)), assembly.strain.sum(axis=0)
+    forces = assembly.unsorted(assembly.forces.sum(axis=0))
+    _check_finite(np.zeros(len(system)), forces)
+    return forces, assembly.strain.sum(axis=0)
 
 
 def virial_tangent(strain_t, results: Results, displacements, strain) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from mdnnp.acsf.curvatures import evaluate_envelope_curvature
-from mdnnp.acsf.functions import CUTOFF_NAMES
+from mdnnp.acsf.functions import CUTOFF_NAMES, LARGEST_CUTOFF
 from mdnnp.acsf.shapes import evaluate_envelope
 from mdnnp.edges import gather_edges, scatter_edges
 from mdnnp.errors import InputError
@@ -43,6 +43,8 @@ class LennardJones(LocalPotential):
             raise InputError(f"{source}: unknown smoothing {smoothing!r}; known: {', '.join(_SMOOTHINGS)}")
         if not (np.isfinite(cutoff_A) and 0 <= inner < cutoff_A):
             raise InputError(f"{source}: need 0 <= inner_cutoff_A ({inner}) < cutoff_A ({cutoff_A})")
+        if cutoff_A > LARGEST_CUTOFF:
+            raise InputError(f"{source}: cutoff_A is {cutoff_A}, at most {LARGEST_CUTOFF:g} makes sense")
         for symbol, pair in parameters.items():
             if symbol not in atomic_numbers or symbol == "X":
                 raise InputError(f"{source}: unknown element {symbol!r}")

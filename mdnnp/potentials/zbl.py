@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 
+from mdnnp.acsf.functions import LARGEST_CUTOFF
 from mdnnp.edges import gather_edges, scatter_edges
 from mdnnp.errors import InputError
 from mdnnp.jit import njit, njit_fast
@@ -62,8 +63,10 @@ class ZBL(LocalPotential):
             self._inner, self._outer = INNER * both, OUTER * both
         else:
             inner, outer = self.uniform_A
-            if not (math.isfinite(outer) and 0.0 <= inner < outer):
-                raise InputError(f"{source}: need 0 <= inner_cutoff_A ({inner:g}) < cutoff_A ({outer:g})")
+            if not 0.0 <= inner < outer <= LARGEST_CUTOFF:
+                raise InputError(
+                    f"{source}: need 0 <= inner_cutoff_A ({inner:g}) < cutoff_A ({outer:g}) <= {LARGEST_CUTOFF:g}"
+                )
             self._inner, self._outer = np.full_like(self._charge, inner), np.full_like(self._charge, outer)
         self.cutoff = float(self._outer[np.ix_(self.numbers, self.numbers)].max())
 

@@ -193,7 +193,7 @@ def point_defects(
     if len(sites) > _MOST_SITES:
         raise InputError(
             f"{len(sites)} kinds of sites, more than {_MOST_SITES}: no vacancies. Of a crystal, give the unit cell "
-            "(symmetry is found by spglib: pip install 'mdnnp[phonons]')"
+            "(symmetry is found by spglib: pip install spglib)"
         )
     changes = []
     for atom in sites:

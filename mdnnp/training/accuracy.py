@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from ase.data import chemical_symbols
 
-from mdnnp.errors import InputError
+from mdnnp.errors import InputError, PhysicsError
 from mdnnp.potentials.interface import Potential, Results
 from mdnnp.system import System, volume
 from mdnnp.training.dataset import LabelledStructure
@@ -183,8 +183,8 @@ def evaluate(
     for s in structures:
         try:
             results = potential.compute(s.system)
-        except InputError as error:
-            raise InputError(f"{s.name}: {error}") from None
+        except (InputError, PhysicsError) as error:
+            raise type(error)(f"{s.name}: {error}") from None
         tally.add(s, results)
     errors = tally.errors()
     if not errors.quantities:

@@ -12,7 +12,7 @@ from mdnnp.errors import InputError
 from mdnnp.structures import Structure, unit_suspicion
 from mdnnp.system import OVERLAP_A, System, complete_cell, heights
 from mdnnp.training.dataset import LabelledStructure, duplicate_groups, fit_offsets
-from mdnnp.units import BOHR_A, energy_in_ev
+from mdnnp.units import BOHR_A, EV_PER_A3_IN_GPA, HARTREE_EV, energy_in_ev
 
 OVERLAP = 0.3  # atoms nearer than this, in units of the sum of their covalent radii, are refused
 # Duplicates may differ by so much, eV/atom and eV/Å: beyond it one of their labels is wrong.
@@ -23,6 +23,17 @@ FAR, FAR_ENERGY_EV, FAR_FORCE_EV_A = 10.0, 0.2, 5.0
 FEWEST = 10  # values that outliers are told by
 NET_FORCE = 0.01  # net force per degree of freedom, relative to the rms force
 _ENERGY_UNITS = ("Hartree", "Rydberg", "kJ/mol", "kcal/mol")
+_STRESS_UNITS = {  # in eV/Å^3
+    "eV/Å^3": 1.0,
+    "GPa": 1 / EV_PER_A3_IN_GPA,
+    "kbar": 0.1 / EV_PER_A3_IN_GPA,
+    "bar": 1e-4 / EV_PER_A3_IN_GPA,
+    "Hartree/Bohr^3": HARTREE_EV / BOHR_A**3,
+}
+# Pairs of structures that stress is judged by: how far their cells and their atoms may differ, how many are needed.
+_STRAINS, _MOVES_A, _FEWEST_PAIRS, _MOST_ALIKE = (0.002, 0.05), 0.1, 5, 100
+_EXPLAINED = 0.35  # of the changes of energy may remain where a unit of stress is the right one
+_LARGEST_PRESSURE = 1.0  # eV/Å^3 = 160 GPa; more in the median is taken for another unit
 
 
 class Finding(NamedTuple):
@@ -45,8 +56,8 @@ def check_dataset(structures: Sequence[LabelledStructure]) -> list[Finding]:
 
     Errors: labels that are not finite or of the wrong shape, configurations without energy and forces, atoms of no
     element, atoms on top of each other. Warnings: labels that only some have, duplicates (with other labels, too),
-    outliers of energy per atom and of force, lengths or energies in another unit, net forces, forces that break the
-    inversion symmetry of their atoms.
+    outliers of energy per atom and of force, lengths, energies or stress in another unit (or stress of the other
+    sign), net forces, forces that break the inversion symmetry of their atoms.
     """
     errors, sound = [], []
     for s in structures:
@@ -58,6 +69,7 @@ def check_dataset(structures: Sequence[LabelledStructure]) -> list[Finding]:
         *_units_of_length(sound),
         *_units_of_energy(sound),
         *_units_within_files(sound),
+        *_units_of_stress(sound),
         *_missing(sound),
         *_duplicates(sound),
         *_energy_outliers(sound),
@@ -391,6 +403,81 @@ def _units_within_files(structures: Sequence[LabelledStructure]) -> list[Finding
                     )
                     findings.append(Finding("warning", "mixed units of energy within a file", s.name, text))
     return findings
+
+
+def _units_of_stress(structures: Sequence[LabelledStructure]) -> list[Finding]:
+    """One finding for each file whose stress has another unit or sign than eV/Å^3, positive: tension.
+
+    Between two structures that are nearly the same but for a strain e, the energy changes by V stress:e minus the
+    work of the forces (trapezoidal rule). The unit and sign that explain these changes are those of the labels.
+    Where there are no such pairs, only stress beyond all reason is found.
+    """
+    files = defaultdict(list)
+    for s in structures:
+        if s.stress is not None and s.system.pbc.all():
+            files[s.file].append(s)
+    findings = []
+    for members in files.values():
+        energy, work, volumes = _strained_pairs(members)
+        pressure = np.median([abs(np.trace(s.stress)) / 3 for s in members])
+        if len(energy) >= _FEWEST_PAIRS:
+            text = _stress_that_explains(energy, work, volumes)
+        elif len(members) >= FEWEST and pressure > _LARGEST_PRESSURE:
+            text = f"the median pressure is {pressure * EV_PER_A3_IN_GPA:.4g} GPa, as if stress were not in eV/Å^3"
+        else:
+            continue
+        if text:
+            text += "; bring stress to eV/Å^3, positive: tension (a virial to eV, minus volume times stress)"
+            findings.append(Finding("warning", "unit or sign of stress", members[0].name, text))
+    return findings
+
+
+def _stress_that_explains(energy: np.ndarray, work: np.ndarray, volumes: np.ndarray) -> str | None:
+    """A sentence if another unit or sign than stated explains `energy` (n,) by the labels' `work` (n,), eV."""
+    left = {
+        (unit, sign): np.median(np.abs(energy - sign * factor * work))
+        for unit, factor in [*_STRESS_UNITS.items(), ("eV, as a virial", 1 / volumes)]
+        for sign in (1, -1)
+    }
+    unit, sign = best = min(left, key=left.get)
+    if best == ("eV/Å^3", 1) or left[best] > _EXPLAINED * min(np.median(np.abs(energy)), left["eV/Å^3", 1]):
+        return None
+    return (
+        f"stress seems to be in {unit}{', positive: compression' if sign < 0 else ''}: so read, it explains the "
+        f"energies of {len(energy)} pairs of strained structures within {left[best]:.2g} eV, and as stated within "
+        f"{left['eV/Å^3', 1]:.2g} eV"
+    )
+
+
+def _strained_pairs(structures: Sequence[LabelledStructure]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(n,) of pairs that differ by a strain: change of energy without the forces' work, the stress's work, eV; Å^3."""
+    alike = defaultdict(list)
+    for s in structures:
+        if s.energy_eV is not None and s.forces is not None:
+            alike[s.system.numbers.tobytes()].append(s)
+    pairs = []
+    for group in alike.values():
+        members = group[:: -(-len(group) // _MOST_ALIKE)]
+        cells = np.array([s.system.cell for s in members])
+        volumes = np.abs(np.linalg.det(cells))
+        fractional = np.array([s.system.positions @ np.linalg.inv(s.system.cell) for s in members])
+        energies, forces = np.array([s.energy_eV for s in members]), np.array([s.forces for s in members])
+        strained = volumes[:, None, None] * np.array([s.stress for s in members])
+        for k in range(1, len(members)):
+            cell = 0.5 * (cells[:k] + cells[k])
+            strain = np.linalg.solve(cell, cells[k] - cells[:k])
+            largest = np.abs(strain + np.swapaxes(strain, 1, 2)).max(axis=(1, 2)) / 2
+            moved = fractional[k] - fractional[:k]
+            moved -= np.round(moved)
+            moved = (moved - moved.mean(axis=1, keepdims=True)) @ cell
+            near = np.sqrt(np.square(moved).sum(axis=2).mean(axis=1)) < _MOVES_A
+            chosen = np.flatnonzero(near & (largest > _STRAINS[0]) & (largest < _STRAINS[1]))
+            for j in chosen:
+                by_forces = 0.5 * np.sum((forces[j] + forces[k]) * moved[j])
+                by_stress = 0.5 * np.sum((strained[j] + strained[k]) * strain[j])
+                pairs.append((energies[k] - energies[j] + by_forces, by_stress, 0.5 * (volumes[j] + volumes[k])))
+    energy, work, volumes = np.array(pairs).reshape(-1, 3).T
+    return energy, work, volumes
 
 
 def _energy_ratio(main: list[LabelledStructure], other: list[LabelledStructure]) -> str | None:

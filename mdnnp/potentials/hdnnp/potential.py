@@ -4,6 +4,7 @@ J. Behler, M. Parrinello, Phys. Rev. Lett. 98, 146401 (2007): E = sum_i N_e(G_i)
 centre to its energy and their gradients; `descriptors` and `pull_back` are its two halves, see `layered`.
 """
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,9 @@ class HDNNP(LocalPotential):
         self._shift = np.concatenate([c[1] for c in coefficients])
         scaling = np.concatenate([part.scaling for part in parts])
         self._lower, self._upper = scaling[:, 0].copy(), scaling[:, 1].copy()
+        size = np.maximum(np.abs(self._lower), np.abs(self._upper))
+        tolerance = _ROUNDING * np.maximum(size, 1.0) if precision == "double" else _MIXED_ROUNDING * size
+        self._lowest, self._highest = self._lower - tolerance, self._upper + tolerance
         self._energy_scale = energy / model.conv_energy
         self._offsets = np.array([(part.atom_energy + model.mean_energy) * energy for part in parts])
         self._element_of = np.full(max(self.numbers) + 1, -1, dtype=np.int64)
@@ -73,7 +77,8 @@ class HDNNP(LocalPotential):
     ) -> "HDNNP":
         """Read an n2p2/RuNNer directory. Raises InputError and FileError as `n2p2.read_potential`."""
         potential = cls(read_potential(path, length_unit, energy_unit), precision)
-        names = ("input.nn", "scaling.data", "mdnnp.toml", *sorted(p.name for p in path.glob("weights.*.data")))
+        weights = (sorted(p.name for p in path.glob(pattern)) for pattern in ("weights.*.data", "optweights.*.out"))
+        names = ("input.nn", "scaling.data", "mdnnp.toml", *itertools.chain(*weights))
         potential.files = tuple(path / name for name in names if (path / name).exists())
         return potential
 
@@ -175,7 +180,7 @@ class HDNNP(LocalPotential):
         def work(c):
             _evaluate(
                 mode, assembly.bounds[c], assembly.bounds[c + 1], *assembly.geometry, species,
-                self._tables, self._layers, self._factor, self._shift, self._lower, self._upper, self._energy_scale,
+                self._tables, self._layers, self._factor, self._shift, self._lowest, self._highest, self._energy_scale,
                 values, gradients, energies, assembly.forces[c], assembly.strain[c], assembly.atomic_virials[c],
                 counts[c], events[c], *self._workspace.get(assembly.most),
             )  # fmt: skip
@@ -271,13 +276,15 @@ def neural_network_of(potential: Potential) -> HDNNP | None:
 
 _FUSED, _VALUES, _PULL_BACK = 0, 1, 2  # modes of `_evaluate`
 _NO_ARRAY = np.empty((0, 0))
-_EXTRAPOLATION_EPS = 1000 * 2.22e-16  # n2p2's tolerance
+# A function of a structure of the training set may round to a value beyond its bound, by this in units of the bound.
+_ROUNDING = 1000 * 2.22e-16  # n2p2's tolerance, which it takes for absolute
+_MIXED_ROUNDING = 1e-6
 
 
 @njit_kernel
 def _evaluate(
     mode, begin, end, positions, images, first, neighbor, image, species, tables, layers,
-    factor, shift, lower, upper, energy_scale, values, gradients,
+    factor, shift, lowest, highest, energy_scale, values, gradients,
     energies, forces, strain, atomic_virials, counts, events, work, network, rows,
 ):  # fmt: skip
     """Evaluate centres begin .. end - 1 (sorted order).
@@ -301,7 +308,7 @@ def _evaluate(
             raw[s] = 0.0
         center_values(e, n, tables, work, raw)
         for s in range(n_functions):
-            if raw[s] + _EXTRAPOLATION_EPS < lower[row + s] or raw[s] - _EXTRAPOLATION_EPS > upper[row + s]:
+            if raw[s] < lowest[row + s] or raw[s] > highest[row + s]:
                 if counts[1] < MAX_EVENTS:
                     events[counts[1], 0], events[counts[1], 1], events[counts[1], 2] = i, row + s, raw[s]
                     counts[1] += 1

@@ -50,7 +50,7 @@ class SharedFunctions:
         def work(c):
             _evaluate_members(
                 bounds[c], bounds[c + 1], *shared.geometry, species, first._tables, self._layers,
-                self._factor, self._shift, first._lower, first._upper, self._scale, values,
+                self._factor, self._shift, first._lowest, first._highest, self._scale, values,
                 energies, forces[c], strain[c], virials[c], counts[c], events[c],
                 *first._workspace.get(shared.most),
             )  # fmt: skip
@@ -75,7 +75,7 @@ def _functions(member: HDNNP) -> tuple:
 @njit
 def _evaluate_members(
     begin, end, positions, images, first, neighbor, image, species, tables, layers,
-    factor, shift, lower, upper, scale, values, energies, forces, strain, atomic_virials, counts, events,
+    factor, shift, lowest, highest, scale, values, energies, forces, strain, atomic_virials, counts, events,
     work, network, rows,
 ):  # fmt: skip
     """Centres begin .. end - 1 (sorted order) of all members, whose networks stand one behind the other in `layers`.
@@ -87,7 +87,7 @@ def _evaluate_members(
     for i in range(begin, end):
         _evaluate(
             _VALUES, i, i + 1, positions, images, first, neighbor, image, species, tables, layers,
-            factor[0], shift[0], lower, upper, scale[0], values, values,
+            factor[0], shift[0], lowest, highest, scale[0], values, values,
             energies[0], forces[0], strain[0], atomic_virials[0], counts, events, work, network, rows,
         )  # fmt: skip
         if counts[2] > 0:
