@@ -30,3 +30,9 @@ class FileError(MdnnpError):
 
 class MdnnpWarning(UserWarning):
     """Something suspicious that does not stop the work. The command line prints it as one line."""
+
+
+def quoted(value: object, most: int = 60) -> str:
+    """A value of somebody's file for a message: at most `most` characters, and none that a terminal would obey."""
+    text = repr(value)
+    return text if len(text) <= most else text[: most - 1] + "…"
