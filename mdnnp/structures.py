@@ -24,7 +24,7 @@ from ase.io.formats import UnknownFileTypeError, filetype, ioformats, string2ind
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 
 from mdnnp import n2p2, units, xyz
-from mdnnp.errors import FileError, InputError, MdnnpWarning, quoted
+from mdnnp.errors import FileError, InputError, MdnnpWarning, printable, quoted
 from mdnnp.files import new_file
 from mdnnp.system import System, complete_cell, heights, validate, volume
 
@@ -258,7 +258,21 @@ def _source_and_format(path: Path, scratch: Path) -> tuple[str, str]:
     format = filetype(source)
     if format == "runnerdata":  # by its suffix .data alone
         raise UnknownFileTypeError
+    if format in ("vasp", "vasp-xdatcar"):
+        _check_atom_count(path)
     return source, format
+
+
+def _check_atom_count(path: Path) -> None:
+    """Refuse a POSCAR that claims more atoms than it has bytes, for which ASE would fill the memory."""
+    size = path.stat().st_size
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        for row in (file.readline(xyz.LONGEST_LINE).split() for _ in range(7)):
+            counts = [int(word) for word in row if word.isascii() and word.isdecimal() and len(word) < 4000]
+            if counts and len(counts) == len(row) and sum(counts) > size:
+                raise InputError(
+                    f"{path}: says that it has {printable(str(sum(counts)), 30)} atoms, but ends before that"
+                )
 
 
 @contextmanager
@@ -266,9 +280,11 @@ def _errors_of_ase(path: Path) -> Iterator[None]:
     """Whatever goes wrong in ASE becomes an InputError."""
     try:
         yield
+    except InputError:
+        raise
     except OSError as error:
         if error.errno is None:  # ASE derives its parser's errors from OSError
-            raise InputError(f"{path}: not readable as {_format_name(path)}: {error}") from None
+            raise InputError(f"{path}: not readable as {_format_name(path)}: {printable(str(error))}") from None
         raise FileError(f"{path}: cannot be read: {error.strerror}") from None
     except UnknownFileTypeError:
         raise InputError(
@@ -278,9 +294,11 @@ def _errors_of_ase(path: Path) -> Iterator[None]:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
     except KeyError as error:
-        raise InputError(f"{path}: not readable as {_format_name(path)}: unknown name {error}") from None
+        raise InputError(
+            f"{path}: not readable as {_format_name(path)}: unknown name {printable(str(error))}"
+        ) from None
     except Exception as error:  # ASE's parsers raise anything
-        reason = str(error) or type(error).__name__
+        reason = printable(str(error) or type(error).__name__)
         raise InputError(f"{path}: not readable as {_format_name(path)}: {reason}") from None
 
 

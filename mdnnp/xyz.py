@@ -13,7 +13,7 @@ from ase.data import atomic_numbers
 from ase.geometry import cellpar_to_cell
 from ase.io.extxyz import key_val_str_to_dict, parse_properties, read_xyz
 
-from mdnnp.errors import InputError, MdnnpWarning, quoted
+from mdnnp.errors import InputError, MdnnpWarning, printable, quoted
 from mdnnp.units import BOHR_A
 
 # Stress and virial of a structure, and the halves of a stress, may differ by so much: as a part of the largest
@@ -117,7 +117,7 @@ def read_frame(frame: Frame, where: str) -> Atoms:
         # an XYZ frame alone, so that nothing of other frames is read into it
         atoms = next(iter(read_xyz(StringIO("".join(rows)), index=0)))
     except Exception as error:  # ASE's parsers raise anything
-        reason = _reason(frame) or f"not readable as extended XYZ: {quoted(str(error) or type(error).__name__, 200)}"
+        reason = _reason(frame) or f"not readable as extended XYZ: {printable(str(error) or type(error).__name__)}"
         raise InputError(f"{where}: {reason}") from None
     if ipi:
         cell, length = ipi
@@ -231,7 +231,7 @@ def _reason(frame: Frame) -> str | None:
         properties, names, _, converters = parse_properties(str(info.get("Properties", "species:S:1:pos:R:3")))
         columns = [name for name in names for _ in range(properties[name][1])]
     except Exception as error:
-        return f"{at}: {quoted(str(error) or type(error).__name__, 200)}"
+        return f"{at}: {printable(str(error) or type(error).__name__)}"
     n_atoms = int(frame.rows[0])
     for k, row in enumerate(frame.rows[2 : 2 + n_atoms], start=2):
         at, words = f"line {frame.line + k}", row.split()
