@@ -167,11 +167,11 @@ def _ipi(comment: str, at: str) -> tuple[np.ndarray, float] | None:
     cell_unit = units.pop("cell", "")
     what, unit = next(iter(units.items()), ("positions", ""))
     if what != "positions" and not what.startswith("x_centroid"):
-        raise InputError(f"{at}: i-PI wrote {what}{{{unit}}} here, not positions; give the file of positions")
+        raise InputError(f"{at}: i-PI wrote {printable(what, 40)}{{{printable(unit, 40)}}} here, not positions; give the file of positions")
     for name in (cell_unit, unit):
         if name not in _IPI_LENGTHS_A:
             known = ", ".join(name for name in _IPI_LENGTHS_A if name)
-            raise InputError(f"{at}: unit of length {name!r} of i-PI is not known here; known: {known}")
+            raise InputError(f"{at}: unit of length {quoted(name)} of i-PI is not known here; known: {known}")
     if form == "abcABC":
         cell = _cell_from_lengths(values, at)
     elif form == "H":  # columns are cell vectors, and it is upper triangular

@@ -61,7 +61,7 @@ WORDS = (
     "pos:R:99999", "Lattice", "end", "begin", "Selective dynamics", "Cartesian", "VEC1 1 0 0", "a" * 20_000, "%s%n",
     "1.5", "0.01", "2", "12", "-3.25", "H", "O", "2e3", "1e-2",
 )  # fmt: skip
-LIMIT_S = 10.0
+LIMIT_S = 10.0  # of this process: the machine may have other work
 
 
 def mutated(text: str, rng: random.Random) -> str:
@@ -97,7 +97,7 @@ def outcome(folder: Path, seed: int) -> tuple[str, str]:
     name, text = FILES[seed % len(FILES)]
     path = folder / name
     path.write_bytes(mutated(text, rng).encode("utf-8", "surrogatepass"))
-    started, found, details = time.perf_counter(), "read", ""
+    started, found, details = time.process_time(), "read", ""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -111,7 +111,7 @@ def outcome(folder: Path, seed: int) -> tuple[str, str]:
                 found = "a message without end"
         except Exception:
             found, details = "internal error", traceback.format_exc()
-    if time.perf_counter() - started > LIMIT_S:
+    if time.process_time() - started > LIMIT_S:
         found = "slow"
     return found, details
 

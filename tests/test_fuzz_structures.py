@@ -1,7 +1,16 @@
 """Files of structures with faults are read or refused with a message: no internal error, no hang, no flood."""
 
 import pytest
+from ase.build import bulk
 from fuzz_structures import outcome
+
+from mdnnp.structures import from_atoms, unit_suspicion
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    """Kernels are compiled before the time counts."""
+    unit_suspicion(from_atoms(bulk("Cu")))
 
 
 @pytest.mark.parametrize("first", [0, 100_000])
