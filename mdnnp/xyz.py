@@ -160,14 +160,15 @@ def _ipi(comment: str, at: str) -> tuple[np.ndarray, float] | None:
         values = np.empty(0)
     if count is None or len(values) != count or not np.isfinite(values).all():
         raise InputError(
-            f"{at}: a cell of i-PI, CELL({form}), with {quoted(text.strip())}: expected CELL(abcABC): and six numbers, "
-            "or CELL(H): or CELL(GENH): and nine"
+            f"{at}: a cell of i-PI, CELL({printable(form, 40)}), with {quoted(text.strip())}: "
+            "expected CELL(abcABC): and six numbers, or CELL(H): or CELL(GENH): and nine"
         )
     units = dict(_IPI_UNIT.findall(comment[found.end() :]) or _IPI_UNIT.findall(comment.replace(found[0], " ")))
     cell_unit = units.pop("cell", "")
     what, unit = next(iter(units.items()), ("positions", ""))
     if what != "positions" and not what.startswith("x_centroid"):
-        raise InputError(f"{at}: i-PI wrote {printable(what, 40)}{{{printable(unit, 40)}}} here, not positions; give the file of positions")
+        found = f"{printable(what, 40)}{{{printable(unit, 40)}}}"
+        raise InputError(f"{at}: i-PI wrote {found} here, not positions; give the file of positions")
     for name in (cell_unit, unit):
         if name not in _IPI_LENGTHS_A:
             known = ", ".join(name for name in _IPI_LENGTHS_A if name)
