@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -267,9 +268,11 @@ def _check_atom_count(path: Path) -> None:
     """Refuse a POSCAR that claims more atoms than it has bytes, for which ASE would fill the memory."""
     size = path.stat().st_size
     with path.open(encoding="utf-8-sig", errors="replace") as file:
-        for row in (file.readline(xyz.LONGEST_LINE).split() for _ in range(7)):
-            counts = [int(word) for word in row if word.isascii() and word.isdecimal() and len(word) < 4000]
-            if counts and len(counts) == len(row) and sum(counts) > size:
+        rows = [file.readline(xyz.LONGEST_LINE).split() for _ in range(7)]
+        for row in rows[5:]:  # the numbers of atoms stand in one of these, remarks after them
+            words = takewhile(lambda word: word.isascii() and word.isdecimal() and len(word) < 4000, row)
+            counts = [int(word) for word in words]
+            if sum(counts) > size:
                 raise InputError(
                     f"{path}: says that it has {printable(str(sum(counts)), 30)} atoms, but ends before that"
                 )

@@ -360,13 +360,20 @@ def test_broken_xyz(tmp_path, content, fragments):
     ("name", "content"),
     [("a.cif", "data_x\nnonsense"), ("POSCAR", "Si\n1.0\n"), ("a.traj", "x"), ("a.pdb", "ATOM"),
      ("a.json", "{"), ("a.qqq", "hello"), ("noname", "hello"), ("a.data", "hello"),
-     ("a.vasp", "H\n1\n1 0 0\n0 1 0\n0 0 1\nH\n1000000\nDirect\n0 0 0\n")],
+     ("a.vasp", "H\n1\n1 0 0\n0 1 0\n0 0 1\nH\n1000000\nDirect\n0 0 0\n"),
+     ("a.vasp", "H\n1\n1 0 0\n0 1 0\n0 0 1\nH\n1000000000 1.5\nDirect\n0 0 0\n")],
 )  # fmt: skip
 def test_other_broken_files(tmp_path, name, content):
     """Whatever ASE makes of it: one InputError that names the file."""
     (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=rf"{name}: (not readable|format not recognised|holds no|has no|says that)"):
         read_structures(tmp_path / name)
+
+
+def test_wide_cells_of_a_poscar(tmp_path):
+    """Whole numbers of a cell are not taken for numbers of atoms."""
+    (tmp_path / "POSCAR").write_text("H\n1\n100000 0 0\n0 100000 0\n0 0 100000\nH\n1\nDirect\n0 0 0\n")
+    assert len(read_structures(tmp_path / "POSCAR")[0].system) == 1
 
 
 def test_missing_and_unreadable(tmp_path):
