@@ -66,14 +66,14 @@ class StructureConfig:
     )
     index: int = key("Which structure of the file, counted from 0; -1 is the last.", -1, restart="free")
     length_unit: str | None = key(
-        "Unit of length of an input.data file, which does not state it.",
+        "Unit of length of an input.data file, which does not state it: Angstrom, Bohr or nm.",
         None,
         rule=LENGTH_UNIT,
         restart="free",
         example='"Bohr"',
     )
     energy_unit: str | None = key(
-        "Unit of energy of an input.data file.",
+        "Unit of energy of an input.data file: eV, Hartree, Rydberg, kJ/mol or kcal/mol.",
         None,
         rule=ENERGY_UNIT,
         restart="free",
@@ -107,14 +107,15 @@ class PotentialConfig:
         example='"potential"',
     )
     length_unit: str | None = key(
-        "Unit of length of the potential. Needed unless mdnnp.toml in its directory says.",
+        "Unit of length of the potential: Angstrom, Bohr or nm. Needed unless mdnnp.toml in its directory says.",
         None,
         rule=LENGTH_UNIT,
         restart="free",
         example='"Bohr"',
     )
     energy_unit: str | None = key(
-        "Unit of energy of the potential. Needed unless mdnnp.toml in its directory says.",
+        "Unit of energy of the potential: eV, Hartree, Rydberg, kJ/mol or kcal/mol. Needed unless "
+        "mdnnp.toml in its directory says.",
         None,
         rule=ENERGY_UNIT,
         restart="free",
