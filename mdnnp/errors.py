@@ -38,3 +38,14 @@ class ExtrapolationWarning(MdnnpWarning):
 
 class DisagreementWarning(MdnnpWarning):
     """The members of a committee are far apart."""
+
+
+def quoted(value: object, most: int = 60) -> str:
+    """A value of somebody's file for a message: at most `most` characters, and none that a terminal would obey."""
+    return printable(repr(value), most)
+
+
+def printable(text: str, most: int = 300) -> str:
+    """A text on one line: at most `most` characters, and none that a terminal would obey."""
+    text = text if len(text) <= most else text[: most - 1] + "…"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

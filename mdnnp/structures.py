@@ -7,9 +7,10 @@ an `input.data` has none, so they must be given.
 import re
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,8 @@ from ase.io import write as ase_write
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats, string2index
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 
-from mdnnp import n2p2, units
-from mdnnp.errors import FileError, InputError, MdnnpWarning
+from mdnnp import n2p2, units, xyz
+from mdnnp.errors import FileError, InputError, MdnnpWarning, printable, quoted
 from mdnnp.files import new_file
 from mdnnp.system import System, complete_cell, heights, validate, volume
 
@@ -32,6 +33,8 @@ from mdnnp.system import System, complete_cell, heights, validate, volume
 _UNITLESS_VELOCITIES = ("velocities", "velocity", "velo", "vel")
 _LIKE_A_LABEL = re.compile(r"(^|[^a-z])(energy|forces?|stress|virials?)([^a-z]|$)")
 _CONFIG_TYPE = re.compile(r'(?:^|\s)config_type=(?:"([^"]*)"|(\S+))')  # in a comment of an input.data
+THINNEST_A = 0.1  # lattice planes nearer than this, and more atoms than the other number, are refused
+DENSEST_PER_A3 = 5.0
 _NOBLE_GASES = (2, 10, 18, 36, 54, 86)
 
 
@@ -44,9 +47,12 @@ class Structure:
     velocities : (N, 3) Å/fs
     energy : eV; forces : (N, 3) eV/Å; atomic_energies : (N,) eV
     stress : (3, 3) eV/Å^3, with ASE's sign (positive: tension)
+    charges : (N,) e, of the atoms, as labels
     label : "file:index", for messages
     config_type : kind of configuration, as the data set names it; "" if it does not
+    subset : "train" or "test", as the data set divides itself, else None
     unused : names of entries that look like labels, but are not called as labels are
+    dropped : names of all entries of the file that no field holds
     """
 
     system: System
@@ -59,6 +65,9 @@ class Structure:
     atomic_energies: np.ndarray | None = None
     config_type: str = ""
     unused: tuple[str, ...] = ()
+    subset: str | None = None
+    charges: np.ndarray | None = None
+    dropped: tuple[str, ...] = ()
 
 
 # -----------------------------------------------------------------------------------------------------------
@@ -83,35 +92,91 @@ def read_structures(
     path = Path(path)
     _require_file(path)
     wanted = _parse_index(path, index)
+    if wanted == slice(None):
+        return list(stream_structures(path, length_unit, energy_unit))
     if n2p2.is_input_data(path):
-        return list(question_units(_read_input_data(path, wanted, length_unit, energy_unit)))
-    frames = _read_with_ase(path, wanted)
-    labels = [f"{path}:{n}" for n in _frame_numbers(wanted, len(frames))]
-    return list(question_units(from_atoms(atoms, label) for atoms, label in zip(frames, labels, strict=True)))
+        _input_data_units(path, length_unit, energy_unit)
+        count = sum(1 for _ in n2p2.read_input_data(path))
+    elif is_xyz(path):
+        count = sum(1 for _ in xyz.frames(path))
+    else:
+        frames, said = _read_with_ase(path, wanted), set()
+        labels = [f"{path}:{n}" for n in _frame_numbers(wanted, len(frames))]
+        each = [from_atoms(atoms, label, said) for atoms, label in zip(frames, labels, strict=True)]
+        return list(question_units(each))
+    numbers = range(count)
+    try:
+        chosen = [numbers[wanted]] if isinstance(wanted, int) else numbers[wanted]
+    except IndexError:
+        raise InputError(f"{path}: has no structure {wanted}; it holds {count}") from None
+    if not chosen:
+        raise InputError(f"{path}: holds no structures{_in_range(wanted)}")
+    found = {}
+    for k, structure in _stream(path, length_unit, energy_unit, set(numbers) - set(chosen)):
+        if structure is not None:
+            found[k] = structure
+        if len(found) == len(chosen):
+            break
+    return list(question_units(found[k] for k in chosen))
 
 
 def stream_structures(
-    path: str | Path, length_unit: str | None = None, energy_unit: str | None = None
+    path: str | Path,
+    length_unit: str | None = None,
+    energy_unit: str | None = None,
+    exclude: Collection[int] = (),
 ) -> Iterator[Structure]:
     """All structures of a file one by one, as `read_structures` reads them; one is in memory at a time.
 
+    exclude : numbers of structures to leave out, which may hold anything
     (As far as ASE's reader of the format streams: that of extended XYZ does, and that of `input.data`.)
+    Raises InputError for an excluded number that the file does not have, too.
     """
-    return question_units(_stream_structures(Path(path), length_unit, energy_unit))
+    return question_units(_all_but(Path(path), length_unit, energy_unit, exclude))
 
 
-def _stream_structures(path: Path, length_unit: str | None, energy_unit: str | None) -> Iterator[Structure]:
+def _all_but(path: Path, length_unit, energy_unit, exclude: Collection[int]) -> Iterator[Structure]:
     _require_file(path)
-    k = -1
+    count = 0
+    for k, structure in _stream(path, length_unit, energy_unit, exclude):
+        count = k + 1
+        if structure is not None:
+            yield structure
+    if not count:
+        raise InputError(f"{path}: holds no structures")
+    if exclude and max(exclude) >= count:
+        last = count - 1
+        raise InputError(
+            f"{path}:{max(exclude)} is to be left out, but {path} has {count} structures, from 0 to {last}"
+        )
+
+
+def _stream(path: Path, length_unit, energy_unit, exclude: Collection[int]) -> Iterator[tuple[int, Structure | None]]:
+    """Number and structure one by one; None for those that are excluded."""
+    said: set[str] = set()
     if n2p2.is_input_data(path):
         length, energy = _input_data_units(path, length_unit, energy_unit)
-        for k, block in enumerate(n2p2.read_input_data(path)):
-            yield _from_block(block, f"{path}:{k}", length, energy)
+        for k, block in enumerate(n2p2.read_input_data(path, exclude)):
+            yield k, None if block is None else _block_structure(path, k, block, length, energy, said)
+    elif is_xyz(path):
+        for k, frame in enumerate(xyz.frames(path)):
+            yield k, None if k in exclude else _from_frame(frame, f"{path}:{k}", said)
     else:
         for k, atoms in enumerate(_stream_with_ase(path)):
-            yield from_atoms(atoms, f"{path}:{k}")
-    if k < 0:
-        raise InputError(f"{path}: holds no structures")
+            yield k, None if k in exclude else from_atoms(atoms, f"{path}:{k}", said)
+
+
+def is_xyz(path: Path) -> bool:
+    """Whether a file is extended XYZ, by its name."""
+    return path.suffix.lower() in (".xyz", ".extxyz")
+
+
+def _from_frame(frame: xyz.Frame, label: str, said: set[str]) -> Structure:
+    try:
+        return from_atoms(xyz.read_frame(frame, label), label, said)
+    except InputError as error:
+        text = str(error)
+        raise InputError(text if ": line " in text else f"{text} (structure of line {frame.line})") from None
 
 
 def count_structures(paths: Iterable[str | Path]) -> int | None:
@@ -122,8 +187,8 @@ def count_structures(paths: Iterable[str | Path]) -> int | None:
         if n2p2.is_input_data(path):
             with path.open(encoding="utf-8-sig", errors="replace") as file:
                 total += sum(row.split(None, 1)[:1] == ["begin"] for row in file)
-        elif path.suffix.lower() in (".xyz", ".extxyz"):
-            total += _check_xyz_frames(path)
+        elif is_xyz(path):
+            total += sum(1 for _ in xyz.frames(path))
         else:
             return None
     return total
@@ -173,8 +238,6 @@ def _in_range(wanted: int | slice) -> str:
 
 def _read_with_ase(path: Path, wanted: int | slice) -> list[Atoms]:
     """Structures as ASE reads them; whatever goes wrong in ASE becomes an InputError."""
-    if path.suffix.lower() in (".xyz", ".extxyz"):
-        _check_xyz_frames(path)
     with tempfile.TemporaryDirectory() as scratch, _errors_of_ase(path):
         source, format = _source_and_format(path, Path(scratch))
         chosen = _as_slice(wanted)
@@ -190,8 +253,6 @@ def _read_with_ase(path: Path, wanted: int | slice) -> list[Atoms]:
 
 
 def _stream_with_ase(path: Path) -> Iterator[Atoms]:
-    if path.suffix.lower() in (".xyz", ".extxyz"):
-        _check_xyz_frames(path)
     with tempfile.TemporaryDirectory() as scratch, _errors_of_ase(path):
         source, format = _source_and_format(path, Path(scratch))
         yield from ase_iread(source, slice(None), format=format, do_not_split_by_at_sign=True)
@@ -202,7 +263,23 @@ def _source_and_format(path: Path, scratch: Path) -> tuple[str, str]:
     format = filetype(source)
     if format == "runnerdata":  # by its suffix .data alone
         raise UnknownFileTypeError
+    if format in ("vasp", "vasp-xdatcar"):
+        _check_atom_count(path)
     return source, format
+
+
+def _check_atom_count(path: Path) -> None:
+    """Refuse a POSCAR that claims more atoms than it has bytes, for which ASE would fill the memory."""
+    size = path.stat().st_size
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        rows = [file.readline(xyz.LONGEST_LINE).split() for _ in range(7)]
+        for row in rows[5:]:  # the numbers of atoms stand in one of these, remarks after them
+            words = takewhile(lambda word: word.isascii() and word.isdecimal() and len(word) < 4000, row)
+            counts = [int(word) for word in words]
+            if sum(counts) > size:
+                raise InputError(
+                    f"{path}: says that it has {printable(str(sum(counts)), 30)} atoms, but ends before that"
+                )
 
 
 @contextmanager
@@ -210,9 +287,11 @@ def _errors_of_ase(path: Path) -> Iterator[None]:
     """Whatever goes wrong in ASE becomes an InputError."""
     try:
         yield
+    except InputError:
+        raise
     except OSError as error:
         if error.errno is None:  # ASE derives its parser's errors from OSError
-            raise InputError(f"{path}: not readable as {_format_name(path)}: {error}") from None
+            raise InputError(f"{path}: not readable as {_format_name(path)}: {printable(str(error))}") from None
         raise FileError(f"{path}: cannot be read: {error.strerror}") from None
     except UnknownFileTypeError:
         raise InputError(
@@ -222,9 +301,11 @@ def _errors_of_ase(path: Path) -> Iterator[None]:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
     except KeyError as error:
-        raise InputError(f"{path}: not readable as {_format_name(path)}: unknown name {error}") from None
+        raise InputError(
+            f"{path}: not readable as {_format_name(path)}: unknown name {printable(str(error))}"
+        ) from None
     except Exception as error:  # ASE's parsers raise anything
-        reason = str(error) or type(error).__name__
+        reason = printable(str(error) or type(error).__name__)
         raise InputError(f"{path}: not readable as {_format_name(path)}: {reason}") from None
 
 
@@ -235,40 +316,6 @@ def _as_slice(wanted: int | slice) -> slice:
 def _ase_selects(chosen: slice, format: str) -> bool:
     """Whether ASE may pick the structures; it errs for formats of a single one, and backwards."""
     return not ioformats[format].single and (chosen.step or 1) > 0
-
-
-def _check_xyz_frames(path: Path) -> int:
-    """Number of frames of an XYZ file; InputError, naming the line, where they do not follow one another.
-
-    ASE stops at a blank line where a frame should begin, and drops the rest of the file without a word.
-    """
-    count = 0
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        rows = enumerate(file, start=1)
-        for number, row in rows:
-            words = row.split()
-            if words and words[0].startswith("VEC"):  # cell vectors of ADF's dialect
-                continue
-            if not words:
-                later = next((n for n, rest in rows if rest.strip()), None)
-                if later is None:
-                    return count
-                raise InputError(f"{path}:{number}: blank line between structures (the next text is at line {later})")
-            if len(words) > 1 or not words[0].isdecimal():
-                raise InputError(
-                    f"{path}:{number}: expected the number of atoms of a structure, found "
-                    f"{row.strip()[:60]!r}; has the "
-                    "structure before it more atoms than it says?"
-                )
-            n_atoms = int(words[0])
-            n_rows = sum(1 for _ in zip(range(n_atoms + 1), rows, strict=False))
-            if n_rows < n_atoms + 1:
-                raise InputError(
-                    f"{path}:{number}: a structure of {n_atoms} atoms begins here, but the file ends after "
-                    f"{max(n_rows - 1, 0)} of them"
-                )
-            count += 1
-    return count
 
 
 def _plain_text_copy(path: Path, scratch: Path) -> Path:
@@ -290,11 +337,13 @@ def _format_name(path: Path) -> str:
         return "any format that ASE knows"
 
 
-def from_atoms(atoms: Atoms, label: str = "structure") -> Structure:
+def from_atoms(atoms: Atoms, label: str = "structure", said: set[str] | None = None) -> Structure:
     """The Structure of an ASE Atoms object, with its isotope masses, momenta and results of a calculation.
 
+    said : kinds of warnings given already, which are not repeated; those given are added
     Nothing is computed: results are taken only if they are there. Raises InputError, naming `label`.
     """
+    said = set() if said is None else said
     system = System(
         np.array(atoms.positions, dtype=np.float64),
         np.array(atoms.numbers, dtype=np.int64),
@@ -304,17 +353,18 @@ def from_atoms(atoms: Atoms, label: str = "structure") -> Structure:
     unknown = np.flatnonzero((system.numbers < 1) | (system.numbers >= len(chemical_symbols)))
     if len(unknown):
         raise InputError(f"{label}: atom {unknown[0]} is of no chemical element (symbol X)")
-    validate(system, label)
+    system = _sound(system, label, said)
     if atoms.constraints:
-        text = f"{label}: its constraints are not used; all atoms will move"
-        warnings.warn(text, MdnnpWarning, stacklevel=2)
+        _warn(said, "constraints", f"{label}: its constraints are not used; all atoms will move")
     results = atoms.calc.results if _results_are_current(atoms) else {}
     energy = results.get("energy", results.get("free_energy"))
+    subset = atoms.info.get("set")
+    charges = atoms.get_initial_charges() if atoms.has("initial_charges") else results.get("charges")
     n = len(system)
     return Structure(
         system=system,
-        masses=_masses(atoms, label),
-        velocities=_velocities(atoms, label),
+        masses=_masses(atoms, label, said),
+        velocities=_velocities(atoms, label, said),
         energy=None if energy is None else float(_finite(energy, (), "energy", label)),
         forces=_finite(results.get("forces"), (n, 3), "forces", label),
         stress=_stress_or_virial(results.get("stress"), atoms, label),
@@ -322,7 +372,55 @@ def from_atoms(atoms: Atoms, label: str = "structure") -> Structure:
         atomic_energies=_finite(results.get("energies"), (n,), "atomic energies", label),
         config_type=str(atoms.info.get("config_type", "")),
         unused=_unused_labels(atoms),
+        subset=subset if subset in ("train", "test") else None,
+        charges=_finite(charges, (n,), "charges", label),
+        dropped=_dropped(atoms, results),
     )
+
+
+def _warn(said: set[str], kind: str, text: str) -> None:
+    """Warn of what a file has again and again, once."""
+    if kind not in said:
+        said.add(kind)
+        warnings.warn(text, MdnnpWarning, stacklevel=4)
+
+
+def _sound(system: System, label: str, said: set[str]) -> System:
+    """The system with a right-handed cell. Raises InputError for what no simulation can start from."""
+    cell = system.cell
+    with np.errstate(all="ignore"):
+        left_handed = bool(system.pbc.any() and np.isfinite(cell).all() and np.linalg.det(cell) < 0)
+    if left_handed:
+        # Two vectors that are both periodic or both not: the lattice, and all that is Cartesian, stays as it is.
+        i, j = next(pair for pair in ((1, 2), (0, 1), (0, 2)) if system.pbc[pair[0]] == system.pbc[pair[1]])
+        turned = cell.copy()
+        turned[[i, j]] = cell[[j, i]]
+        system = system._replace(cell=turned)
+        _warn(
+            said,
+            "left-handed",
+            f"{label}: its cell is left-handed; cell vectors {'abc'[i]} and {'abc'[j]} are exchanged, which leaves the "
+            "geometry as it is",
+        )
+    validate(system, label)
+    if system.pbc.any():
+        with np.errstate(all="ignore"):
+            full = complete_cell(system.cell, system.pbc)
+            height = float(heights(full)[system.pbc].min())
+            density = len(system) / volume(full) if system.pbc.all() else 0.0
+        if not height >= THINNEST_A or not density <= DENSEST_PER_A3:
+            raise InputError(
+                f"{label}: a periodic cell with {len(system)} atoms and lattice planes {height:.3g} Å apart, which no "
+                "matter has; is the lattice constant missing, or in another unit?"
+            )
+    return system
+
+
+def _dropped(atoms: Atoms, results: Mapping[str, object]) -> tuple[str, ...]:
+    """Names of entries that no field of a Structure holds."""
+    kept = {"config_type", "set", "virial", "numbers", "positions", "momenta", "masses", "mass", "initial_charges"}
+    kept |= {"energy", "free_energy", "forces", "stress", "energies", "charges"}
+    return tuple(sorted({*atoms.info, *atoms.arrays, *results} - kept))
 
 
 def _unused_labels(atoms: Atoms) -> tuple[str, ...]:
@@ -343,7 +441,8 @@ def _finite(values, shape: tuple[int, ...], what: str, label: str) -> np.ndarray
     try:
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError):
-        raise InputError(f"{label}: {what}: expected numbers, found {values!r}") from None
+        hint = xyz.not_a_number(values) if isinstance(values, str) else None
+        raise InputError(f"{label}: {what}: {hint or f'expected numbers, found {quoted(values)}'}") from None
     if array.shape != shape:
         raise InputError(f"{label}: {what}: expected shape {shape}, found {array.shape}")
     if not np.isfinite(array).all():
@@ -363,80 +462,107 @@ def _stress(values, label: str) -> np.ndarray | None:
 
 
 def _stress_or_virial(stress, atoms: Atoms, label: str) -> np.ndarray | None:
-    """The stress; else from a virial = -volume * stress (3 x 3, eV), which other programs write."""
-    if stress is not None or "virial" not in atoms.info:
-        return _stress(stress, label)
+    """The stress; else from a virial = -volume * stress (3 x 3, eV), which other programs write.
+
+    Raises InputError if the two contradict each other.
+    """
+    stress = _stress(stress, label)
+    if "virial" not in atoms.info:
+        return stress
     virial = _stress(atoms.info["virial"], f"{label}: virial")
     size = volume(atoms.cell.array)
-    if size == 0.0:
+    if stress is None and size == 0.0:
         raise InputError(f"{label}: has a virial but no cell, so that it gives no stress; leave the virial out")
-    return -virial / size
+    if stress is None:
+        return -virial / size
+    if size > 0.0:
+        off = np.abs(stress + virial / size)
+        i, j = np.unravel_index(np.argmax(off), (3, 3))
+        if off[i, j] > xyz.SAME_STRESS * np.abs(stress).max() + xyz.SAME_STRESS_EV_A3:
+            raise InputError(
+                f"{label}: its stress and its virial contradict each other: {'xyz'[i]}{'xyz'[j]} is {stress[i, j]:.6g} "
+                f"eV/Å^3, while minus virial over volume is {-virial[i, j] / size:.6g}; correct one, or leave it out"
+            )
+    return stress
 
 
-def _masses(atoms: Atoms, label: str) -> np.ndarray:
-    masses = _finite(atoms.get_masses(), (len(atoms),), "mass", label)
+def _masses(atoms: Atoms, label: str, said: set[str]) -> np.ndarray:
+    """Masses in u, of the column `masses`, or `mass`, which other programs write."""
+    column = atoms.arrays.get("mass")
+    if column is not None and not atoms.has("masses"):
+        _warn(said, "mass", f"{label}: masses are read from the column 'mass', in u")
+    else:
+        column = atoms.get_masses()
+    masses = _finite(column, (len(atoms),), "mass", label)
     bad = np.flatnonzero(masses <= 0.0)
     if len(bad):
         raise InputError(f"{label}: mass of atom {bad[0]}: expected a positive number, found {masses[bad[0]]} u")
     return masses
 
 
-def _velocities(atoms: Atoms, label: str) -> np.ndarray | None:
+def _velocities(atoms: Atoms, label: str, said: set[str]) -> np.ndarray | None:
     column = next((name for name in _UNITLESS_VELOCITIES if name in atoms.arrays), None)
     if column and not atoms.has("momenta"):
-        warnings.warn(
-            f"{label}: column {column!r} is not used, because its unit is not known; velocities are read "
-            "from 'momenta' "
-            "(ASE's units), which ASE's set_velocities fills",
-            MdnnpWarning,
-            stacklevel=3,
+        _warn(
+            said,
+            "velocities",
+            f"{label}: column {column!r} is not used, because its unit is not known; velocities are read from "
+            "'momenta' (ASE's units), which ASE's set_velocities fills",
         )
     if not atoms.has("momenta"):
         return None
     return _finite(atoms.get_velocities() * ase_units.fs, (len(atoms), 3), "velocity", label)
 
 
-def _read_input_data(path, wanted, length_unit, energy_unit) -> list[Structure]:
-    length, energy = _input_data_units(path, length_unit, energy_unit)
-    blocks = list(n2p2.read_input_data(path))
-    numbers = range(len(blocks))
-    try:
-        chosen = [numbers[wanted]] if isinstance(wanted, int) else numbers[wanted]
-    except IndexError:
-        raise InputError(f"{path}: has no structure {wanted}; it holds {len(blocks)}") from None
-    if not chosen:
-        raise InputError(f"{path}: holds no structures{_in_range(wanted)}")
-    return [_from_block(blocks[k], f"{path}:{k}", length, energy) for k in chosen]
-
-
 def _input_data_units(path, length_unit: str | None, energy_unit: str | None) -> tuple[float, float]:
     """Å and eV per native unit; InputError if a unit is missing."""
+    if length_unit is None and energy_unit is None and path.exists() and n2p2.names_columns(path):
+        length_unit, energy_unit = "Bohr", "Hartree"  # RuNNer 2 defines them
     missing = [name for name, unit in (("length", length_unit), ("energy", energy_unit)) if unit is None]
     if missing:
         raise InputError(
-            f"{path}: is an input.data, which states no units, and the unit of {' and '.join(missing)} is "
-            "not given; give "
-            "it, for example --length-unit Bohr --energy-unit Hartree (in Python length_unit=, energy_unit=)"
+            f"{path}: is an input.data, which states no units, and the unit of {' and '.join(missing)} is not given; "
+            "give it, for example --length-unit Bohr --energy-unit Hartree (in Python length_unit=, energy_unit=)"
         )
-    return units.length_in_angstrom(length_unit), units.energy_in_ev(energy_unit)
+    try:
+        return units.length_in_angstrom(length_unit), units.energy_in_ev(energy_unit)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
-def _from_block(block: n2p2.DataBlock, label: str, length: float, energy: float) -> Structure:
+def _block_structure(path: Path, k: int, block: n2p2.DataBlock, length: float, energy: float, said) -> Structure:
+    """The structure of a block, whose columns, if they are named, are in Bohr and Hartree."""
+    if block.named and (length, energy) != (units.BOHR_A, units.HARTREE_EV):
+        raise InputError(
+            f"{path}:{k}: line {block.line}: `begin` names columns, as RuNNer 2 does, whose files are in Bohr and "
+            "Hartree, but other units are given; leave the units of the data out, or give these: --data-length-unit "
+            "Bohr --data-energy-unit Hartree"
+        )
+    try:
+        return _from_block(block, f"{path}:{k}", length, energy, said)
+    except InputError as error:
+        raise InputError(f"{error} (structure of line {block.line})") from None
+
+
+def _from_block(block: n2p2.DataBlock, label: str, length: float, energy: float, said: set[str]) -> Structure:
     periodic = block.lattice is not None
     numbers = np.array([atomic_numbers[symbol] for symbol in block.symbols], dtype=np.int64)
     cell = block.lattice * length if periodic else np.zeros((3, 3))
-    system = System(block.positions * length, numbers, cell, np.full(3, periodic))
-    validate(system, label)
+    system = _sound(System(block.positions * length, numbers, cell, np.full(3, periodic)), label, said)
     # The format has places for labels whether or not there are any: an energy and forces of zero are none.
-    unlabelled = not block.energy and not block.forces.any()
+    has_forces = block.forces is not None and block.forces.any()
+    unlabelled = not block.energy and not has_forces
     kind = _CONFIG_TYPE.search(block.comment)
     return Structure(
         system=system,
         masses=atomic_masses[numbers],
         energy=None if unlabelled or block.energy is None else block.energy * energy,
-        forces=None if unlabelled else block.forces * (energy / length),
+        forces=None if unlabelled or block.forces is None else block.forces * (energy / length),
         label=label,
         config_type=(kind[1] or kind[2]) if kind else "",
+        subset=block.subset,
+        charges=block.charges if block.charges is not None and block.charges.any() else None,
+        dropped=(*(["charge"] if block.charge else []), *block.others),
     )
 
 
@@ -459,8 +585,12 @@ def to_atoms(structure: Structure) -> Atoms:
         "stress": None if structure.stress is None else full_3x3_to_voigt_6_stress(structure.stress),
     }
     results = {name: value for name, value in results.items() if value is not None}
+    if structure.charges is not None:
+        atoms.set_initial_charges(structure.charges)
     if structure.config_type:
         atoms.info["config_type"] = structure.config_type
+    if structure.subset:
+        atoms.info["set"] = structure.subset
     if results:
         atoms.calc = SinglePointCalculator(atoms, **results)
     return atoms
@@ -489,6 +619,9 @@ def write_structures(
     if format is None:
         suffix = path.suffix.lower()
         format = {".xyz": "extxyz", ".extxyz": "extxyz", ".data": "n2p2"}.get(suffix)
+    if dropped := sorted({name for s in structures for name in s.dropped}):
+        text = f"{path}: left out what is not understood: {', '.join(map(quoted, dropped))}"
+        warnings.warn(text, MdnnpWarning, stacklevel=2)
     if format == "n2p2":
         length, energy = _input_data_units(path, length_unit, energy_unit)
         _warn_of_losses(path, structures)
@@ -551,6 +684,7 @@ def extended_xyz(structure: Structure, info: Mapping[str, int | float] | None = 
         ("momenta", momenta),
         ("forces", structure.forces),
         ("energies", structure.atomic_energies),
+        ("initial_charges", structure.charges),
     ):
         if values is not None:
             columns.append(np.reshape(values, (n, -1)))
@@ -561,6 +695,8 @@ def extended_xyz(structure: Structure, info: Mapping[str, int | float] | None = 
     head.append("Properties=" + ":".join(properties))
     if structure.config_type:
         head.append(f"config_type={_quoted(structure.config_type)}")
+    if structure.subset:
+        head.append(f"set={structure.subset}")
     head += [f"{name}={value!r}" for name, value in (info or {}).items()]
     if structure.energy is not None:
         head.append(f"energy={float(structure.energy)!r}")
@@ -584,6 +720,7 @@ def _warn_of_losses(path: Path, structures: Sequence[Structure]) -> None:
     lost = {
         "velocities": any(s.velocities is not None for s in structures),
         "stress": any(s.stress is not None for s in structures),
+        "atomic energies": any(s.atomic_energies is not None for s in structures),
         "isotope masses": any(not np.array_equal(s.masses, atomic_masses[s.system.numbers]) for s in structures),
     }
     names = [name for name, present in lost.items() if present]
@@ -607,6 +744,8 @@ def _to_block(structure: Structure, length: float, energy: float) -> n2p2.DataBl
         lattice=system.cell / length if system.pbc.all() else None,
         forces=forces / (energy / length),
         energy=None if structure.energy is None else structure.energy / energy,
+        charges=structure.charges,
+        subset=structure.subset,
         comment=structure.label + (f' config_type="{structure.config_type}"' if structure.config_type else ""),
     )
 

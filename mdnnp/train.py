@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import math
 import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from mdnnp.jit import get_threads
 from mdnnp.mlp import Network, mean_network
 from mdnnp.model import ElementModel, HDNNPModel, scaling_coefficients
 from mdnnp.n2p2 import TERMS_FILE
+from mdnnp.n2p2.reader import SIDECAR
 from mdnnp.n2p2.settings import read_settings
 from mdnnp.n2p2.writer import belongs, write_potential
 from mdnnp.potentials.committee import Committee
@@ -30,6 +32,7 @@ from mdnnp.potentials.interface import Potential
 from mdnnp.potentials.load import load_terms
 from mdnnp.potentials.total import TotalPotential
 from mdnnp.record import locked
+from mdnnp.toml import read_toml
 from mdnnp.train_config import (
     ACTIVATION_LETTERS,
     ANGULAR,
@@ -45,8 +48,8 @@ from mdnnp.training.dataset import (
     LabelledStructure,
     Weights,
     data_hash,
+    excluded_numbers,
     fit_offsets,
-    full_names,
     read_labelled,
     resolve_weights,
     split,
@@ -59,8 +62,11 @@ from mdnnp.training.report import provenance, write_report
 from mdnnp.training.selection import choose_functions
 from mdnnp.training.start import initial_weights, linear_coefficients
 from mdnnp.training.stored import StoredDescriptors, store_descriptors, symbols_of
+from mdnnp.units import length_in_angstrom
 
 _WAY_OUT = 'What is not to be fitted to, or tested on, goes into data.exclude = ["FILE:NUMBER", ...].'
+SAME_CUTOFF = 1e-3  # relative difference of cutoffs that are the same, rounded
+LENGTH_UNITS = ("Bohr", "nm", "Angstrom")
 _ROUNDING = 1e-10  # a function whose standard deviation is below this, in its own size or 1, varies by rounding alone
 
 
@@ -171,10 +177,10 @@ def read_sets(config: TrainConfig) -> tuple[Sets, list[str]]:
     Raises InputError for data that cannot be fitted.
     """
     data = config.data
-    structures = read_labelled(data.train, data.length_unit, data.energy_unit)
-    test = read_labelled(data.test or (), data.length_unit, data.energy_unit)
-    excluded = full_names([*structures, *test], data.exclude or ())
-    structures, test = ([s for s in own if s.name not in excluded] for own in (structures, test))
+    exclude = excluded_numbers([*data.train, *(data.test or ())], data.exclude or ())
+    structures = read_labelled(data.train, data.length_unit, data.energy_unit, exclude)
+    test = read_labelled(data.test or (), data.length_unit, data.energy_unit, exclude)
+    structures, test, marks = _divide_by_marks(config, structures, test)
     findings = check_dataset([*structures, *test])
     refuse(findings)
     unusable = [s.name for s in structures if s.energy_eV is None and s.forces is None]
@@ -186,7 +192,38 @@ def read_sets(config: TrainConfig) -> tuple[Sets, list[str]]:
         findings += leaks(structures, test)
     parts = split(structures, data.validation_fraction, data.test_fraction, data.seed)
     sets = Sets(*([structures[k] for k in part] for part in parts))
-    return sets._replace(test=sets.test or test), summary(findings)
+    return sets._replace(test=sets.test or test), marks + summary(findings)
+
+
+def _divide_by_marks(
+    config: TrainConfig, structures: list[LabelledStructure], test: list[LabelledStructure]
+) -> tuple[list[LabelledStructure], list[LabelledStructure], list[str]]:
+    """Structures to fit and to test on, as `set=train` and `set=test` in their files divide them; and lines on that.
+
+    What is marked for testing is never fitted to. Raises InputError if the input divides them in another way.
+    """
+    marked = [s for s in structures if s.subset == "test"]
+    n_train = sum(s.subset == "train" for s in structures)
+    if (marked or n_train) and config.data.test_fraction:
+        first = next(s for s in structures if s.subset)
+        raise InputError(
+            f"{config.source.name}: test_fraction = {config.data.test_fraction:g} would divide anew what {first.file} "
+            f"marks: set=train {n_train}, set=test {len(marked)} structures; leave test_fraction out, or take the "
+            "marks out of the file"
+        )
+    lines = []
+    if marked:
+        beside = f", beside the {len(test)} of data.test" if test else ""
+        lines.append(f"{len(marked)} structures are marked set=test: tested on{beside}, not fitted to")
+    if wrong := [s for s in test if s.subset == "train"]:
+        lines.append(f"{wrong[0].name}: is the first of {len(wrong)} in data.test that are marked set=train: tested on")
+    fit = [s for s in structures if s.subset != "test"]
+    if not fit:
+        raise InputError(f"{structures[0].file}: all structures are marked set=test; there is nothing to fit to")
+    names = {s.name for s in marked}
+    test = [*marked, *(s for s in test if s.name not in names)]
+    fit, test = ([dataclasses.replace(s, subset=None) for s in own] for own in (fit, test))
+    return fit, test, lines
 
 
 def _without(sets: Sets, fixed: Potential | None) -> Sets:
@@ -213,12 +250,13 @@ def choose(config: TrainConfig, structures: Sequence[LabelledStructure]) -> Func
     """The symmetry functions that [descriptors] asks for."""
     d, symbols = config.descriptors, symbols_of(s.system for s in structures)
     if d.functions is not None:
-        settings = read_settings(d.functions)
+        settings, length = read_settings(d.functions), _functions_length(config)
         if missing := set(symbols) - set(settings.elements):
             raise InputError(f"{d.functions}: has no functions for {min(missing)}, which the structures have")
-        own = {e: settings.functions[e] for e in symbols}
+        own = {e: tuple(f.in_unit(length) for f in settings.functions[e]) for e in symbols}
         if foreign := {n for f in own.values() for g in f for n in g.neighbors} - set(symbols):
             raise InputError(f"{d.functions}: has functions with {min(foreign)}, which no structure has")
+        _check_cutoff(config, max(f.cutoff for e in symbols for f in settings.functions[e]), length)
         return Functions(own, settings.cutoff_type, settings.cutoff_alpha)
     kind = CUTOFF_TYPES[d.cutoff_type]
     if d.select is not None:
@@ -232,6 +270,34 @@ def choose(config: TrainConfig, structures: Sequence[LabelledStructure]) -> Func
     return Functions(own, kind, 0.0)
 
 
+def _functions_length(config: TrainConfig) -> float:
+    """Å per unit of length of the input.nn in `functions`; Å if neither the input nor mdnnp.toml beside it says."""
+    path, given = config.descriptors.functions, config.descriptors.functions_length_unit
+    sidecar = path.with_name(SIDECAR)
+    stated = read_toml(sidecar).values.get(("length_unit",)) if sidecar.is_file() else None
+    if given and stated and length_in_angstrom(given) != length_in_angstrom(stated):
+        raise InputError(
+            f"{config.source.name}: functions_length_unit = {given!r}, but {sidecar} says {stated!r}; leave it out"
+        )
+    return length_in_angstrom(given or stated or "Angstrom")
+
+
+def _check_cutoff(config: TrainConfig, cutoff: float, length: float) -> None:
+    """Refuse symmetry functions with another cutoff than `cutoff_A`: perhaps they are in another unit."""
+    d, cutoff_A = config.descriptors, cutoff * length
+    if math.isclose(cutoff_A, d.cutoff_A, rel_tol=SAME_CUTOFF):
+        return
+    fitting = next(
+        (u for u in LENGTH_UNITS if math.isclose(cutoff * length_in_angstrom(u), d.cutoff_A, rel_tol=0.02)), None
+    )
+    way_out = f'if its lengths are in {fitting}, give functions_length_unit = "{fitting}"; else ' if fitting else ""
+    raise InputError(
+        f"{config.source.name}: cutoff_A = {d.cutoff_A:g}, but the largest cutoff in {d.functions} is {cutoff:g}, that "
+        f"is {cutoff_A:.6g} Å in its unit of length (functions_length_unit); {way_out}give cutoff_A = {cutoff_A:.6g}, "
+        "or state the right unit"
+    )
+
+
 def make_labels_of(config: TrainConfig, sets: Sets, offsets: Mapping[str, float]) -> Labels:
     """Labels of training and validation structures, in that order."""
     fitted = [*sets.train, *sets.validation]
@@ -239,7 +305,10 @@ def make_labels_of(config: TrainConfig, sets: Sets, offsets: Mapping[str, float]
     for name, weight in config.data.weights.items():
         kind, _, quantity = name.rpartition(".")
         by_type.setdefault(kind, {})[quantity] = weight
-    weights = resolve_weights(fitted, by_type)
+    try:
+        weights = resolve_weights(fitted, by_type)
+    except InputError as error:
+        raise InputError(f"{config.source.name}: data.weights: {error}") from None
     if not config.fit.use_stress:
         weights = weights._replace(stress=np.zeros(len(fitted)))
     return make_labels(fitted, offsets, weights)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mdnnp.config import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SEED
+from ase.data import atomic_numbers
+
+from mdnnp.config import AT_LEAST_ONE, ENERGY_UNIT, LENGTH_UNIT, NOT_NEGATIVE, POSITIVE, SEED
 from mdnnp.schema import Rule, key, read_records, refuse
 from mdnnp.toml import Document, Mistake, parse_toml, read_toml
 
@@ -18,6 +20,7 @@ ZETA = Rule(lambda v: 1 <= v <= 8, "must lie between 1 and 8")
 ACTIVATION_LETTERS = {"tanh": "t", "logistic": "s", "softplus": "p", "gaussian": "g"}
 RADIAL, ANGULAR = 10, 5
 MOST_FUNCTIONS, SELECTED = 64, 48  # if those are more than 64, 48 are selected
+QUANTITIES = ("energy", "force", "stress")  # that structures have weights of
 CUTOFF_TYPES = {"cos": 1, "tanh": 3, "poly1": 5, "poly2": 6, "poly3": 7, "poly4": 8}
 
 
@@ -26,7 +29,9 @@ class DataConfig:
     """Structures with energies, forces and stress."""
 
     train: tuple[Path, ...] = key(
-        "Files to fit: any format that ASE reads (extended XYZ first), or n2p2's input.data.", example='["train.xyz"]'
+        "Files to fit: any format that ASE reads (extended XYZ first), or n2p2's input.data. Structures marked "
+        "`set=test` are not fitted to but tested on.",
+        example='["train.xyz"]',
     )
     test: tuple[Path, ...] | None = key(
         "Files to test on; never seen by the fit.", None, example='["test.xyz"]', restart="free"
@@ -38,7 +43,7 @@ class DataConfig:
     seed: int = key("Seed of the division.", 1, rule=SEED)
     exclude: tuple[str, ...] | None = key(
         "Structures of `train` and `test` to leave out, FILE:NUMBER as messages name them (from 0; the directory may "
-        "be left out).",
+        "be left out). They are not looked at, so a broken one may be named, too.",
         None,
         example='["train.xyz:41"]',
     )
@@ -52,9 +57,14 @@ class DataConfig:
         rule=Rule(lambda v: all(w >= 0 for w in v.values()), "needs weights from 0"),
         example="{Surface = {energy = 2.0, force = 1.0}}",
     )
-    length_unit: str | None = key("Unit of length of input.data files: Angstrom, Bohr or nm.", None, example='"Bohr"')
+    length_unit: str | None = key(
+        "Unit of length of input.data files: Angstrom, Bohr or nm.", None, rule=LENGTH_UNIT, example='"Bohr"'
+    )
     energy_unit: str | None = key(
-        "Unit of energy of input.data files: eV, Hartree, Rydberg, kJ/mol or kcal/mol.", None, example='"Hartree"'
+        "Unit of energy of input.data files: eV, Hartree, Rydberg, kJ/mol or kcal/mol.",
+        None,
+        rule=ENERGY_UNIT,
+        example='"Hartree"',
     )
 
 
@@ -88,9 +98,15 @@ class DescriptorsConfig:
         example="40",
     )
     functions: Path | None = key(
-        "An input.nn whose symmetry functions (in Å) and cutoff function are taken instead.",
+        "An input.nn whose symmetry functions and cutoff function are taken instead; cutoff_A is its largest cutoff.",
         None,
         example='"input.nn"',
+    )
+    functions_length_unit: str | None = key(
+        "Unit of length of `functions`: Angstrom, Bohr or nm; by default that of mdnnp.toml beside it, else Angstrom.",
+        None,
+        rule=LENGTH_UNIT,
+        example='"Bohr"',
     )
 
 
@@ -264,7 +280,22 @@ def _contradictions(document: Document, values: dict[str, dict]) -> list[Mistake
         ("descriptors", "functions", "angular"),
         ("descriptors", "functions", "max_zeta"),
     )
-    return [
+    mistakes = [
+        Mistake(
+            document.lines[section, key],
+            f"{section}.{key} at {document.at((section, key))} says nothing without {section}.{needed}; give both",
+        )
+        for section, key, needed in (("descriptors", "functions_length_unit", "functions"),)
+        if key in values[section] and needed not in values[section] and (section, key) in document.lines
+    ]
+    for name in values["data"].get("offsets_eV", {}):
+        if atomic_numbers.get(name, 0) == 0:
+            mistakes.append(_of_table(document, "offsets_eV", name, f"{name!r} is no chemical element"))
+    for name in values["data"].get("weights", {}):
+        if name.rpartition(".")[2] not in QUANTITIES:
+            known = "a kind of configurations has weights called energy, force, stress"
+            mistakes.append(_of_table(document, "weights", name, f"{name!r}: {known}"))
+    return mistakes + [
         Mistake(
             document.lines.get((section, b), math.inf),
             f"{section}.{b} at {document.at((section, b))} says something else than {section}.{a} does; leave one out",
@@ -272,3 +303,10 @@ def _contradictions(document: Document, values: dict[str, dict]) -> list[Mistake
         for section, a, b in excluding
         if a in values[section] and b in values[section] and (section, b) in document.lines
     ]
+
+
+def _of_table(document: Document, table: str, name: str, text: str) -> Mistake:
+    """A mistake in an entry of a table of [data]; `name` is dotted."""
+    path = ("data", table, *name.split("."))
+    found = next(path[:n] for n in range(len(path), 0, -1) if path[:n] in document.lines)
+    return Mistake(document.lines[found], f"data.{table} at {document.at(found)}: {text}")

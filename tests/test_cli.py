@@ -1,5 +1,6 @@
 """The command line from outside: output, exit status, and errors on stderr without a traceback."""
 
+import dataclasses
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from mdnnp.cli import main
 from mdnnp.config import SECTIONS, parse_config
 from mdnnp.init import reference, starting_files
 from mdnnp.n2p2 import read_potential
+from mdnnp.structures import read_structures, write_structures
 from mdnnp.trajectory import Trajectory
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -427,6 +429,26 @@ def test_evaluate(argon_xyz, capsys):
     assert data["energy"]["by_kind"]["labelled.xyz"]["n"] == 4
     assert data["force"]["overall"]["maximum"] == pytest.approx(300, abs=1e-4)  # ASE writes eight decimals
     assert data["force"]["overall"]["rmse"] == pytest.approx(300 / 24**0.5, abs=1e-4)
+
+
+def test_data_and_potential_in_different_units(in_tmp, capfd):
+    """A potential in Å and eV on data in Bohr and Hartree, and the other way round, gives the same errors."""
+    golden, native = GOLDEN / "b_t2", ("--length-unit", "Angstrom", "--energy-unit", "eV")
+    structures = read_structures(golden / "input.data", ":", "Angstrom", "eV")
+    structures = [dataclasses.replace(s, energy=(s.energy or 0.0) + 1.0) for s in structures]
+    write_structures("native.data", structures, length_unit="Angstrom", energy_unit="eV")
+    write_structures("bohr.data", structures, length_unit="Bohr", energy_unit="Hartree")
+    found = []
+    for more in ((), ("--data-length-unit", "Bohr", "--data-energy-unit", "Hartree")):
+        data = "bohr.data" if more else "native.data"
+        assert main(["evaluate", str(golden), data, *native, *more, "--json"]) == 0
+        found.append(json.loads(capfd.readouterr().out)["energy"]["overall"]["rmse"])
+        assert main(["predict", str(golden), data, *native, *more]) == 0
+        found.append(float(capfd.readouterr().out.splitlines()[1].split()[2]))
+    assert found[:2] == pytest.approx(found[2:], rel=1e-9)
+    assert main(["check", str(golden), "bohr.data", *native, *more, "--json"]) == 0
+    message = fails(capfd, 2, "evaluate", golden, "bohr.data", *native, "--data-length-unit", "nvt-rescale")
+    assert "bohr.data: unknown length unit 'nvt-rescale'" in message
 
 
 def test_evaluate_refuses_before_any_work(argon_xyz, capfd):

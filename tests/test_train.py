@@ -1,6 +1,7 @@
 """`mdnnp train`: from the input to a potential that gives the fit's own numbers; kills, committees, mistakes."""
 
 import csv
+import dataclasses
 import json
 import os
 import signal
@@ -18,10 +19,11 @@ from mdnnp.errors import FileError, InputError, MdnnpWarning
 from mdnnp.n2p2.reader import read_potential
 from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.load import load_potential
-from mdnnp.structures import Structure, from_atoms, write_structures
-from mdnnp.train import read_sets, train
+from mdnnp.structures import Structure, from_atoms, read_structures, write_structures
+from mdnnp.train import choose, make_labels_of, read_sets, train
 from mdnnp.train_config import parse_train_config, read_train_config
 from mdnnp.training.accuracy import evaluate
+from mdnnp.units import BOHR_A
 
 INPUT = """
 [data]
@@ -174,6 +176,126 @@ def test_what_is_to_be_left_out_must_be_there(folder, name, message):
     text = INPUT.replace("[descriptors]", f'exclude = ["{name}"]\n[descriptors]')
     with pytest.raises(InputError, match=message):
         read_sets(read_train_config(write_input(folder, text=text)))
+
+
+UNITS = 'length_unit = "Angstrom"\nenergy_unit = "eV"'
+
+
+def write_marked(folder, marks="aab", name="input.data"):
+    """The data as n2p2's, marked set=train (a), set=test (b) or not at all (-) in turn."""
+    plain = read_structures(folder / "data.xyz")
+    kinds = {"a": "train", "b": "test", "-": None}
+    marked = [dataclasses.replace(s, subset=kinds[marks[k % len(marks)]]) for k, s in enumerate(plain)]
+    with pytest.warns(MdnnpWarning, match="cannot hold stress"):
+        write_structures(folder / name, marked, length_unit="Angstrom", energy_unit="eV")
+
+
+def sets_of(folder, data):
+    text = INPUT.replace('train = ["data.xyz"]\ntest_fraction = 0.2', data + "\n" + UNITS)
+    sets, lines = read_sets(read_train_config(write_input(folder, text=text)))
+    return [{int(s.name.rpartition(":")[2]) for s in part} for part in sets], lines
+
+
+def test_structures_marked_as_test_are_not_fitted_to(folder):
+    write_marked(folder)
+    (train_, validation, test), lines = sets_of(folder, 'train = ["input.data"]')
+    assert test == {2, 5, 8, 11} and train_ | validation == set(range(12)) - test and len(validation) == 2
+    assert lines[0] == "4 structures are marked set=test: tested on, not fitted to"
+    write_marked(folder, "-b", "half.data")
+    (train_, validation, test), _ = sets_of(folder, 'train = ["half.data"]')
+    assert test == {1, 3, 5, 7, 9, 11} and train_ | validation == set(range(12)) - test
+
+
+def test_marks_beside_what_the_input_says(folder):
+    write_marked(folder)
+    with pytest.raises(InputError, match=r"fit.toml: test_fraction = 0.2 .*set=train 8, set=test 4.*leave test_fr"):
+        sets_of(folder, 'train = ["input.data"]\ntest_fraction = 0.2')
+    (train_, validation, test), lines = sets_of(folder, 'train = ["input.data"]\ntest = ["data.xyz"]')
+    assert train_ | validation == set(range(12)) - {2, 5, 8, 11} and len(test) == 12  # numbers of both files
+    assert lines[0] == "4 structures are marked set=test: tested on, beside the 12 of data.test, not fitted to"
+    _, lines = sets_of(folder, 'train = ["data.xyz"]\ntest = ["input.data"]')
+    assert "is the first of 8 in data.test that are marked set=train" in lines[0]
+    write_marked(folder, "b", "all.data")
+    with pytest.raises(InputError, match="all structures are marked set=test; there is nothing to fit to"):
+        sets_of(folder, 'train = ["all.data"]')
+
+
+def test_a_broken_structure_is_left_out(folder):
+    text = (folder / "data.xyz").read_text().split("\n")
+    row = 3 * 10 + 5  # an atom of structure 3
+    text[row] = text[row].replace(text[row].split()[1], "****")
+    (folder / "data.xyz").write_text("\n".join(text))
+    with pytest.raises(InputError, match=rf"data.xyz:3: line {row + 1}: atom 3: column pos: expected a number"):
+        read_sets(read_train_config(write_input(folder)))
+    own = INPUT.replace("[descriptors]", 'exclude = ["data.xyz:3"]\n[descriptors]')
+    sets, _ = read_sets(read_train_config(write_input(folder, text=own)))
+    assert sum(map(len, sets)) == 11
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[desc", 'length_unit = "nvt-rescale"\n[desc', r'length_unit = "nvt-rescale" at .*fit.toml:7: must be Angs'),
+        ("[desc", 'energy_unit = "K"\n[desc', r'energy_unit = "K" at .*fit.toml:7: must be eV'),
+        ("[desc", "offsets_eV = {{Qq = 1.0}}\n[desc", r"data.offsets_eV at .*fit.toml:7: 'Qq' is no chemical element"),
+        ("[desc", "weights = {{bulk = {{energie = 1.0}}}}\n[desc", r"data.weights at .*fit.toml:7: 'bulk.energie'"),
+        ("max_zeta = 2", 'functions_length_unit = "Bohr"', "functions_length_unit at .* says nothing without descrip"),
+    ],
+)
+def test_units_and_tables_are_checked_by_line(folder, old, new, message):
+    with pytest.raises(InputError, match=message):
+        read_train_config(write_input(folder, text=INPUT.replace(old, new)))
+
+
+def test_weights_of_a_kind_that_is_not_there(folder):
+    own = INPUT.replace("[descriptors]", "weights = {{bulk = {{energy = 2.0}}}}\n[descriptors]")
+    config = read_train_config(write_input(folder, text=own))
+    sets, _ = read_sets(config)
+    with pytest.raises(InputError, match=r"fit.toml: data.weights: weights of 'bulk': no configuration"):
+        make_labels_of(config, sets, {"Mg": 0.0, "O": 0.0})
+
+
+FUNCTIONS = """number_of_elements 2
+elements O Mg
+cutoff_type 6
+global_hidden_layers_short 1
+global_nodes_short 4
+global_activation_short t l
+symfunction_short O 2 Mg 0.1 0.5 12.0
+symfunction_short Mg 2 O 0.2 1.0 12.0
+symfunction_short Mg 3 O O 0.3 1.0 2.0 12.0
+"""
+
+
+def chosen(folder, more):
+    (folder / "input.nn").write_text(FUNCTIONS)
+    settings = "cutoff_A = 4.5\nradial = 3\nangular = 1\nmax_zeta = 2"
+    config = read_train_config(write_input(folder, text=INPUT.replace(settings, f'functions = "input.nn"\n{more}')))
+    return choose(config, read_sets(config)[0].train)
+
+
+def test_functions_in_another_unit_of_length(folder):
+    """Cutoffs and shifts in Bohr become Å, eta in 1/Bohr^2 becomes 1/Å^2; whatever states the unit."""
+    found = chosen(folder, 'cutoff_A = 6.35\nfunctions_length_unit = "Bohr"')
+    (oxygen,), (radial, angular) = found.functions["O"], found.functions["Mg"]
+    assert oxygen.cutoff == pytest.approx(12 * BOHR_A) and oxygen.rs == pytest.approx(0.5 * BOHR_A)
+    assert oxygen.eta == pytest.approx(0.1 / BOHR_A**2) and radial.rs == pytest.approx(BOHR_A)
+    assert (angular.zeta, angular.lam) == (2.0, 1.0) and angular.eta == pytest.approx(0.3 / BOHR_A**2)
+    (folder / "mdnnp.toml").write_text('length_unit = "Bohr"\nenergy_unit = "Hartree"\n')
+    assert chosen(folder, "cutoff_A = 6.35").functions == found.functions
+    with pytest.raises(InputError, match=r"functions_length_unit = 'nm', but .*mdnnp.toml says 'Bohr'"):
+        chosen(folder, 'cutoff_A = 6.35\nfunctions_length_unit = "nm"')
+
+
+def test_functions_whose_cutoff_contradicts_the_input(folder):
+    assert chosen(folder, "cutoff_A = 12.0").functions["O"][0].cutoff == 12.0
+    message = (
+        r'cutoff_A = 6.35, but .*input.nn is 12, that is 12 Å .*functions_length_unit = "Bohr"; else give cutoff_A = 12'
+    )
+    with pytest.raises(InputError, match=message):
+        chosen(folder, "cutoff_A = 6.35")
+    with pytest.raises(InputError, match=r"cutoff_A = 5, but .*is 6.35013 Å"):
+        chosen(folder, 'cutoff_A = 5\nfunctions_length_unit = "Bohr"')
 
 
 def test_functions_of_an_input_nn_and_selected_ones(folder):

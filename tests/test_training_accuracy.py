@@ -108,6 +108,20 @@ def test_by_file():
     assert {name: s.n for name, s in found.quantities["energy"].by_kind.items()} == {"a.xyz": 3, "b.xyz": 2}
 
 
+def test_sets_of_the_data_are_told_apart():
+    """Whatever else is: errors on structures that were fitted to say nothing of those on others."""
+    errors = noise(12)[3]
+    structures = [
+        dataclasses.replace(s, subset=("train", "test", None)[k % 3]) for k, s in enumerate(make_labelled(12))
+    ]
+    found = evaluate(Answers(structures, errors), structures, by="set").quantities["energy"]
+    assert {kind: own.n for kind, own in found.by_kind.items()} == {"set=train": 4, "set=test": 4, "": 4}
+    expected = [1e3 * errors(k)[0] / 8 for k in range(1, 12, 3)]
+    assert found.by_kind["set=test"].rmse == pytest.approx(np.sqrt(np.mean(np.square(expected))))
+    by_type = evaluate(Answers(structures, errors), structures).quantities["energy"].by_kind
+    assert {"set=test crystal", "set=train crystal", "crystal"} <= set(by_type)
+
+
 def test_memory_is_bounded_and_quantiles_stay_right(monkeypatch):
     """A sample of 2,000 of 240,000 values: sums are exact, the quantile is within its error, the sample is uniform."""
     monkeypatch.setattr(accuracy, "SAMPLE", 2000)

@@ -5,7 +5,7 @@ J. Chem. Phys. 148, 241709 (2018) for the weighted types 12, 13; M. P. Bircher, 
 Mach. Learn.: Sci. Technol. 2, 035026 (2021) for the compact types 20-25. Numbering as in n2p2.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ase.data import atomic_numbers
 
@@ -47,6 +47,16 @@ class SymmetryFunction:
     theta_l: float = 0.0
     theta_r: float = 0.0
     subtype: str = ""
+
+    def in_unit(self, length: float) -> "SymmetryFunction":
+        """The same function in another unit of length, of which its own is `length`."""
+        return replace(
+            self,
+            cutoff=self.cutoff * length,
+            eta=self.eta / length**2,
+            rs=self.rs * length,
+            rl=self.rl * length,
+        )
 
     def sort_key(self) -> tuple:
         """Key that puts the functions of one centre into the potential's order (n2p2's, not the file's)."""

@@ -5,17 +5,28 @@ documentation. `settings` understands `input.nn`; `reader` and `writer` turn a d
 and back; `inputdata` does the same for structures. Nothing here converts units: everything is native.
 """
 
-from mdnnp.n2p2.inputdata import DataBlock, is_input_data, read_input_data, write_input_data
-from mdnnp.n2p2.reader import SIDECAR, TERMS_FILE, read_potential
-from mdnnp.n2p2.writer import write_potential
+from importlib import import_module
 
-__all__ = [
-    "SIDECAR",
-    "TERMS_FILE",
+from mdnnp.n2p2.inputdata import DataBlock, is_input_data, names_columns, read_input_data, write_input_data
+
+# Imported when they are asked for: potentials need compiled kernels, structures do not.
+_LATER = {
+    "SIDECAR": "mdnnp.n2p2.reader",
+    "TERMS_FILE": "mdnnp.n2p2.reader",
+    "read_potential": "mdnnp.n2p2.reader",
+    "write_potential": "mdnnp.n2p2.writer",
+}
+__all__ = [  # noqa: PLE0604 (the keys are strings)
     "DataBlock",
     "is_input_data",
+    "names_columns",
     "read_input_data",
-    "read_potential",
     "write_input_data",
-    "write_potential",
+    *_LATER,
 ]
+
+
+def __getattr__(name: str):
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

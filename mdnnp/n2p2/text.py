@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from mdnnp.errors import FileError, InputError
+from mdnnp.errors import FileError, InputError, quoted
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)  # all that 64 bits hold
@@ -71,11 +71,11 @@ def to_float(token: str, what: str = "a number") -> float:
         value = float(token)
         if abs(value) != float("inf"):
             return value
-    raise Mistake(f"expected {what}, found {token!r}")
+    raise Mistake(f"expected {what}, found {quoted(token)}")
 
 
 def to_int(token: str, what: str = "an integer") -> int:
     """An integer; raises Mistake for anything else."""
     if _INTEGER.fullmatch(token):
         return int(token)
-    raise Mistake(f"expected {what}, found {token!r}")
+    raise Mistake(f"expected {what}, found {quoted(token)}")

@@ -171,11 +171,12 @@ def evaluate(
     potential: Potential,
     structures: Iterable[LabelledStructure],
     *,
-    by: Literal["config_type", "file"] = "config_type",
+    by: Literal["config_type", "file", "set"] = "config_type",
 ) -> Errors:
     """Errors of a potential against the labels of structures, which are taken one by one.
 
-    by : what tells kinds of configurations apart
+    by : what tells kinds of configurations apart; those that their file marks as for training or test are always
+        told apart, and by "set" nothing else is
     Threads: those of `set_threads`. Raises InputError, naming the structure that cannot be computed, and if there
     are no labels at all.
     """
@@ -200,16 +201,20 @@ def predicted_stress(system: System, results: Results) -> np.ndarray | None:
 class ErrorTally:
     """Errors that are added up structure by structure: `add` each, then ask for `errors()`."""
 
-    def __init__(self, potential: Potential, *, by: Literal["config_type", "file"] = "config_type"):
+    def __init__(self, potential: Potential, *, by: Literal["config_type", "file", "set"] = "config_type"):
         self._potential, self._by = potential, by
         self._quantities = {name: _QuantityTally(name) for name in UNITS}
         self._coverage = _CoverageTally(potential)
         self._disagreement = _Tally()
         self._configurations = self._atoms = self._unlabelled = 0
 
+    def _kind(self, s: LabelledStructure) -> str:
+        kind = {"config_type": s.config_type, "file": s.file, "set": ""}[self._by]
+        return " ".join(filter(None, (s.subset and f"set={s.subset}", kind)))
+
     def add(self, s: LabelledStructure, results: Results) -> None:
         """Compare the results of a structure with its labels, where it has any."""
-        kind, n = s.config_type if self._by == "config_type" else s.file, len(s.system)
+        kind, n = self._kind(s), len(s.system)
         self._configurations += 1
         self._atoms += n
         self._unlabelled += s.energy_eV is None and s.forces is None and s.stress is None

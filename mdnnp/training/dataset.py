@@ -6,8 +6,7 @@ Energies are eV, lengths Å, forces eV/Å, stress eV/Å^3 with ASE's sign (posit
 import hashlib
 import math
 import warnings
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -30,6 +29,7 @@ class LabelledStructure:
     energy_eV : eV; forces : (N, 3) eV/Å; stress : (3, 3) eV/Å^3, positive: tension
     config_type : kind of configuration, "" if it has none
     name : "file.xyz:17", for messages
+    subset : "train" or "test", as the data set divides itself (`begin set=test`), else None
     """
 
     system: System
@@ -38,6 +38,7 @@ class LabelledStructure:
     stress: np.ndarray | None = None
     config_type: str = ""
     name: str = "structure"
+    subset: str | None = None
 
     @property
     def file(self) -> str:
@@ -50,17 +51,21 @@ class LabelledStructure:
 
 
 def stream_labelled(
-    paths: Iterable[str | Path], length_unit: str | None = None, energy_unit: str | None = None
+    paths: Iterable[str | Path],
+    length_unit: str | None = None,
+    energy_unit: str | None = None,
+    exclude: Mapping[Path, Collection[int]] | None = None,
 ) -> Iterator[LabelledStructure]:
     """Labelled structures of files of any format that ASE reads, or of `input.data`, one by one.
 
     length_unit, energy_unit : units of an `input.data`, as for `read_structures`
+    exclude : numbers of structures to leave out, by file (see `excluded_numbers`); they may hold anything
     Raises FileError and InputError as `read_structures`. Warns (MdnnpWarning) once a file of entries that look
     like labels but have other names.
     """
     for path in paths:
         warned: set[str] = set()
-        for structure in stream_structures(path, length_unit, energy_unit):
+        for structure in stream_structures(path, length_unit, energy_unit, (exclude or {}).get(Path(path), ())):
             new = [name for name in structure.unused if name not in warned]
             if new:
                 warned.update(new)
@@ -73,49 +78,43 @@ def stream_labelled(
 
 
 def read_labelled(
-    paths: Iterable[str | Path] | str | Path, length_unit: str | None = None, energy_unit: str | None = None
+    paths: Iterable[str | Path] | str | Path,
+    length_unit: str | None = None,
+    energy_unit: str | None = None,
+    exclude: Mapping[Path, Collection[int]] | None = None,
 ) -> list[LabelledStructure]:
     """As `stream_labelled`, all of them as a list; `paths` may be a single one."""
     paths = [paths] if isinstance(paths, str | Path) else paths
-    return list(stream_labelled(paths, length_unit, energy_unit))
+    return list(stream_labelled(paths, length_unit, energy_unit, exclude))
 
 
-def full_names(structures: Sequence[LabelledStructure], names: Iterable[str]) -> set[str]:
-    """The whole names of the structures called `names`, "FILE:NUMBER", where the beginning of a path may be missing.
+def excluded_numbers(paths: Iterable[str | Path], names: Iterable[str]) -> dict[Path, set[int]]:
+    """Numbers of the structures called `names`, "FILE:NUMBER", by file; the beginning of a path may be missing.
 
-    Raises InputError for a name that none of them has, or structures of several files.
+    Raises InputError for a name that is none, or is of no file or several of `paths`.
     """
-    found = set()
+    files, found = sorted({Path(path) for path in paths}), {}
     for name in names:
-        own = {s.name for s in structures if _ends_with(s.name, name)}
+        file, _, number = name.rpartition(":")
+        if not (number.isascii() and number.isdecimal() and file and len(number) < 16):
+            raise InputError(
+                f'{name} is to be left out, but names no structure: expected "FILE:NUMBER", the number from 0'
+            )
+        own = [path for path in files if path.parts[-len(Path(file).parts) :] == Path(file).parts]
         if len(own) != 1:
-            why = f"there are {', '.join(sorted(own))}; give the directory" if own else _nearest(name, structures)
+            known = ", ".join(map(str, own or files))
+            why = (
+                f"there are {known}; give the directory" if own else f"no structure is of that file; there are {known}"
+            )
             raise InputError(f"{name} is to be left out, but {why}")
-        found |= own
+        found.setdefault(own[0], set()).add(int(number))
     return found
-
-
-def _ends_with(path: str, end: str) -> bool:
-    """Whether the last directories and the file of a path are those of `end`."""
-    return Path(path).parts[-len(Path(end).parts) :] == Path(end).parts
-
-
-def _nearest(name: str, structures: Sequence[LabelledStructure]) -> str:
-    """What there is instead of a structure of this name."""
-    file, _, number = name.rpartition(":")
-    if not number.isdigit():
-        return 'it names no structure: expected "FILE:NUMBER", the number from 0'
-    counts = Counter(s.file for s in structures)
-    for path in counts:
-        if _ends_with(path, file):
-            return f"{path} has {counts[path]} structures, from 0 to {counts[path] - 1}"
-    return f"no structure is of that file; there are {', '.join(sorted(counts))}"
 
 
 def labelled(structure: Structure) -> LabelledStructure:
     """The labels that a structure carries."""
     s = structure
-    return LabelledStructure(s.system, s.energy, s.forces, s.stress, s.config_type, s.label)
+    return LabelledStructure(s.system, s.energy, s.forces, s.stress, s.config_type, s.label, s.subset)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
