@@ -8,6 +8,15 @@ from mdnnp.errors import InputError
 from mdnnp.system import System
 
 
+def isotopes(numbers: np.ndarray, masses: np.ndarray) -> np.ndarray:
+    """(N,) integers from 0, equal for atoms of the same element and mass: what the symmetry of vibrations sees.
+
+    numbers, masses : (N,), u. Energies, and so `Symmetry`, know nothing of masses.
+    """
+    pairs = np.column_stack([numbers, np.round(masses, 6)])
+    return np.unique(pairs, axis=0, return_inverse=True)[1].ravel()
+
+
 @dataclass(frozen=True, eq=False)
 class Symmetry:
     """Operations of a space group: atom i goes to permutations[k, i], vectors (rows) to v @ matrices[k].
