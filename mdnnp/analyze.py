@@ -16,7 +16,7 @@ from ase.data import chemical_symbols
 
 from mdnnp import observables as obs
 from mdnnp.errors import FileError, InputError, MdnnpWarning
-from mdnnp.observables import DEFAULT_WARMUP, Drift, Mean, plus_minus
+from mdnnp.observables import DEFAULT_WARMUP, RESOLVED, VERLET_ERROR, Drift, Mean, is_verlet_error, plus_minus
 from mdnnp.trajectory import STEPS, Trajectory
 from mdnnp.units import BOLTZMANN_EV_PER_K, EV_PER_U_A2_PER_FS2
 
@@ -263,8 +263,8 @@ def _warmup(series: Series, given_fs: float | None) -> tuple[float, str]:
 def report(analysis: Analysis) -> str:
     """The numbers as text."""
     offset = analysis.series.offset_eV
-    lines = [*_run_lines(analysis), "", *_drift_lines(analysis.conserved.replace("_", " "), analysis.drift, offset)]
-    lines += _drift_lines("shadow energy", analysis.shadow_drift, offset)
+    lines = [*_run_lines(analysis), "", *_drift_lines("shadow energy", analysis.shadow_drift, offset)]
+    lines += _drift_lines(analysis.conserved.replace("_", " "), analysis.drift, offset, analysis.shadow_drift)
     return "\n".join([*lines, *_mean_lines(analysis)])
 
 
@@ -291,7 +291,7 @@ def _run_lines(analysis: Analysis) -> list[str]:
     return lines
 
 
-def _drift_lines(name: str, drift: Drift | None, offset: float) -> list[str]:
+def _drift_lines(name: str, drift: Drift | None, offset: float, shadow: Drift | None = None) -> list[str]:
     if drift is None:
         return []
     if drift.n_samples == 0:
@@ -299,10 +299,13 @@ def _drift_lines(name: str, drift: Drift | None, offset: float) -> list[str]:
     lines = [_line(name, f"{(drift.value_eV - offset) / drift.n_atoms:.9g} eV/atom")]
     if drift.n_blocks == 0:
         return [*lines, _line("  drift", drift.note)]
-    sigmas = f"{drift.sigmas:.1f} standard errors: " + ("resolved" if drift.sigmas >= 3 else "not resolved")
+    sigmas = f"{drift.sigmas:.1f} standard errors: " + ("resolved" if drift.sigmas >= RESOLVED else "not resolved")
+    verlet = is_verlet_error(drift, shadow)
+    sigmas = "the integrator's own error" if verlet else sigmas
     slope, error = drift.slope_eV_per_atom_ps, drift.error_eV_per_atom_ps
     meV = plus_minus(drift.slope_meV_per_atom_ns, drift.error_meV_per_atom_ns, "meV/atom/ns")
     lines.append(_line("  drift", f"{meV}   {sigmas}" if drift.enough else f"{meV}   too short for an error bar"))
+    lines += [_line("", sentence) for sentence in VERLET_ERROR.split("; ") if verlet]
     lines.append(_line("", plus_minus(slope, error, "eV/atom/ps")))
     if math.isfinite(drift.kT_per_ns_per_degree):
         kT = plus_minus(drift.kT_per_ns_per_degree, drift.error_kT_per_ns_per_degree, "kT/ns per degree of freedom")
@@ -380,6 +383,7 @@ def as_dict(analysis: Analysis) -> dict:
     )  # fmt: skip
     if analysis.drift is not None:
         found["conserved"] = analysis.conserved
+        found["drift_is_integrator_error"] = is_verlet_error(analysis.drift, analysis.shadow_drift)
     for key, drift in (("drift", analysis.drift), ("shadow_drift", analysis.shadow_drift)):
         if drift is not None:
             found[key] = {name: getattr(drift, name) for name in names}

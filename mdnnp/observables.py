@@ -19,6 +19,12 @@ DEFAULT_WARMUP = 0.1  # of a run, where there was no equilibration
 MIN_BLOCKS, MAX_BLOCKS = 10, 20
 MIN_BLOCK_SAMPLES = 2
 MIN_INDEPENDENT_SAMPLES = 10
+RESOLVED = 3  # standard errors from which a slope counts as resolved
+MOST_SHADOW_CHANGE = 0.1  # of the change of the total energy, below which that is the integrator's error
+VERLET_ERROR = (
+    "no energy is lost: the shadow energy, which velocity Verlet follows, stays; "
+    "the difference of the two, of order dt², follows slow modes"
+)
 BLOCK_TAUS = 4  # length of a block in correlation times at which neighbouring block means are independent
 
 
@@ -321,6 +327,18 @@ def drift(
     return _fit_drift(time, energy, common)
 
 
+def is_verlet_error(energy: Drift, shadow: Drift | None) -> bool:
+    """Whether a resolved slope of the total energy is velocity Verlet's own error, and no energy is lost or gained.
+
+    The total energy differs from the shadow energy, which the integrator follows, by a bounded term of order dt^2. That
+    term follows the slow modes of the system, and has a slope in any short run. A loss would be seen in both energies.
+    """
+    if shadow is None or shadow.n_blocks == 0 or not (energy.enough and energy.sigmas >= RESOLVED):
+        return False
+    unknown = RESOLVED * (shadow.error_change_eV_per_atom if shadow.enough else shadow.rms_eV_per_atom)
+    return abs(shadow.change_eV_per_atom) + unknown < MOST_SHADOW_CHANGE * abs(energy.change_eV_per_atom)
+
+
 def _fit_drift(time: np.ndarray, energy: np.ndarray, common: dict) -> Drift:
     """The line through the block means of (time in ps, energy in eV)."""
     n, n_atoms = len(time), common["n_atoms"]
@@ -393,11 +411,14 @@ def _few_correlation_times(n: int, tau: float) -> str:
 
 
 def plus_minus(value: float, error: float, unit: str) -> str:
-    """'-1.02 ± 0.41 meV': the error to two digits, the value to the same place; 'value ± ?' without one."""
+    """'-1.02 ± 0.41 meV': the error to two digits, the value to the same place; 'value ± ?' without one.
+
+    A value that does not vary at all has no error bar: 'value meV'.
+    """
     if not math.isfinite(error):
-        return f"{value:.6g} ± ? {unit}"
+        return f"{value:.4g} ± ? {unit}"
     if error <= 1e-12 * abs(value):  # nothing but rounding
-        return f"{value:.9g} ± 0 {unit}"
+        return f"{value:.6g} {unit}"
     exponent = math.floor(math.log10(error))
     if -5 <= exponent <= 4 and abs(value) < 1e7:
         places = max(0, 1 - exponent)

@@ -14,7 +14,17 @@ from mdnnp import __version__
 from mdnnp.committee import Committee
 from mdnnp.config import RunConfig
 from mdnnp.integrators import MDState
-from mdnnp.observables import Drift, density, kinetic_energy, kinetic_tensor, pressure, temperature
+from mdnnp.observables import (
+    RESOLVED,
+    VERLET_ERROR,
+    Drift,
+    density,
+    is_verlet_error,
+    kinetic_energy,
+    kinetic_tensor,
+    pressure,
+    temperature,
+)
 from mdnnp.potential import HDNNP, Extrapolation, Potential
 from mdnnp.prepare import Start
 from mdnnp.system import System, volume
@@ -72,11 +82,13 @@ def summary(config: RunConfig, start: Start, outcome, extrapolated_steps: int, n
     rows = [("done", speed(outcome.new_steps, n, config.dynamics.timestep_fs, outcome.seconds))]
     if outcome.new_steps:
         rows.append(("", f"neighbour list built {n_builds} times, every {outcome.new_steps / n_builds:.3g} steps"))
-    if outcome.drift is not None:
-        name = "energy" if config.dynamics.ensemble == "nve" else "conserved"
-        rows.append((name, drift_verdict(outcome.drift)))
     if outcome.shadow_drift is not None:
         rows.append(("shadow energy", drift_verdict(outcome.shadow_drift)))
+    if outcome.drift is not None:
+        name = "total energy" if config.dynamics.ensemble == "nve" else "conserved"
+        rows.append((name, drift_verdict(outcome.drift, outcome.shadow_drift)))
+        if is_verlet_error(outcome.drift, outcome.shadow_drift):
+            rows.append(("", VERLET_ERROR))
     extrapolations = "none"
     if outcome.extrapolations:
         extrapolations = f"{outcome.extrapolations} in {extrapolated_steps} steps; listed in the trajectory"
@@ -295,13 +307,14 @@ def speed(n_steps: int, n_atoms: int, timestep_fs: float, seconds: float) -> str
     return f"{n_steps} steps in {seconds:.4g} s: {per_atom:.4g} us per atom and step, {per_day:.4g} ns/day"
 
 
-def drift_verdict(drift: Drift) -> str:
-    """The drift with its error bar, and whether it is resolved, as a sentence."""
+def drift_verdict(drift: Drift, shadow: Drift | None = None) -> str:
+    """The drift with its error bar, and what it is, as a sentence; `shadow` : that of the run's shadow energy."""
     if not drift.enough:
         return str(drift)
-    if drift.sigmas < 3:
-        return f"{drift} - not resolved, {drift.sigmas:.1f} standard errors"
-    return f"{drift} - resolved, {drift.sigmas:.1f} standard errors"
+    if is_verlet_error(drift, shadow):
+        return f"{drift} - the integrator's own error"
+    resolved = "resolved" if drift.sigmas >= RESOLVED else "not resolved"
+    return f"{drift} - {resolved}, {drift.sigmas:.1f} standard errors"
 
 
 def extrapolation_line(step: int, event: Extrapolation, numbers: np.ndarray) -> str:

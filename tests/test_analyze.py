@@ -1,5 +1,6 @@
 """The analysis of trajectories whose numbers are known, and of files that are short, live, killed or not ours."""
 
+import dataclasses
 import errno
 import json
 import math
@@ -109,8 +110,17 @@ def test_shadow_energy_of_a_known_run(run, capsys):
     assert numbers["shadow_drift"].keys() == numbers["drift"].keys()
     assert numbers["shadow_drift"]["slope_meV_per_atom_ns"] == d.slope_meV_per_atom_ns
     text = report(found)
-    assert text.index("total energy") < text.index("shadow energy") < text.index("potential energy")
+    assert text.index("shadow energy  ") < text.index("total energy") < text.index("potential energy")
     assert text.count("kT/ns per degree of freedom") == text.count("eV/atom/ps") == 2
+
+
+def test_the_integrators_own_error_is_told_from_a_loss(run):
+    series = read_series(run)
+    assert "no energy is lost" not in report(analyze(series))  # the shadow energy goes with the total one
+    still = series.shadow_eV - SLOPE * series.time_fs * 1e-3
+    found = analyze(dataclasses.replace(series, shadow_eV=still))
+    assert "no energy is lost" in report(found) and "standard errors: resolved" not in report(found)
+    assert as_dict(found)["drift_is_integrator_error"]
 
 
 def test_without_shadow_energies(tmp_path):
