@@ -19,6 +19,7 @@ DEFAULT_WARMUP = 0.1  # of a run, where there was no equilibration
 MIN_BLOCKS, MAX_BLOCKS = 10, 20
 MIN_BLOCK_SAMPLES = 2
 MIN_INDEPENDENT_SAMPLES = 10
+LINEAR = 1e-4  # smallest moment of inertia in units of the largest, below which atoms are on a line
 RESOLVED = 3  # standard errors from which a slope counts as resolved
 MOST_SHADOW_CHANGE = 0.1  # of the change of the total energy, below which that is the integrator's error
 VERLET_ERROR = (
@@ -44,12 +45,48 @@ def kinetic_energy(velocities: np.ndarray, masses: np.ndarray) -> np.ndarray | f
     return 0.5 * EV_PER_U_A2_PER_FS2 * np.sum(squares * np.asarray(masses), axis=-1)
 
 
-def degrees_of_freedom(n_atoms: int, *, momentum_removed: bool = True) -> int:
-    """Degrees of freedom that share the kinetic energy: 3 N, less 3 where the total momentum is kept at zero.
+def degrees_of_freedom(n_atoms: int, *, momentum_removed: bool = True, rotations_removed: int = 0) -> int:
+    """Degrees of freedom that share the kinetic energy: 3 N, minus 3 where the total momentum is kept at zero.
 
+    rotations_removed : of the whole, about axes along which the angular momentum is kept at zero as well (`rotations`)
     A single atom keeps its three, or it could have no temperature.
     """
-    return 3 * n_atoms - 3 if momentum_removed and n_atoms > 1 else 3 * n_atoms
+    return 3 * n_atoms - 3 - rotations_removed if momentum_removed and n_atoms > 1 else 3 * n_atoms
+
+
+def rotations(positions: np.ndarray, masses: np.ndarray) -> int:
+    """How many rotations atoms at (N, 3) Å have as a whole: 3, 2 if they are on a line, 0 if they are in one place."""
+    moments = np.linalg.eigvalsh(_inertia(positions - centre_of_mass(positions, masses), masses))
+    return int(np.sum(moments > LINEAR * moments[-1])) if moments[-1] > 0 else 0
+
+
+def centre_of_mass(positions: np.ndarray, masses: np.ndarray) -> np.ndarray:
+    """(..., 3) of positions (..., N, 3)."""
+    return momentum(positions, masses) / np.sum(masses)
+
+
+def _inertia(relative: np.ndarray, masses: np.ndarray) -> np.ndarray:
+    """(..., 3, 3) u Å^2, of positions (..., N, 3) about the centre of mass."""
+    second = np.einsum("n,...ni,...nj->...ij", masses, relative, relative)
+    return np.trace(second, axis1=-2, axis2=-1)[..., None, None] * np.eye(3) - second
+
+
+def angular_velocity(positions: np.ndarray, velocities: np.ndarray, masses: np.ndarray) -> np.ndarray:
+    """(..., 3) rad/fs, of the rigid rotation about the centre of mass that has the same angular momentum.
+
+    positions, velocities : (..., N, 3) Å, Å/fs, not wrapped. Nothing turns about the axis of atoms on a line.
+    """
+    relative = positions - centre_of_mass(positions, masses)[..., None, :]
+    angular = np.sum(np.cross(relative, velocities) * np.asarray(masses)[..., None], axis=-2)
+    inverse = np.linalg.pinv(_inertia(relative, masses), rcond=LINEAR, hermitian=True)
+    return np.einsum("...ij,...j->...i", inverse, angular)
+
+
+def without_rotation(positions: np.ndarray, velocities: np.ndarray, masses: np.ndarray) -> np.ndarray:
+    """Velocities (..., N, 3) minus those of the rotation as a whole; arguments as in `angular_velocity`."""
+    relative = positions - centre_of_mass(positions, masses)[..., None, :]
+    turning = angular_velocity(positions, velocities, masses)
+    return velocities - np.cross(turning[..., None, :], relative)
 
 
 def temperature(kinetic_energy_eV: np.ndarray | float, n_degrees: int) -> np.ndarray | float:

@@ -53,7 +53,7 @@ def header(config: RunConfig, start: Start, n_threads: int) -> str:
             "dynamics",
             f"{_ensemble(config)}, {dynamics.timestep_fs:g} fs; {steps} ({duration:g} ps)",
         ),
-        ("velocities", _velocities(config)),
+        ("velocities", _velocities(config, start)),
         ("threads", str(n_threads)),
         ("trajectory", f"{_short(config.trajectory_path)}, every {output.frame_interval} steps"),
     ]
@@ -167,12 +167,16 @@ def _range(start: float, end: float | None, unit: str) -> str:
     return f"{start:g} {unit}" if end is None else f"{start:g} to {end:g} {unit}"
 
 
-def _velocities(config: RunConfig) -> str:
-    dynamics = config.dynamics
+def _velocities(config: RunConfig, start: Start) -> str:
+    dynamics, n_moving = config.dynamics, len(start.masses) - len(start.fixed)
+    text = {"file": "of the structure file", "zero": "zero"}.get(dynamics.velocities)
     if dynamics.velocities == "maxwell-boltzmann":
         exactly = " exactly" if dynamics.exact_temperature else ""
-        return f"Maxwell-Boltzmann, {dynamics.temperature_K:g} K{exactly}, seed {dynamics.seed}"
-    return {"file": "of the structure file", "zero": "zero"}[dynamics.velocities]
+        text = f"Maxwell-Boltzmann, {dynamics.temperature_K:g} K{exactly}, seed {dynamics.seed}"
+        if not start.system.pbc.any() and dynamics.remove_momentum and not len(start.fixed) and n_moving > 1:
+            text += ", without translation and rotation of the whole"
+    missing = 3 * n_moving - start.n_degrees
+    return f"{text}; {start.n_degrees} degrees of freedom (3 N{f' - {missing}' * bool(missing)})"
 
 
 def _short(path) -> str:
