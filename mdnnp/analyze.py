@@ -9,6 +9,7 @@ import json
 import math
 import warnings
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -347,6 +348,67 @@ def _mean_lines(analysis: Analysis) -> list[str]:
     return lines
 
 
+def energy_sections(analysis: Analysis) -> list[str]:
+    """Conservation of energy and momentum, and the means, as sections of HTML with their figures."""
+    import matplotlib
+
+    from mdnnp import html
+    from mdnnp.figures import figures_of
+    from mdnnp.style import STYLE
+
+    drifts = (("shadow energy", analysis.shadow_drift), (analysis.conserved.replace("_", " "), analysis.drift))
+    drifts = [(name, drift) for name, drift in drifts if drift is not None]
+    rows = [[name, *map(escape, _drift_cells(drift))] for name, drift in drifts]
+    head = [
+        "",
+        "drift / (meV/atom/ns)",
+        "kT/ns per degree of freedom",
+        "rms / (meV/atom)",
+        "|change| / σ(Ekin)",
+        "over",
+    ]
+    out = ["<h2>Energy conservation</h2>"]
+    out.append(html.table(head, rows, text_columns=(5,)) if rows else "<p>The file holds no energies.</p>")
+    if drifts:
+        verdict = drift_words(analysis.drift, analysis.shadow_drift) if analysis.drift is not None else ""
+        out.append(f"<p>{escape(verdict)}</p>" if verdict else "")
+        out.append(f"<p>{escape(f'Left out: the first {analysis.warmup_fs * 1e-3:.4g} ps')}.</p>")
+    with matplotlib.rc_context(STYLE):
+        drawn = figures_of(analysis)
+        conservation = ("shadow_drift.png", "energy_drift.png", "momentum.png")
+        out += [html.image(drawn[name], name.removesuffix(".png")) for name in conservation if name in drawn]
+        means = [line.split(None if line.startswith(" ") else "  ", 1) for line in _mean_lines(analysis)]
+        if means:
+            out.append("<h2>Energy, temperature and pressure</h2>")
+            out.append(html.table(["", ""], [[escape(a), escape(b.strip())] for a, b in means], text_columns=(1,)))
+        out += [html.image(figure, name) for name, figure in drawn.items() if name not in conservation]
+    return out
+
+
+def _drift_cells(drift: Drift) -> list[str]:
+    if drift.n_blocks == 0:
+        return [drift.note, "", "", "", ""]
+    kT = plus_minus(drift.kT_per_ns_per_degree, drift.error_kT_per_ns_per_degree, "").strip()
+    over = drift.change_over_kinetic_deviation
+    return [
+        plus_minus(drift.slope_meV_per_atom_ns, drift.error_meV_per_atom_ns, "").strip(),
+        kT if math.isfinite(drift.kT_per_ns_per_degree) else "?",
+        f"{drift.rms_eV_per_atom * 1e3:.3g}",
+        f"{over:.2g}" if math.isfinite(over) else "?",
+        f"{drift.duration_ps:.4g} ps, {drift.n_blocks} blocks" + (f"; {drift.note}" if drift.note else ""),
+    ]
+
+
+def drift_words(drift: Drift, shadow: Drift | None) -> str:
+    """What the drift of the conserved energy is, as a sentence; empty where it has no error bar."""
+    if not drift.enough:
+        return ""
+    if is_verlet_error(drift, shadow):
+        return f"The slope of the total energy is the integrator's own error: {VERLET_ERROR}."
+    resolved = "is resolved" if drift.sigmas >= RESOLVED else "is not resolved"
+    return f"The drift {resolved}: {drift.sigmas:.1f} standard errors."
+
+
 def _largest(values: np.ndarray) -> float:
     return float(np.max(values)) if len(values) else math.nan
 
@@ -445,7 +507,7 @@ def main(arguments) -> int:
             (folder / name).unlink(missing_ok=True)
         found = None if getattr(arguments, "no_physics", False) else _physics(paths, settings)
         if found is not None:
-            texts = (page(found), json.dumps(physics_numbers(found), indent=2) + "\n")
+            texts = (page(found, energy_sections(analysis)), json.dumps(physics_numbers(found), indent=2) + "\n")
             texts += (numbers_csv(found), curves_csv(found), bonds_csv(found))
             for name, text in zip(PHYSICS_FILES, texts, strict=True):
                 (folder / name).write_text(text, encoding="utf-8")

@@ -29,18 +29,26 @@ _MOST_POINTS = 4000
 
 def draw(analysis: Analysis, folder: Path) -> list[Path]:
     """Draw what there are data for, two samples at least; returns the files that were written."""
-    drawers = (_draw_drift, _draw_shadow, _draw_energies, _draw_pressure, _draw_momentum)
     written = []
-    # Figure instead of pyplot: no window system, no global state.
     with matplotlib.rc_context(_STYLE):
-        for name, drawer in zip(FIGURES, drawers, strict=True):
+        drawn = figures_of(analysis)
+        for name in FIGURES:
             path = folder / name
             path.unlink(missing_ok=True)  # an earlier one must not survive data that are gone
-            figure = drawer(analysis) if len(analysis.series.time_fs) > 1 else None
-            if figure is not None:
-                save_figure(figure, path)
+            if name in drawn:
+                save_figure(drawn[name], path)
                 written.append(path)
     return written
+
+
+def figures_of(analysis: Analysis) -> dict[str, Figure]:
+    """The figures that there are data for, by the name of their file; to be drawn in `mdnnp.style.STYLE`."""
+    if len(analysis.series.time_fs) < 2:
+        return {}
+    drawers = (_draw_drift, _draw_shadow, _draw_energies, _draw_pressure, _draw_momentum)
+    # Figure instead of pyplot: no window system, no global state.
+    drawn = {name: drawer(analysis) for name, drawer in zip(FIGURES, drawers, strict=True)}
+    return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
 def _draw_drift(analysis: Analysis) -> Figure | None:

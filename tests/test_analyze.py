@@ -5,6 +5,7 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -184,6 +185,16 @@ def test_report_and_figures_on_the_command_line(run, capsys):
     for name in figures.FIGURES:
         content = (folder / name).read_bytes()
         assert content.startswith(PNG) and len(content) > 10_000
+
+
+def test_the_report_begins_with_the_conservation_of_energy(run):
+    main(ask(run))
+    text = (run.parent / "run_analysis/report.html").read_text(encoding="utf-8")
+    sections = re.findall("<h2>(.*?)</h2>", text)
+    assert sections[:2] == ["Energy conservation", "Energy, temperature and pressure"]
+    first = text[text.index("<h2>") : text.index("<h2>Energy, temperature")]
+    assert first.index("shadow energy") < first.index("total energy") and "standard errors" in first
+    assert first.count("data:image/png") == 3  # shadow energy, total energy, momentum
 
 
 def test_energies_are_printed_less_the_constants_of_the_potential(run):

@@ -1,5 +1,6 @@
 """The report of an analysis: one HTML file, figures embedded."""
 
+from collections.abc import Sequence
 from html import escape
 
 import matplotlib
@@ -21,8 +22,9 @@ _SECTIONS = (
     ("angle", "Angles", "A-B-C: at B, over neighbours within 1.3 times the sum of covalent radii unless given."),
     ("structure factor", "Static structure factor", "From wave vectors of the cell (Ashcroft-Langreth)."),
     ("msd", "Mean squared displacement",
-     "Less the motion of the centre of mass. Shaded: the window of the fit. Where the exponent in "
-     "the window is not 1, D is not yet that of diffusion."),
+     "Without the motion of the centre of mass. Shaded: the window of the fit, or of the mean where nothing diffuses. "
+     "Where the exponent in the window is not 1, D is not yet that of diffusion. Of atoms that vibrate about fixed "
+     "places, the constant is twice their mean squared displacement from there."),
     ("vacf", "Velocity autocorrelation", "Mass weighted; at zero lag, the share of the kinetic energy."),
     ("vdos", "Vibrational density of states",
      "Mass weighted, Hann window; its integral over the frequency in THz is the share of the kinetic energy."),
@@ -38,10 +40,10 @@ _SECTIONS = (
 )  # fmt: skip
 
 
-def page(found: Physics) -> str:
-    """The report as HTML."""
+def page(found: Physics, energies: Sequence[str] = ()) -> str:
+    """The report as HTML; `energies` : sections on the conservation of energy, HTML already, with which it begins."""
     with matplotlib.rc_context(STYLE):
-        parts = [_facts(found), html.notes(found.notes), _numbers(found)]
+        parts = [_facts(found), *energies, html.notes(found.notes), _numbers(found)]
         for prefix, heading, text in _SECTIONS:
             tables = {n: t for n, t in found.tables.items() if n == prefix or n.startswith(prefix + " ")}
             if prefix == "heat current autocorrelation":
@@ -143,13 +145,14 @@ def _finish(axes, prefix: str, table: Table) -> None:
         axes.set_ylim(bottom=0)
     if prefix in ("shear viscosity", "thermal conductivity"):
         axes.axhline(0.0, color="#777777", lw=0.7)
-        begin = table.numbers["plateau from / ps"][0]
+        begin = table.numbers.get("plateau from / ps", (np.nan, np.nan))[0]
         if np.isfinite(begin):
             axes.axvline(begin, color="#555555", lw=0.8, ls=":")
 
 
 def _draw_fit(axes, table: Table) -> None:
-    low, high = (table.numbers[f"fit {end} / ps"][0] for end in ("from", "to"))
+    what = "fit" if "fit from / ps" in table.numbers else "mean"
+    low, high = (table.numbers[f"{what} {end} / ps"][0] for end in ("from", "to"))
     axes.axvspan(low, high, color="#eeeeee", zorder=0)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,13 @@ from mdnnp.analysis.frames import Frames
 from mdnnp.analysis.structure import Bonds, Table
 from mdnnp.errors import FileError, InputError
 from mdnnp.files import csv_text
-from mdnnp.observables import default_warmup_fs, plus_minus
+from mdnnp.observables import RESOLVED, default_warmup_fs, plus_minus
 from mdnnp.trajectory import Trajectory
 
 MIN_DECAYS = 300  # length of a run in decay times below which a Green-Kubo integral is not to be trusted
+EXPONENT = "exponent of the MSD in the window (1: diffusion)"
+# An MSD whose exponent is below the first does not grow, unless from the second on, where D is resolved.
+BOUND_EXPONENT, MIN_EXPONENT = 0.5, 0.2
 _TENSOR = ("xx", "yy", "zz", "yz", "xz", "xy")
 
 
@@ -62,33 +65,98 @@ def physics(paths: Sequence[str | Path], settings: Settings, say: Callable[[str]
         tables: dict[str, Table] = {}
         lag, s = settings.lag_fs, settings
         work = {
+            "mean squared displacement": lambda: dynamics.mean_squared_displacement(
+                frames, lag, s.fit_fs, s.viscosity_mPas, s.temperature_K
+            ),
             "radial distribution": lambda: structure.radial_distribution(frames, s.r_max_A),
             "angular distribution": lambda: structure.angular_distribution(
                 frames, None if s.bonds_A is None else {pair: limits[1] for pair, limits in s.bonds_A.items()}
             ),
             "structure factor": lambda: structure.structure_factor(frames),
             "profiles": lambda: structure.profiles(frames, s.axis),
-            "mean squared displacement": lambda: dynamics.mean_squared_displacement(
-                frames, lag, s.fit_fs, s.viscosity_mPas, s.temperature_K
-            ),
             "velocity spectrum": lambda: dynamics.velocity_spectrum(frames, lag),
             "viscosity": lambda: _from_log(paths, frames, s, [f"pressure_{ij}" for ij in _TENSOR]),
             "thermal conductivity": lambda: _from_log(paths, frames, s, [f"heat_current_{i}" for i in "xyz"]),
         }
+        meaningless, reason = _without_density(frames)
+        notes += [reason] if reason else []
         for name, function in work.items():
             say(name)
-            found = _attempt(name, function, notes)
-            tables |= found or {}
+            if name in meaningless:
+                continue
+            found = _attempt(name, function, notes) or {}
+            if name == "mean squared displacement":
+                found, bound = _without_diffusion(found)
+                notes += bound
+                if bound:
+                    meaningless = {*meaningless, "viscosity"}
+            tables |= found
+        if frames.parameters and "density profile" in tables and np.ptp(frames.volumes()) > 0:
+            tables["density profile"].numbers.clear()  # the log has the mean density of a moving cell, of more samples
         say("bonds")
         bonds = _attempt("bonds", lambda: structure.bond_events(frames, s.bonds_A), notes)
-        return Physics(tables, bonds, notes + _doubts(tables, frames), _in_words(paths, frames))
+        notes += _doubts(tables, frames)
+        return Physics(_without_plateau(tables), bonds, notes, _in_words(paths, frames))
+
+
+def _without_density(frames: Frames) -> tuple[set[str], str]:
+    """Names of the analyses that mean nothing with open boundaries, and why."""
+    bulk = {"radial distribution", "structure factor", "profiles", "viscosity", "thermal conductivity"}
+    if not frames.pbc.any():
+        why = (
+            "the atoms are an isolated molecule or cluster: no density, g(r), structure factor, diffusion or viscosity"
+        )
+        return bulk | {"mean squared displacement"}, why
+    if not frames.pbc.all():
+        along = " and ".join("abc"[k] for k in np.flatnonzero(~frames.pbc))
+        return bulk, f"the cell is open along {along}: no density, g(r), structure factor, viscosity or conductivity"
+    return set(), ""
+
+
+def _without_diffusion(tables: dict[str, Table]) -> tuple[dict[str, Table], list[str]]:
+    """The MSDs, and a note for each that comes to a stop: its number is the size of the vibrations, not D.
+
+    A hop now and then (exponent from MIN_EXPONENT on) is diffusion if D is resolved.
+    """
+    found, notes = {}, []
+    for name, table in tables.items():
+        numbers = table.numbers
+        exponent = numbers.get(EXPONENT, (0.0, math.nan))[0]
+        d, error = numbers["D / (1e-9 m²/s)"]
+        hops = exponent >= MIN_EXPONENT and d > RESOLVED * error
+        if exponent >= BOUND_EXPONENT or hops:
+            found[name] = table
+            continue
+        low, high = (numbers[f"fit {end} / ps"][0] for end in ("from", "to"))
+        window = (table.x >= 0.999999 * low) & (table.x <= 1.000001 * high)
+        level, spread = float(table.y[window].mean()), float(table.error[window].mean())
+        amplitude = math.sqrt(level / 2)
+        found[name] = replace(table, numbers={
+            "constant at / Å²": (level, spread),
+            "rms displacement from the mean position / Å": (amplitude, spread / (4 * amplitude) if level else 0.0),
+            "mean from / ps": (low, math.nan), "mean to / ps": (high, math.nan),
+        })  # fmt: skip
+        notes.append(
+            f"{name}: does not grow with time: the atoms stay in their places, as in a crystal or a glass, or a run "
+            "too short for a hop; no diffusion coefficient and no viscosity"
+        )
+    return found, notes
+
+
+def _without_plateau(tables: dict[str, Table]) -> dict[str, Table]:
+    """Without the numbers of Green-Kubo integrals that reach no plateau."""
+
+    def settled(table: Table) -> bool:
+        return math.isfinite(table.numbers.get("plateau from / ps", (0.0, 0.0))[0])
+
+    return {name: table if settled(table) else replace(table, numbers={}) for name, table in tables.items()}
 
 
 def _doubts(tables: dict[str, Table], frames: Frames) -> list[str]:
     """What the numbers cannot tell of themselves."""
     doubts = []
     for name, table in tables.items():
-        exponent = table.numbers.get("exponent of the MSD in the window (1: diffusion)")
+        exponent = table.numbers.get(EXPONENT)
         if exponent is not None and not 0.9 < exponent[0] < 1.1:
             doubts.append(
                 f"{name}: grows as time^{exponent[0]:.2f} in the window of the fit, so that D is not yet diffusion: "
@@ -105,7 +173,9 @@ def _doubts(tables: dict[str, Table], frames: Frames) -> list[str]:
             continue
         ratio = float(np.ptp(frames.times_fs)) * 1e-3 / plateau[0]
         if not math.isfinite(ratio):
-            doubts.append(f"{name}: the correlation has not decayed within the longest lag: there is no plateau")
+            doubts.append(
+                f"{name}: the correlation has not decayed within the longest lag: there is no plateau, and no number"
+            )
         elif ratio < MIN_DECAYS:
             doubts.append(
                 f"{name}: the run is only {ratio:.0f} times as long as the decay of the correlation: a slow tail "
@@ -187,6 +257,7 @@ def _in_words(paths, frames: Frames) -> list[tuple[str, str]]:
         ("files", ", ".join(str(path) for path in paths)),
         ("atoms", f"{frames.n_atoms} ({atoms})"),
         ("frames", f"{len(frames)}, from {begin:.6g} to {end:.6g} ps"),
+        *([("spectrum", "without translation and rotation of the whole")] if not frames.pbc.any() else []),
         ("error bars", f"one standard error, from {blocks} blocks of {(end - begin) / blocks:.4g} ps"),
     ]
 
