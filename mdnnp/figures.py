@@ -156,7 +156,7 @@ def _draw_energies(analysis: Analysis) -> Figure | None:
             right = axes.secondary_yaxis("right", functions=(lambda e, k=kelvin: e * k, lambda t, k=kelvin: t / k))
             right.set_ylabel("temperature / K")
             title += f", {plus_minus(heat.mean, heat.error, 'K')}"
-        axes.set_title(f"mean {title}", fontsize=9, loc="right")
+        _set_mean_title(axes, analysis, title)
     panels[-1].set_xlabel("time / ps")
     panels[-1].legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=3)
     return figure
@@ -173,7 +173,7 @@ def _draw_pressure(analysis: Analysis) -> Figure | None:
         mean, unit = analysis.means[name], {"pressure": "GPa", "density": "g/cm³"}[name]
         _plot_with_mean(axes, analysis, analysis.series.values[name], mean.mean, mean.error)
         axes.set_ylabel(f"{name} / {unit if '/' not in unit else f'({unit})'}")
-        axes.set_title(f"mean {plus_minus(mean.mean, mean.error, unit)}", fontsize=9, loc="right")
+        _set_mean_title(axes, analysis, plus_minus(mean.mean, mean.error, unit))
     panels[-1].set_xlabel("time / ps")
     panels[-1].legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
     return figure
@@ -199,6 +199,11 @@ def _draw_momentum(analysis: Analysis) -> Figure | None:
     return figure
 
 
+def _set_mean_title(axes, analysis: Analysis, mean: str) -> None:
+    title = f"no equilibrium: {analysis.ramp}" if analysis.ramp else f"mean {mean}"
+    axes.set_title(title, fontsize=9, loc="right")
+
+
 def _plot_series(axes, time: np.ndarray, values: np.ndarray, label: str | None = None) -> None:
     """All samples as a thin line; many of them as the envelope of what a line would cover."""
     if len(time) > 2 * _MOST_POINTS:
@@ -217,8 +222,9 @@ def _plot_with_mean(axes, analysis: Analysis, values: np.ndarray, mean: float, e
     kept = analysis.series.time_fs >= analysis.series.time_fs[0] + analysis.warmup_fs
     _plot_series(axes, time, values, "samples")
     start, end, enough = time[kept][0], time[-1], math.isfinite(error)
-    axes.plot([start, end], [mean, mean], color=_FIT, lw=1.2, label=f"mean{' with standard error' * enough}")
-    if enough:
+    if not analysis.ramp:
+        axes.plot([start, end], [mean, mean], color=_FIT, lw=1.2, label=f"mean{' with standard error' * enough}")
+    if enough and not analysis.ramp:
         axes.fill_between([start, end], mean - error, mean + error, color=_FIT, alpha=0.25, lw=0)
     _shade_warmup(axes, analysis)
     low, high = np.min(values[kept]), np.max(values[kept])

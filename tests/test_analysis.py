@@ -360,6 +360,25 @@ def test_a_crystal_has_no_diffusion_and_no_viscosity(tmp_path):
     assert "D / (1e-9 m²/s)" in physics([path], Settings(warmup_fs=0.0)).tables["msd Ar"].numbers
 
 
+def test_melting_is_seen_along_a_ramp(tmp_path):
+    """Atoms that vibrate harder and harder, then walk."""
+    rng, n = np.random.default_rng(10), 2000
+    x, cell = fcc()
+    t = np.linspace(0, 1, n)[:, None, None]
+    walk = np.cumsum(np.where(t > 0.6, 0.3, 0.0) * rng.normal(size=(n, *x.shape)), axis=0)
+    velocities = rng.normal(0, 1e-3, (n, *x.shape)) * np.sqrt(1 + 2 * t)
+    path = foreign(tmp_path / "x.h5", wrapped(x + 0.1 * np.sqrt(1 + t) * rng.normal(size=(n, *x.shape)) + walk, cell),
+                   cell, numbers=[18] * len(x), velocities=velocities, dt_fs=10.0)  # fmt: skip
+    found = physics([path], Settings(warmup_fs=0.0, until_fs=19_000.0, ramp="from here to there"))
+    table = found.tables["ramp displacement Ar"]
+    crystal, melt = table.y[: len(table.x) // 2], table.y[-5:]
+    assert 0.06 * 0.9 < crystal[0] < 0.06 * 1.2 and melt.min() > 5 * crystal.max()
+    assert table.x[-1] > 2 * table.x[0]
+    assert not any(name.startswith(("msd", "shear")) for name in found.tables)
+    assert any("no equilibrium" in note for note in found.notes)
+    assert "to 19 ps" in dict(found.run)["frames"]
+
+
 def test_no_number_without_a_plateau():
     series = np.cumsum(np.random.default_rng(3).normal(size=(400, 3)), axis=0)  # never forgets
     found = green_kubo(series, 1.0, 1.0, 40.0, ("c", "integral / x", "number"))

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from mdnnp import figures
-from mdnnp.analyze import PHYSICS_FILES, analyze, as_dict, main, read_series, report
+from mdnnp.analyze import PHYSICS_FILES, analyze, as_dict, main, ramp_tables, read_series, report
 from mdnnp.cli import main as command_line
 from mdnnp.errors import FileError, InputError
 from mdnnp.observables import drift, kinetic_energy, temperature
@@ -195,6 +195,23 @@ def test_the_report_begins_with_the_conservation_of_energy(run):
     first = text[text.index("<h2>") : text.index("<h2>Energy, temperature")]
     assert first.index("shadow energy") < first.index("total energy") and "standard errors" in first
     assert first.count("data:image/png") == 3  # shadow energy, total energy, momentum
+
+
+def test_a_ramp_is_noticed_and_a_stretch_of_it_can_be_chosen(run):
+    series = read_series(run)
+    assert not analyze(series).ramp  # fluctuates about 300 K
+    rising = {**series.values, "temperature": series.values["temperature"] * (0.8 + 2e-4 * series.time_fs)}
+    rising = dataclasses.replace(series, values=rising)
+    found = analyze(rising)
+    assert "the temperature goes from" in found.ramp and "RAMP" in report(found)
+    assert not re.search("temperature .*±", report(found))
+    x = ramp_tables(found)["ramp potential energy"].x
+    assert x[0] < 270 and x[-1] > 340 and not ramp_tables(analyze(series))
+    part = analyze(rising, 0.0, 100.0)
+    assert part.series.time_fs[-1] == 100.0 and not part.ramp
+    setting = dataclasses.replace(series, ramp="300 to 301 K")
+    assert "300 to 301 K" in analyze(setting).ramp
+    assert not analyze(setting, 0.0, 100.0).ramp  # a twentieth of it
 
 
 def test_energies_are_printed_less_the_constants_of_the_potential(run):

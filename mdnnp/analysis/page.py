@@ -16,6 +16,8 @@ _COLOURS = (MAIN, ACCENT, "#2e7d32", "#8e5ea2", "#d98200", DATA)
 _MAX_POINTS = 4000
 # Prefix of the tables, heading, what the reader must know.
 _SECTIONS = (
+    ("ramp", "Along the ramp", "Means over stretches of the run, in the order of time, against the temperature of the "
+     "same stretch: where a crystal melts or a liquid freezes, energy, density and displacements leap."),
     ("rdf", "Radial distribution functions",
      "Normalised by the mean density; line: ideal gas. Shaded: one standard error."),
     ("coordination", "Coordination numbers", "A-B: mean number of B within r of an A."),
@@ -73,7 +75,7 @@ def _section(prefix: str, heading: str, text: str, tables: dict[str, Table]) -> 
     return f"<h2>{escape(heading)}</h2>" + html.image(figure, heading) + (f"<p>{escape(text)}</p>" if text else "")
 
 
-_PANELS = ("rdf", "coordination", "angle", "structure factor", "vdos")
+_PANELS = ("ramp", "rdf", "coordination", "angle", "structure factor", "vdos")
 
 
 def _curves(prefix: str, tables: dict[str, Table]) -> Figure:
@@ -98,6 +100,8 @@ def _panels(prefix: str, tables: dict[str, Table]) -> Figure:
         axes.set_visible(False)
     for axes, (name, table) in zip(grid, tables.items(), strict=False):
         _draw(axes, table, MAIN, None)
+        if prefix == "ramp":
+            axes.plot(table.x, table.y, "o", ms=3, color=MAIN)
         axes.set_title(name.removeprefix(prefix).strip() or "all atoms", fontsize=10)
         _finish(axes, prefix, table)
     return figure
@@ -114,6 +118,8 @@ def _draw(axes, table: Table, colour: str, label: str | None) -> None:
 def _finish(axes, prefix: str, table: Table) -> None:
     axes.set_xlabel(table.x_name)
     axes.set_ylabel(table.y_name)
+    if prefix == "ramp":
+        return
     if table.x[-1] > max(0.0, table.x[0]):
         axes.set_xlim(min(0.0, table.x[0]), table.x[-1])
     if prefix in ("rdf", "structure factor"):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,21 @@ from mdnnp.analysis.frames import Frames
 from mdnnp.analysis.structure import Bonds, Table
 from mdnnp.errors import FileError, InputError
 from mdnnp.files import csv_text
-from mdnnp.observables import RESOLVED, default_warmup_fs, plus_minus
+from mdnnp.observables import (
+    RESOLVED,
+    default_warmup_fs,
+    degrees_of_freedom,
+    kinetic_energy,
+    plus_minus,
+    temperature,
+)
 from mdnnp.trajectory import Trajectory
 
 MIN_DECAYS = 300  # length of a run in decay times below which a Green-Kubo integral is not to be trusted
 EXPONENT = "exponent of the MSD in the window (1: diffusion)"
 # An MSD whose exponent is below the first does not grow, unless from the second on, where D is resolved.
 BOUND_EXPONENT, MIN_EXPONENT = 0.5, 0.2
+RAMP_POINTS, RAMP_LAGS = 50, 100  # along a ramp; frames of it over those of a displacement
 _TENSOR = ("xx", "yy", "zz", "yz", "xz", "xy")
 
 
@@ -26,10 +34,13 @@ _TENSOR = ("xx", "yy", "zz", "yz", "xz", "xy")
 class Settings:
     """What is asked of the analyses; None: their own defaults.
 
+    until_fs : time from the first frame at which to end
     bonds_A : (symbol, symbol) -> (form, break), Å
+    ramp : why the run is no equilibrium, in words, or empty; ramp_tables : curves against the temperature of one
     """
 
     warmup_fs: float | None = None
+    until_fs: float | None = None
     r_max_A: float | None = None
     lag_fs: float | None = None
     fit_fs: tuple[float, float] | None = None
@@ -37,6 +48,8 @@ class Settings:
     temperature_K: float | None = None
     axis: int = 2
     bonds_A: dict[tuple[str, str], tuple[float, float]] | None = None
+    ramp: str = ""
+    ramp_tables: dict[str, Table] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,8 +74,10 @@ def physics(paths: Sequence[str | Path], settings: Settings, say: Callable[[str]
     Raises FileError and InputError only where nothing at all can be done.
     """
     with Frames(paths, _warmup(paths, settings)) as frames:
+        if settings.until_fs is not None:
+            frames.end_at(_start_fs(paths) + settings.until_fs)
         notes = list(frames.notes)
-        tables: dict[str, Table] = {}
+        tables: dict[str, Table] = dict(settings.ramp_tables)
         lag, s = settings.lag_fs, settings
         work = {
             "mean squared displacement": lambda: dynamics.mean_squared_displacement(
@@ -80,6 +95,13 @@ def physics(paths: Sequence[str | Path], settings: Settings, say: Callable[[str]
         }
         meaningless, reason = _without_density(frames)
         notes += [reason] if reason else []
+        if settings.ramp:
+            notes.append(
+                f"{settings.ramp}: this is no equilibrium, and has no diffusion coefficient, viscosity or "
+                "conductivity; all else is an average over the ramp. Choose a stretch with --warmup-ps and --until-ps"
+            )
+            meaningless = {*meaningless, "mean squared displacement", "viscosity", "thermal conductivity"}
+            tables |= _attempt("displacements", lambda: _ramp_displacements(frames), notes) or {}
         for name, function in work.items():
             say(name)
             if name in meaningless:
@@ -111,6 +133,34 @@ def _without_density(frames: Frames) -> tuple[set[str], str]:
         along = " and ".join("abc"[k] for k in np.flatnonzero(~frames.pbc))
         return bulk, f"the cell is open along {along}: no density, g(r), structure factor, viscosity or conductivity"
     return set(), ""
+
+
+def _ramp_displacements(frames: Frames) -> dict[str, Table]:
+    """Squared displacement of each species within a hundredth of the run, along the run, name -> Table.
+
+    x is the temperature of the same frames. Of a crystal it grows with the temperature; where it melts, it leaps.
+    """
+    if not frames.pbc.any():
+        return {}
+    lag, dt = max(1, len(frames) // RAMP_LAGS), frames.spacing_fs()
+    per_block = max(lag + 1, len(frames) // RAMP_POINTS)
+    starts = range(0, len(frames) - per_block + 1, per_block)
+    everyone = np.arange(frames.n_atoms)
+    squares, heat = {name: [] for name in frames.species}, []
+    degrees = int(frames.parameters.get("n_degrees", 0)) or degrees_of_freedom(frames.n_atoms)
+    for start in starts:
+        x = frames.unwrapped(start, start + per_block, everyone, remove_drift=True)
+        moved = np.sum(np.square(x[lag:] - x[:-lag]), axis=2)
+        for name, members in frames.species.items():
+            squares[name].append(float(moved[:, members].mean()))
+        v = frames.read("velocities", start, start + per_block)
+        heat.append(float(np.mean(temperature(kinetic_energy(v, frames.masses), degrees))))
+    within = f"squared displacement in {lag * dt * 1e-3:.3g} ps / Å²"
+    nothing = np.full(len(heat), np.nan)
+    return {
+        f"ramp displacement {name}": Table(np.array(heat), np.array(y), nothing, "temperature / K", within)
+        for name, y in squares.items()
+    }
 
 
 def _without_diffusion(tables: dict[str, Table]) -> tuple[dict[str, Table], list[str]]:
@@ -192,6 +242,11 @@ def _attempt(name: str, function: Callable, notes: list[str]):
         return None
 
 
+def _start_fs(paths: Sequence[str | Path]) -> float:
+    with Frames(paths) as frames:
+        return float(frames.times_fs[0])
+
+
 def _warmup(paths: Sequence[str | Path], settings: Settings) -> float:
     """As for the energies: the equilibration, or a tenth of the run."""
     if settings.warmup_fs is not None:
@@ -205,7 +260,7 @@ def _warmup(paths: Sequence[str | Path], settings: Settings) -> float:
 def _from_log(paths, frames: Frames, settings: Settings, columns: list[str]) -> dict[str, Table]:
     """A Green-Kubo integral of columns of the dense log."""
     time, values = _log(paths, columns)
-    kept = (time >= frames.times_fs[0]) & np.isfinite(values).all(axis=1)
+    kept = (time >= frames.times_fs[0]) & (time <= frames.times_fs[-1]) & np.isfinite(values).all(axis=1)
     time, values = time[kept], values[kept]
     if len(time) < 2 or np.ptp(np.diff(time)) > 1e-3 * np.median(np.diff(time)):
         raise InputError("fewer than two usable rows of the log, or they are not equally spaced")
