@@ -260,7 +260,8 @@ def _warmup(paths: Sequence[str | Path], settings: Settings) -> float:
 def _from_log(paths, frames: Frames, settings: Settings, columns: list[str]) -> dict[str, Table]:
     """A Green-Kubo integral of columns of the dense log."""
     time, values = _log(paths, columns)
-    kept = (time >= frames.times_fs[0]) & (time <= frames.times_fs[-1]) & np.isfinite(values).all(axis=1)
+    end = math.inf if settings.until_fs is None else _start_fs(paths) + settings.until_fs
+    kept = (time >= frames.times_fs[0]) & (time <= end) & np.isfinite(values).all(axis=1)
     time, values = time[kept], values[kept]
     if len(time) < 2 or np.ptp(np.diff(time)) > 1e-3 * np.median(np.diff(time)):
         raise InputError("fewer than two usable rows of the log, or they are not equally spaced")
