@@ -7,8 +7,10 @@ has `figures` draw them. Files of other programs are analysed as far as what the
 import contextlib
 import json
 import math
+import tomllib
 import warnings
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +18,16 @@ from ase.data import chemical_symbols
 
 from mdnnp import observables as obs
 from mdnnp.errors import FileError, InputError, MdnnpWarning
-from mdnnp.observables import DEFAULT_WARMUP, Drift, Mean, plus_minus
+from mdnnp.observables import DEFAULT_WARMUP, RESOLVED, VERLET_ERROR, Drift, Mean, is_verlet_error, plus_minus
 from mdnnp.trajectory import STEPS, Trajectory
 from mdnnp.units import BOLTZMANN_EV_PER_K, EV_PER_U_A2_PER_FS2
 
 NUMBERS_FILE = "numbers.json"
 PHYSICS_FILES = ("report.html", "physics.json", "physics.csv", "curves.csv", "bonds.csv")
 _ATOMS_AT_ONCE = 2_000_000  # velocities read at a time
+# A trend of the temperature that is no fluctuation, in standard errors and as a share of the mean (or of a set ramp).
+TREND_SIGMAS, TREND_SHARE = 5, 0.1
+RAMP_POINTS = 50
 # Names and units of the series, as `Trajectory.thermo` and `.observables` have them.
 _UNITS = {
     "total_energy": "eV",
@@ -52,6 +57,7 @@ class Series:
     equilibration_fs : end of the equilibration
     extrapolations : number of events in the file
     notes : what was left out, and why
+    ramp : what the input says of a temperature or pressure that changes, in words; empty if there is none
     """
 
     path: Path
@@ -69,6 +75,7 @@ class Series:
     equilibration_fs: float
     extrapolations: int
     notes: tuple[str, ...]
+    ramp: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,7 @@ class Analysis:
     means : name -> Mean, in the units of `Series.values`
     momentum_change : (T,) |P - P(start)| / sqrt(2 M E_kin), where the start is the end of the warm-up and the
         denominator the momentum of all the mass moving one way with that kinetic energy; (0,) if unknown
+    ramp : why this is no equilibrium, in words: of the input, or the temperature's own trend; empty if it may be one
     """
 
     series: Series
@@ -90,6 +98,7 @@ class Analysis:
     shadow_drift: Drift | None
     means: dict[str, Mean]
     momentum_change: np.ndarray
+    ramp: str = ""
 
     @property
     def conserved(self) -> str:
@@ -135,7 +144,20 @@ def read_series(path: str | Path) -> Series:
             equilibration_fs=float(parameters.get("equilibration_steps", 0)) * float(parameters.get("timestep_fs", 0)),
             extrapolations=_extrapolations(trajectory),
             notes=tuple(notes),
+            ramp=_recorded_ramp(parameters),
         )
+
+
+def _recorded_ramp(parameters: dict) -> str:
+    """What the input of one of our runs says of a temperature or pressure that changes."""
+    try:
+        dynamics = tomllib.loads(parameters["config"])["dynamics"]
+    except (KeyError, TypeError, tomllib.TOMLDecodeError):
+        return ""
+    ramps = (("temperature_K", "temperature_end_K", "K"), ("pressure_GPa", "pressure_end_GPa", "GPa"))
+    return ", ".join(
+        f"{dynamics[a]:g} to {dynamics[b]:g} {unit}" for a, b, unit in ramps if a in dynamics and b in dynamics
+    )
 
 
 def _dense_log(trajectory: Trajectory):
@@ -206,11 +228,15 @@ def _usable(step, time_fs, values, notes: list[str]) -> np.ndarray:
 # --- Numbers ----------------------------------------------------------------------------------------------
 
 
-def analyze(series: Series, warmup_fs: float | None = None) -> Analysis:
+def analyze(series: Series, warmup_fs: float | None = None, until_fs: float | None = None) -> Analysis:
     """Drifts and means of what follows the warm-up.
 
     warmup_fs : time to leave out; by default the equilibration of the run, or else a tenth of the run
+    until_fs : time from the first sample at which to end; by default the end of the run
     """
+    whole = series.time_fs
+    if until_fs is not None:
+        series = _until(series, until_fs)
     warmup_fs, reason = _warmup(series, warmup_fs)
     time = series.time_fs
     kept = time >= time[0] + warmup_fs if len(time) else np.zeros(0, dtype=bool)
@@ -222,7 +248,37 @@ def analyze(series: Series, warmup_fs: float | None = None) -> Analysis:
         drift = _drift(series, series.values[conserved], warmup_fs, temperature)
     if np.isfinite(series.shadow_eV).any():
         shadow = _drift(series, series.shadow_eV, warmup_fs, temperature)
-    return Analysis(series, warmup_fs, reason, drift, shadow, means, _momentum_change(series, kept))
+    ramp = _ramp(series, kept, float(np.ptp(whole)) if len(whole) else 0.0)
+    return Analysis(series, warmup_fs, reason, drift, shadow, means, _momentum_change(series, kept), ramp)
+
+
+def _until(series: Series, until_fs: float) -> Series:
+    """The series up to a time from its first sample."""
+    time = series.time_fs
+    kept = time <= time[0] + until_fs if len(time) else np.zeros(0, dtype=bool)
+    return replace(
+        series,
+        step=series.step[kept],
+        time_fs=time[kept],
+        values={name: values[kept] for name, values in series.values.items()},
+        shadow_eV=series.shadow_eV[kept] if len(series.shadow_eV) else series.shadow_eV,
+        momentum=series.momentum[kept] if len(series.momentum) else series.momentum,
+    )
+
+
+def _ramp(series: Series, kept: np.ndarray, whole_fs: float) -> str:
+    """Why the samples are of no equilibrium; empty if they may be of one, as a short stretch of a whole ramp is."""
+    if series.ramp and kept.any() and np.ptp(series.time_fs[kept]) > TREND_SHARE * whole_fs:
+        return f"the input has it go from {series.ramp}"
+    if "temperature" not in series.values or kept.sum() < 2:
+        return ""
+    heat = series.values["temperature"][kept]
+    trend = obs.drift(series.time_fs[kept], heat, 1)  # K instead of eV
+    change = trend.slope_eV_per_atom_ps * trend.duration_ps
+    if not (trend.enough and trend.sigmas > TREND_SIGMAS and abs(change) > TREND_SHARE * np.mean(heat)):
+        return ""
+    middle = np.mean(heat)
+    return f"the temperature goes from {middle - 0.5 * change:.4g} to {middle + 0.5 * change:.4g} K"
 
 
 def _drift(series: Series, energy_eV: np.ndarray, warmup_fs: float, temperature_K: float) -> Drift:
@@ -263,8 +319,8 @@ def _warmup(series: Series, given_fs: float | None) -> tuple[float, str]:
 def report(analysis: Analysis) -> str:
     """The numbers as text."""
     offset = analysis.series.offset_eV
-    lines = [*_run_lines(analysis), "", *_drift_lines(analysis.conserved.replace("_", " "), analysis.drift, offset)]
-    lines += _drift_lines("shadow energy", analysis.shadow_drift, offset)
+    lines = [*_run_lines(analysis), "", *_drift_lines("shadow energy", analysis.shadow_drift, offset)]
+    lines += _drift_lines(analysis.conserved.replace("_", " "), analysis.drift, offset, analysis.shadow_drift)
     return "\n".join([*lines, *_mean_lines(analysis)])
 
 
@@ -286,12 +342,14 @@ def _run_lines(analysis: Analysis) -> list[str]:
     if series.offset_eV:
         lines.append(f"Energies are less the constants in the potential, {series.offset_eV:.9g} eV.")
     lines += [f"Note: {note}." for note in series.notes]
+    if analysis.ramp:
+        lines.append(f"RAMP: {analysis.ramp}. Means are of no one state; choose a stretch (--warmup-ps, --until-ps).")
     if not series.values:
         lines.append("Note: no energies, temperatures or velocities with known units are in the file.")
     return lines
 
 
-def _drift_lines(name: str, drift: Drift | None, offset: float) -> list[str]:
+def _drift_lines(name: str, drift: Drift | None, offset: float, shadow: Drift | None = None) -> list[str]:
     if drift is None:
         return []
     if drift.n_samples == 0:
@@ -299,10 +357,13 @@ def _drift_lines(name: str, drift: Drift | None, offset: float) -> list[str]:
     lines = [_line(name, f"{(drift.value_eV - offset) / drift.n_atoms:.9g} eV/atom")]
     if drift.n_blocks == 0:
         return [*lines, _line("  drift", drift.note)]
-    sigmas = f"{drift.sigmas:.1f} standard errors: " + ("resolved" if drift.sigmas >= 3 else "not resolved")
+    sigmas = f"{drift.sigmas:.1f} standard errors: " + ("resolved" if drift.sigmas >= RESOLVED else "not resolved")
+    verlet = is_verlet_error(drift, shadow)
+    sigmas = "the integrator's own error" if verlet else sigmas
     slope, error = drift.slope_eV_per_atom_ps, drift.error_eV_per_atom_ps
     meV = plus_minus(drift.slope_meV_per_atom_ns, drift.error_meV_per_atom_ns, "meV/atom/ns")
     lines.append(_line("  drift", f"{meV}   {sigmas}" if drift.enough else f"{meV}   too short for an error bar"))
+    lines += [_line("", sentence) for sentence in VERLET_ERROR.split("; ") if verlet]
     lines.append(_line("", plus_minus(slope, error, "eV/atom/ps")))
     if math.isfinite(drift.kT_per_ns_per_degree):
         kT = plus_minus(drift.kT_per_ns_per_degree, drift.error_kT_per_ns_per_degree, "kT/ns per degree of freedom")
@@ -332,6 +393,9 @@ def _mean_lines(analysis: Analysis) -> list[str]:
             continue
         mean = analysis.means[name]
         offset = analysis.series.offset_eV if name in ("potential_energy", "total_energy") else 0.0
+        if analysis.ramp:
+            lines.append(_line(name.replace("_", " "), _from_to(analysis, name, offset, divisor, unit)))
+            continue
         text = plus_minus((mean.mean - offset) / divisor, mean.error / divisor, unit)
         if math.isfinite(mean.deviation):
             text += f"   deviation {mean.deviation / divisor:.3g}"
@@ -342,6 +406,100 @@ def _mean_lines(analysis: Analysis) -> list[str]:
         change = f"changes by at most {_largest(analysis.momentum_change):.2g} of sqrt(2 M Ekin)"
         lines.append(_line("total momentum", change))
     return lines
+
+
+def _from_to(analysis: Analysis, name: str, offset: float, divisor: float, unit: str) -> str:
+    """Means of the first and the last tenth of what is analysed."""
+    time, values = analysis.series.time_fs, analysis.series.values[name]
+    values = (values[time >= time[0] + analysis.warmup_fs] - offset) / divisor
+    tenth = max(1, len(values) // 10)
+    return f"{np.mean(values[:tenth]):.5g} to {np.mean(values[-tenth:]):.5g} {unit}"
+
+
+def ramp_tables(analysis: Analysis) -> dict:
+    """Energy and density against the temperature of the same stretch of time, name -> Table; none without a ramp."""
+    from mdnnp.analysis.structure import Table
+
+    series, found = analysis.series, {}
+    if not analysis.ramp or "temperature" not in series.values:
+        return found
+    time = series.time_fs
+    bins = np.array_split(np.flatnonzero(time >= time[0] + analysis.warmup_fs), RAMP_POINTS)
+    bins = [b for b in bins if len(b)]
+    heat = [np.mean(series.values["temperature"][b]) for b in bins]
+    for name, label, offset, divisor in (
+        ("potential_energy", "potential energy / (eV/atom)", series.offset_eV, series.n_atoms),
+        ("density", "density / (g/cm³)", 0.0, 1),
+        ("pressure", "pressure / GPa", 0.0, 1),
+    ):
+        if name in series.values and not (name == "pressure" and "density" in series.values):  # which is then set
+            y = np.array([np.mean(series.values[name][b]) - offset for b in bins]) / divisor
+            label_x = "temperature / K"
+            found[f"ramp {name.replace('_', ' ')}"] = Table(np.array(heat), y, np.full(len(y), np.nan), label_x, label)
+    return found
+
+
+def energy_sections(analysis: Analysis) -> list[str]:
+    """Conservation of energy and momentum, and the means, as sections of HTML with their figures."""
+    import matplotlib
+
+    from mdnnp import html
+    from mdnnp.figures import figures_of
+    from mdnnp.style import STYLE
+
+    drifts = (("shadow energy", analysis.shadow_drift), (analysis.conserved.replace("_", " "), analysis.drift))
+    drifts = [(name, drift) for name, drift in drifts if drift is not None]
+    rows = [[name, *map(escape, _drift_cells(drift))] for name, drift in drifts]
+    head = [
+        "",
+        "drift / (meV/atom/ns)",
+        "kT/ns per degree of freedom",
+        "rms / (meV/atom)",
+        "|change| / σ(Ekin)",
+        "over",
+    ]
+    out = ["<h2>Energy conservation</h2>"]
+    out.append(html.table(head, rows, text_columns=(5,)) if rows else "<p>The file holds no energies.</p>")
+    if drifts:
+        verdict = drift_words(analysis.drift, analysis.shadow_drift) if analysis.drift is not None else ""
+        out.append(f"<p>{escape(verdict)}</p>" if verdict else "")
+        if analysis.ramp:
+            out.append(f'<p class="note">{escape(f"No equilibrium: {analysis.ramp}")}.</p>')
+        out.append(f"<p>{escape(f'Left out: the first {analysis.warmup_fs * 1e-3:.4g} ps')}.</p>")
+    with matplotlib.rc_context(STYLE):
+        drawn = figures_of(analysis)
+        conservation = ("shadow_drift.png", "energy_drift.png", "momentum.png")
+        out += [html.image(drawn[name], name.removesuffix(".png")) for name in conservation if name in drawn]
+        means = [line.split(None if line.startswith(" ") else "  ", 1) for line in _mean_lines(analysis)]
+        if means:
+            out.append("<h2>Energy, temperature and pressure</h2>")
+            out.append(html.table(["", ""], [[escape(a), escape(b.strip())] for a, b in means], text_columns=(1,)))
+        out += [html.image(figure, name) for name, figure in drawn.items() if name not in conservation]
+    return out
+
+
+def _drift_cells(drift: Drift) -> list[str]:
+    if drift.n_blocks == 0:
+        return [drift.note, "", "", "", ""]
+    kT = plus_minus(drift.kT_per_ns_per_degree, drift.error_kT_per_ns_per_degree, "").strip()
+    over = drift.change_over_kinetic_deviation
+    return [
+        plus_minus(drift.slope_meV_per_atom_ns, drift.error_meV_per_atom_ns, "").strip(),
+        kT if math.isfinite(drift.kT_per_ns_per_degree) else "?",
+        f"{drift.rms_eV_per_atom * 1e3:.3g}",
+        f"{over:.2g}" if math.isfinite(over) else "?",
+        f"{drift.duration_ps:.4g} ps, {drift.n_blocks} blocks" + (f"; {drift.note}" if drift.note else ""),
+    ]
+
+
+def drift_words(drift: Drift, shadow: Drift | None) -> str:
+    """What the drift of the conserved energy is, as a sentence; empty where it has no error bar."""
+    if not drift.enough:
+        return ""
+    if is_verlet_error(drift, shadow):
+        return f"The slope of the total energy is the integrator's own error: {VERLET_ERROR}."
+    resolved = "is resolved" if drift.sigmas >= RESOLVED else "is not resolved"
+    return f"The drift {resolved}: {drift.sigmas:.1f} standard errors."
 
 
 def _largest(values: np.ndarray) -> float:
@@ -368,6 +526,7 @@ def as_dict(analysis: Analysis) -> dict:
         "n_degrees_of_freedom": series.n_degrees,
         "warmup_fs": analysis.warmup_fs,
         "warmup_reason": analysis.warmup_reason,
+        "ramp": analysis.ramp,
         "n_extrapolations": series.extrapolations,
         "notes": list(series.notes),
         "offset_energy_eV": series.offset_eV,
@@ -380,6 +539,7 @@ def as_dict(analysis: Analysis) -> dict:
     )  # fmt: skip
     if analysis.drift is not None:
         found["conserved"] = analysis.conserved
+        found["drift_is_integrator_error"] = is_verlet_error(analysis.drift, analysis.shadow_drift)
     for key, drift in (("drift", analysis.drift), ("shadow_drift", analysis.shadow_drift)):
         if drift is not None:
             found[key] = {name: getattr(drift, name) for name in names}
@@ -420,7 +580,8 @@ def main(arguments) -> int:
     given = arguments.trajectory
     paths = [Path(path) for path in (given if isinstance(given, list) else [given])]
     settings = _settings(arguments)
-    analysis = analyze(_read_parts(paths), settings.warmup_fs)
+    analysis = analyze(_read_parts(paths), settings.warmup_fs, settings.until_fs)
+    settings = replace(settings, ramp=analysis.ramp, ramp_tables=ramp_tables(analysis))
     numbers = json.dumps(as_dict(analysis), indent=2)
     wants_json = getattr(arguments, "json", False)
     print(numbers if wants_json else report(analysis))
@@ -441,7 +602,7 @@ def main(arguments) -> int:
             (folder / name).unlink(missing_ok=True)
         found = None if getattr(arguments, "no_physics", False) else _physics(paths, settings)
         if found is not None:
-            texts = (page(found), json.dumps(physics_numbers(found), indent=2) + "\n")
+            texts = (page(found, energy_sections(analysis)), json.dumps(physics_numbers(found), indent=2) + "\n")
             texts += (numbers_csv(found), curves_csv(found), bonds_csv(found))
             for name, text in zip(PHYSICS_FILES, texts, strict=True):
                 (folder / name).write_text(text, encoding="utf-8")
@@ -480,6 +641,7 @@ def _settings(arguments):
             raise InputError(f"--bond {pair} {form} {break_}: expected as in O-H 1.2 1.6, the second no shorter")
     return Settings(
         warmup_fs=None if warmup_ps is None else 1e3 * warmup_ps,
+        until_fs=scaled("until_ps", 1e3),
         r_max_A=scaled("r_max"),
         lag_fs=scaled("lag_ps", 1e3),
         fit_fs=None if fit_ps is None else (1e3 * fit_ps[0], 1e3 * fit_ps[1]),

@@ -163,6 +163,7 @@ def _add_analysis(verb) -> None:
         metavar="T",
         help="time to leave out at the beginning (default: the equilibration, or a tenth of the run)",
     )
+    p.add_argument("--until-ps", type=float, metavar="T", help="time from the start of the run at which to end")
     p.add_argument("--json", action="store_true", help="print the numbers as JSON")
     p.add_argument("--no-figures", action="store_true", help="energies only: print the numbers and write nothing")
     p.add_argument("--no-physics", action="store_true", help="energies only, with their figures")

@@ -214,7 +214,9 @@ class DynamicsConfig:
         True,
     )
     remove_momentum: bool = key(
-        "Remove the centre-of-mass motion from the starting velocities. It stays away, except with nvt-langevin.", True
+        "Remove the centre-of-mass motion from the starting velocities, and where no direction is periodic the "
+        "rotation of drawn ones. Both stay away, except with nvt-langevin.",
+        True,
     )
     equilibration_steps: int = key(
         "Steps at the start, in the fixed cell, during which velocities are scaled to temperature_K every 10 steps. "

@@ -29,18 +29,26 @@ _MOST_POINTS = 4000
 
 def draw(analysis: Analysis, folder: Path) -> list[Path]:
     """Draw what there are data for, two samples at least; returns the files that were written."""
-    drawers = (_draw_drift, _draw_shadow, _draw_energies, _draw_pressure, _draw_momentum)
     written = []
-    # Figure instead of pyplot: no window system, no global state.
     with matplotlib.rc_context(_STYLE):
-        for name, drawer in zip(FIGURES, drawers, strict=True):
+        drawn = figures_of(analysis)
+        for name in FIGURES:
             path = folder / name
             path.unlink(missing_ok=True)  # an earlier one must not survive data that are gone
-            figure = drawer(analysis) if len(analysis.series.time_fs) > 1 else None
-            if figure is not None:
-                save_figure(figure, path)
+            if name in drawn:
+                save_figure(drawn[name], path)
                 written.append(path)
     return written
+
+
+def figures_of(analysis: Analysis) -> dict[str, Figure]:
+    """The figures that there are data for, by the name of their file; to be drawn in `mdnnp.style.STYLE`."""
+    if len(analysis.series.time_fs) < 2:
+        return {}
+    drawers = (_draw_drift, _draw_shadow, _draw_energies, _draw_pressure, _draw_momentum)
+    # Figure instead of pyplot: no window system, no global state.
+    drawn = {name: drawer(analysis) for name, drawer in zip(FIGURES, drawers, strict=True)}
+    return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
 def _draw_drift(analysis: Analysis) -> Figure | None:
@@ -148,7 +156,7 @@ def _draw_energies(analysis: Analysis) -> Figure | None:
             right = axes.secondary_yaxis("right", functions=(lambda e, k=kelvin: e * k, lambda t, k=kelvin: t / k))
             right.set_ylabel("temperature / K")
             title += f", {plus_minus(heat.mean, heat.error, 'K')}"
-        axes.set_title(f"mean {title}", fontsize=9, loc="right")
+        _set_mean_title(axes, analysis, title)
     panels[-1].set_xlabel("time / ps")
     panels[-1].legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=3)
     return figure
@@ -165,7 +173,7 @@ def _draw_pressure(analysis: Analysis) -> Figure | None:
         mean, unit = analysis.means[name], {"pressure": "GPa", "density": "g/cm³"}[name]
         _plot_with_mean(axes, analysis, analysis.series.values[name], mean.mean, mean.error)
         axes.set_ylabel(f"{name} / {unit if '/' not in unit else f'({unit})'}")
-        axes.set_title(f"mean {plus_minus(mean.mean, mean.error, unit)}", fontsize=9, loc="right")
+        _set_mean_title(axes, analysis, plus_minus(mean.mean, mean.error, unit))
     panels[-1].set_xlabel("time / ps")
     panels[-1].legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3)
     return figure
@@ -191,6 +199,11 @@ def _draw_momentum(analysis: Analysis) -> Figure | None:
     return figure
 
 
+def _set_mean_title(axes, analysis: Analysis, mean: str) -> None:
+    title = f"no equilibrium: {analysis.ramp}" if analysis.ramp else f"mean {mean}"
+    axes.set_title(title, fontsize=9, loc="right")
+
+
 def _plot_series(axes, time: np.ndarray, values: np.ndarray, label: str | None = None) -> None:
     """All samples as a thin line; many of them as the envelope of what a line would cover."""
     if len(time) > 2 * _MOST_POINTS:
@@ -209,8 +222,9 @@ def _plot_with_mean(axes, analysis: Analysis, values: np.ndarray, mean: float, e
     kept = analysis.series.time_fs >= analysis.series.time_fs[0] + analysis.warmup_fs
     _plot_series(axes, time, values, "samples")
     start, end, enough = time[kept][0], time[-1], math.isfinite(error)
-    axes.plot([start, end], [mean, mean], color=_FIT, lw=1.2, label=f"mean{' with standard error' * enough}")
-    if enough:
+    if not analysis.ramp:
+        axes.plot([start, end], [mean, mean], color=_FIT, lw=1.2, label=f"mean{' with standard error' * enough}")
+    if enough and not analysis.ramp:
         axes.fill_between([start, end], mean - error, mean + error, color=_FIT, alpha=0.25, lw=0)
     _shade_warmup(axes, analysis)
     low, high = np.min(values[kept]), np.max(values[kept])

@@ -19,6 +19,13 @@ DEFAULT_WARMUP = 0.1  # of a run, where there was no equilibration
 MIN_BLOCKS, MAX_BLOCKS = 10, 20
 MIN_BLOCK_SAMPLES = 2
 MIN_INDEPENDENT_SAMPLES = 10
+LINEAR = 1e-4  # smallest moment of inertia in units of the largest, below which atoms are on a line
+RESOLVED = 3  # standard errors from which a slope counts as resolved
+MOST_SHADOW_CHANGE = 0.1  # of the change of the total energy, below which that is the integrator's error
+VERLET_ERROR = (
+    "no energy is lost: the shadow energy, which velocity Verlet follows, stays; "
+    "the difference of the two, of order dt², follows slow modes"
+)
 BLOCK_TAUS = 4  # length of a block in correlation times at which neighbouring block means are independent
 
 
@@ -38,12 +45,48 @@ def kinetic_energy(velocities: np.ndarray, masses: np.ndarray) -> np.ndarray | f
     return 0.5 * EV_PER_U_A2_PER_FS2 * np.sum(squares * np.asarray(masses), axis=-1)
 
 
-def degrees_of_freedom(n_atoms: int, *, momentum_removed: bool = True) -> int:
-    """Degrees of freedom that share the kinetic energy: 3 N, less 3 where the total momentum is kept at zero.
+def degrees_of_freedom(n_atoms: int, *, momentum_removed: bool = True, rotations_removed: int = 0) -> int:
+    """Degrees of freedom that share the kinetic energy: 3 N, minus 3 where the total momentum is kept at zero.
 
+    rotations_removed : of the whole, about axes along which the angular momentum is kept at zero as well (`rotations`)
     A single atom keeps its three, or it could have no temperature.
     """
-    return 3 * n_atoms - 3 if momentum_removed and n_atoms > 1 else 3 * n_atoms
+    return 3 * n_atoms - 3 - rotations_removed if momentum_removed and n_atoms > 1 else 3 * n_atoms
+
+
+def rotations(positions: np.ndarray, masses: np.ndarray) -> int:
+    """How many rotations atoms at (N, 3) Å have as a whole: 3, 2 if they are on a line, 0 if they are in one place."""
+    moments = np.linalg.eigvalsh(_inertia(positions - centre_of_mass(positions, masses), masses))
+    return int(np.sum(moments > LINEAR * moments[-1])) if moments[-1] > 0 else 0
+
+
+def centre_of_mass(positions: np.ndarray, masses: np.ndarray) -> np.ndarray:
+    """(..., 3) of positions (..., N, 3)."""
+    return momentum(positions, masses) / np.sum(masses)
+
+
+def _inertia(relative: np.ndarray, masses: np.ndarray) -> np.ndarray:
+    """(..., 3, 3) u Å^2, of positions (..., N, 3) about the centre of mass."""
+    second = np.einsum("n,...ni,...nj->...ij", masses, relative, relative)
+    return np.trace(second, axis1=-2, axis2=-1)[..., None, None] * np.eye(3) - second
+
+
+def angular_velocity(positions: np.ndarray, velocities: np.ndarray, masses: np.ndarray) -> np.ndarray:
+    """(..., 3) rad/fs, of the rigid rotation about the centre of mass that has the same angular momentum.
+
+    positions, velocities : (..., N, 3) Å, Å/fs, not wrapped. Nothing turns about the axis of atoms on a line.
+    """
+    relative = positions - centre_of_mass(positions, masses)[..., None, :]
+    angular = np.sum(np.cross(relative, velocities) * np.asarray(masses)[..., None], axis=-2)
+    inverse = np.linalg.pinv(_inertia(relative, masses), rcond=LINEAR, hermitian=True)
+    return np.einsum("...ij,...j->...i", inverse, angular)
+
+
+def without_rotation(positions: np.ndarray, velocities: np.ndarray, masses: np.ndarray) -> np.ndarray:
+    """Velocities (..., N, 3) minus those of the rotation as a whole; arguments as in `angular_velocity`."""
+    relative = positions - centre_of_mass(positions, masses)[..., None, :]
+    turning = angular_velocity(positions, velocities, masses)
+    return velocities - np.cross(turning[..., None, :], relative)
 
 
 def temperature(kinetic_energy_eV: np.ndarray | float, n_degrees: int) -> np.ndarray | float:
@@ -321,6 +364,18 @@ def drift(
     return _fit_drift(time, energy, common)
 
 
+def is_verlet_error(energy: Drift, shadow: Drift | None) -> bool:
+    """Whether a resolved slope of the total energy is velocity Verlet's own error, and no energy is lost or gained.
+
+    The total energy differs from the shadow energy, which the integrator follows, by a bounded term of order dt^2. That
+    term follows the slow modes of the system, and has a slope in any short run. A loss would be seen in both energies.
+    """
+    if shadow is None or shadow.n_blocks == 0 or not (energy.enough and energy.sigmas >= RESOLVED):
+        return False
+    unknown = RESOLVED * (shadow.error_change_eV_per_atom if shadow.enough else shadow.rms_eV_per_atom)
+    return abs(shadow.change_eV_per_atom) + unknown < MOST_SHADOW_CHANGE * abs(energy.change_eV_per_atom)
+
+
 def _fit_drift(time: np.ndarray, energy: np.ndarray, common: dict) -> Drift:
     """The line through the block means of (time in ps, energy in eV)."""
     n, n_atoms = len(time), common["n_atoms"]
@@ -393,11 +448,14 @@ def _few_correlation_times(n: int, tau: float) -> str:
 
 
 def plus_minus(value: float, error: float, unit: str) -> str:
-    """'-1.02 ± 0.41 meV': the error to two digits, the value to the same place; 'value ± ?' without one."""
+    """'-1.02 ± 0.41 meV': the error to two digits, the value to the same place; 'value ± ?' without one.
+
+    A value that does not vary at all has no error bar: 'value meV'.
+    """
     if not math.isfinite(error):
-        return f"{value:.6g} ± ? {unit}"
+        return f"{value:.4g} ± ? {unit}"
     if error <= 1e-12 * abs(value):  # nothing but rounding
-        return f"{value:.9g} ± 0 {unit}"
+        return f"{value:.6g} {unit}"
     exponent = math.floor(math.log10(error))
     if -5 <= exponent <= 4 and abs(value) < 1e7:
         places = max(0, 1 - exponent)

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from mdnnp.errors import InputError, MdnnpWarning
 from mdnnp.files import csv_text, new_directory
 from mdnnp.potentials.interface import Potential
 from mdnnp.potentials.second_derivatives import force_constants
 from mdnnp.structures import Structure, write_structures
+from mdnnp.symmetry import isotopes
 from mdnnp.system import System, heights, make_system, repeats_for
 from mdnnp.vibrations import THZ_IN_PER_CM, Modes, all_modes, animate, lowest_modes, thermal
 
@@ -166,10 +168,15 @@ def crystal_phonons(
         raise InputError(f"{structure.label}: --supercell is for crystals, periodic in three directions")
     from ase.cell import Cell
 
-    cell = PhonopyAtoms(cell=system.cell, positions=system.positions, numbers=system.numbers, masses=structure.masses)
+    # phonopy tells atoms apart by their numbers alone, and isotopes break the symmetry of vibrations.
+    kinds = isotopes(system.numbers, structure.masses)
+    if kinds.max() >= len(chemical_symbols) - 1:
+        raise InputError(f"{structure.label}: {kinds.max() + 1} different masses, more than phonopy tells apart")
+    cell = PhonopyAtoms(cell=system.cell, positions=system.positions, numbers=kinds + 1, masses=structure.masses)
     phonon = Phonopy(cell, supercell_matrix=np.diag(repeats), primitive_matrix=guess_primitive_matrix(cell))
     big = phonon.supercell
-    supercell = make_system(big.positions, big.numbers, big.cell, True)
+    element = dict(zip(kinds + 1, system.numbers, strict=True))
+    supercell = make_system(big.positions, [element[k] for k in big.numbers], big.cell, True)
     phonon.force_constants = force_constants(potential, supercell, phonon.primitive.p2s_map)
     path = Cell(phonon.primitive.cell).bandpath(npoints=points * 6)
     distance, places, names = path.get_linear_kpoint_axis()

@@ -24,7 +24,7 @@ from mdnnp.integrators import (
     scaled_to_temperature,
     without_momentum,
 )
-from mdnnp.observables import degrees_of_freedom, momentum
+from mdnnp.observables import degrees_of_freedom, kinetic_energy, momentum, rotations, without_rotation
 from mdnnp.potentials.interface import Potential, check_elements
 from mdnnp.potentials.load import load_potential
 from mdnnp.structures import Structure, read_structures
@@ -82,7 +82,7 @@ def prepare(config: RunConfig) -> Start:
     if velocities is not None:
         velocities = velocities @ rotation.T
     fixed = _fixed_atoms(config, structure.label, len(system))
-    velocities, n_degrees = _start_velocities(config, structure.label, velocities, masses, fixed)
+    velocities, n_degrees = _start_velocities(config, structure.label, system, velocities, masses, fixed)
     return Start(
         system=system,
         masses=masses,
@@ -232,20 +232,32 @@ def _integrator(config: RunConfig, label: str, system: System, n_degrees: int) -
     )
 
 
-def _start_velocities(config: RunConfig, label: str, velocities, masses, fixed) -> tuple[np.ndarray, int]:
+def _start_velocities(config: RunConfig, label: str, system, velocities, masses, fixed) -> tuple[np.ndarray, int]:
     """Velocities at the start, and the degrees of freedom that will share the kinetic energy.
 
-    The total momentum is conserved, and so removed, where no atom is fixed and no noise acts on single atoms.
+    The total momentum is conserved, and so removed, where no atom is fixed and no noise acts on single atoms. So is the
+    angular momentum where no direction is periodic; velocities of a file keep theirs.
     """
     dynamics, n_moving = config.dynamics, len(masses) - len(fixed)
     removed = dynamics.remove_momentum and not len(fixed)
     kept_at_zero = (removed or dynamics.velocities == "zero") and not len(fixed)
-    n_degrees = degrees_of_freedom(n_moving, momentum_removed=kept_at_zero and dynamics.ensemble != "nvt-langevin")
+    still = kept_at_zero and not system.pbc.any() and len(masses) > 1
+
+    def degrees(turns: bool) -> int:
+        return degrees_of_freedom(
+            n_moving,
+            momentum_removed=kept_at_zero and dynamics.ensemble != "nvt-langevin",
+            rotations_removed=0 if turns else rotations(system.positions, masses),
+        )
+
     if dynamics.velocities == "zero":
-        return np.zeros((len(masses), 3)), n_degrees
+        return np.zeros((len(masses), 3)), degrees(turns=not still)
     if dynamics.velocities == "maxwell-boltzmann":
         drawn = maxwell_boltzmann(masses, dynamics.temperature_K, dynamics.seed, remove_momentum=removed)
         drawn[fixed] = 0.0
+        if still:
+            drawn = without_rotation(system.positions, drawn, masses)
+        n_degrees = degrees(turns=not still)
         if dynamics.exact_temperature:
             drawn = scaled_to_temperature(drawn, masses, dynamics.temperature_K, n_degrees)
         return drawn, n_degrees
@@ -265,7 +277,20 @@ def _start_velocities(config: RunConfig, label: str, velocities, masses, fixed) 
         warnings.warn(text, MdnnpWarning, stacklevel=2)
     if removed:
         velocities = without_momentum(velocities, masses)
-    return velocities, n_degrees
+    return velocities, degrees(turns=not still or _turns(label, system, velocities, masses))
+
+
+def _turns(label: str, system: System, velocities: np.ndarray, masses: np.ndarray) -> bool:
+    """Whether velocities of a file make the whole rotate; warns of it."""
+    kinetic = kinetic_energy(velocities, masses)
+    share = (
+        1 - kinetic_energy(without_rotation(system.positions, velocities, masses), masses) / kinetic if kinetic else 0
+    )
+    if share <= MOMENTUM_SHARE:
+        return False
+    text = f"{label}: its velocities turn the whole, with {100 * share:.3g} % of the kinetic energy; this is kept"
+    warnings.warn(text, MdnnpWarning, stacklevel=2)
+    return True
 
 
 def _warn_of_skew(label: str, box: np.ndarray, pbc: np.ndarray) -> None:

@@ -13,7 +13,17 @@ from ase.geometry import cell_to_cellpar
 from mdnnp import __version__
 from mdnnp.config import RunConfig
 from mdnnp.integrators import MDState
-from mdnnp.observables import Drift, density, kinetic_energy, kinetic_tensor, pressure, temperature
+from mdnnp.observables import (
+    RESOLVED,
+    VERLET_ERROR,
+    Drift,
+    density,
+    is_verlet_error,
+    kinetic_energy,
+    kinetic_tensor,
+    pressure,
+    temperature,
+)
 from mdnnp.potentials.interface import Extrapolation, Potential
 from mdnnp.prepare import Start
 from mdnnp.system import System, volume
@@ -42,7 +52,7 @@ def header(config: RunConfig, start: Start, n_threads: int) -> str:
             "dynamics",
             f"{_ensemble(config)}, {dynamics.timestep_fs:g} fs; {steps} ({duration:g} ps)",
         ),
-        ("velocities", _velocities(config)),
+        ("velocities", _velocities(config, start)),
         ("threads", str(n_threads)),
         ("trajectory", f"{_short(config.trajectory_path)}, every {output.frame_interval} steps"),
     ]
@@ -71,11 +81,13 @@ def summary(config: RunConfig, start: Start, outcome, extrapolated_steps: int, n
     rows = [("done", speed(outcome.new_steps, n, config.dynamics.timestep_fs, outcome.seconds))]
     if outcome.new_steps:
         rows.append(("", f"neighbour list built {n_builds} times, every {outcome.new_steps / n_builds:.3g} steps"))
-    if outcome.drift is not None:
-        name = "energy" if config.dynamics.ensemble == "nve" else "conserved"
-        rows.append((name, drift_verdict(outcome.drift)))
     if outcome.shadow_drift is not None:
         rows.append(("shadow energy", drift_verdict(outcome.shadow_drift)))
+    if outcome.drift is not None:
+        name = "total energy" if config.dynamics.ensemble == "nve" else "conserved"
+        rows.append((name, drift_verdict(outcome.drift, outcome.shadow_drift)))
+        if is_verlet_error(outcome.drift, outcome.shadow_drift):
+            rows.append(("", VERLET_ERROR))
     extrapolations = "none"
     if outcome.extrapolations:
         extrapolations = f"{outcome.extrapolations} in {extrapolated_steps} steps; listed in the trajectory"
@@ -150,12 +162,16 @@ def _range(start: float, end: float | None, unit: str) -> str:
     return f"{start:g} {unit}" if end is None else f"{start:g} to {end:g} {unit}"
 
 
-def _velocities(config: RunConfig) -> str:
-    dynamics = config.dynamics
+def _velocities(config: RunConfig, start: Start) -> str:
+    dynamics, n_moving = config.dynamics, len(start.masses) - len(start.fixed)
+    text = {"file": "of the structure file", "zero": "zero"}.get(dynamics.velocities)
     if dynamics.velocities == "maxwell-boltzmann":
         exactly = " exactly" if dynamics.exact_temperature else ""
-        return f"Maxwell-Boltzmann, {dynamics.temperature_K:g} K{exactly}, seed {dynamics.seed}"
-    return {"file": "of the structure file", "zero": "zero"}[dynamics.velocities]
+        text = f"Maxwell-Boltzmann, {dynamics.temperature_K:g} K{exactly}, seed {dynamics.seed}"
+        if not start.system.pbc.any() and dynamics.remove_momentum and not len(start.fixed) and n_moving > 1:
+            text += ", without translation and rotation of the whole"
+    missing = 3 * n_moving - start.n_degrees
+    return f"{text}; {start.n_degrees} degrees of freedom (3 N{f' - {missing}' * bool(missing)})"
 
 
 def _short(path) -> str:
@@ -290,13 +306,14 @@ def speed(n_steps: int, n_atoms: int, timestep_fs: float, seconds: float) -> str
     return f"{n_steps} steps in {seconds:.4g} s: {per_atom:.4g} us per atom and step, {per_day:.4g} ns/day"
 
 
-def drift_verdict(drift: Drift) -> str:
-    """The drift with its error bar, and whether it is resolved, as a sentence."""
+def drift_verdict(drift: Drift, shadow: Drift | None = None) -> str:
+    """The drift with its error bar, and what it is, as a sentence; `shadow` : that of the run's shadow energy."""
     if not drift.enough:
         return str(drift)
-    if drift.sigmas < 3:
-        return f"{drift} - not resolved, {drift.sigmas:.1f} standard errors"
-    return f"{drift} - resolved, {drift.sigmas:.1f} standard errors"
+    if is_verlet_error(drift, shadow):
+        return f"{drift} - the integrator's own error"
+    resolved = "resolved" if drift.sigmas >= RESOLVED else "not resolved"
+    return f"{drift} - {resolved}, {drift.sigmas:.1f} standard errors"
 
 
 def extrapolation_line(step: int, event: Extrapolation, numbers: np.ndarray) -> str:

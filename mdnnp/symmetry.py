@@ -8,16 +8,27 @@ from mdnnp.errors import InputError
 from mdnnp.system import System
 
 
+def isotopes(numbers: np.ndarray, masses: np.ndarray) -> np.ndarray:
+    """(N,) integers from 0, equal for atoms of the same element and mass: what the symmetry of vibrations sees.
+
+    numbers, masses : (N,), u. Energies, and so `Symmetry`, know nothing of masses.
+    """
+    pairs = np.column_stack([numbers, np.round(masses, 6)])
+    return np.unique(pairs, axis=0, return_inverse=True)[1].ravel()
+
+
 @dataclass(frozen=True, eq=False)
 class Symmetry:
     """Operations of a space group: atom i goes to permutations[k, i], vectors (rows) to v @ matrices[k].
 
     name : international symbol
+    to_standard : (3, 3) rotation of column vectors to the standard axes of the space group: v -> to_standard @ v
     """
 
     name: str
     matrices: np.ndarray
     permutations: np.ndarray
+    to_standard: np.ndarray
 
     @classmethod
     def find(cls, system: System, tolerance_A: float = 1e-3) -> "Symmetry":
@@ -44,7 +55,9 @@ class Symmetry:
             distance[system.numbers[:, None] != system.numbers] = np.inf
             permutations.append(distance.argmin(axis=1))
             matrices.append(inverse @ w.T @ system.cell)
-        return cls(found.international, np.array(matrices), np.array(permutations))
+        # Of a cell that is distorted within the tolerance it is only nearly a rotation: the nearest one is taken.
+        left, _, right = np.linalg.svd(found.std_rotation_matrix)
+        return cls(found.international, np.array(matrices), np.array(permutations), left @ right)
 
     def of_vectors(self, vectors: np.ndarray) -> np.ndarray:
         """The mean of a field of vectors (N, 3) over all operations: what of it has the symmetry."""

@@ -11,6 +11,8 @@ from types import SimpleNamespace
 import h5py
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.data import atomic_masses
 
 from mdnnp.analysis import (
     Frames,
@@ -24,14 +26,17 @@ from mdnnp.analysis import (
     velocity_spectrum,
 )
 from mdnnp.analysis.dynamics import viscosity
-from mdnnp.analysis.physics import Settings, physics
+from mdnnp.analysis.physics import Settings, _without_plateau, physics, shown
 from mdnnp.analyze import main
 from mdnnp.errors import FileError, InputError, MdnnpWarning
 from mdnnp.integrators import MDState, verlet_step
+from mdnnp.observables import centre_of_mass
+from mdnnp.optimize import Goal, relax
 from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.system import make_system
 from mdnnp.trajectory import TrajectoryWriter
 from mdnnp.units import ACCELERATION_A_PER_FS2, EV_PER_A3_IN_GPA, U_PER_A3_IN_G_PER_CM3
+from mdnnp.vibrations import all_modes
 
 TRICLINIC = np.array([[14.0, 0, 0], [3.0, 13.0, 0], [-2.0, 4.0, 12.0]])
 
@@ -303,6 +308,84 @@ def test_vibrations_of_a_crystal_are_at_the_frequencies_of_its_hessian(tmp_path)
     np.testing.assert_allclose(found, apart, atol=0.5)  # resolution 1.1
 
 
+@pytest.mark.parametrize("symbols", ["HeXe2", "Xe2"])
+def test_vibrations_of_a_molecule_that_turns(tmp_path, symbols):
+    """Its rotation, with far more energy than the vibrations, is not in the spectrum."""
+    numbers = Atoms(symbols).numbers
+    potential = LennardJones({"He": (0.01, 3.4), "Xe": (0.02, 3.9)}, 12.0)
+    corners = np.array([[0.0, 0, 0], [3.8, 0, 0], [1.9, 3.3, 0]])[: len(numbers)]
+    system = relax(potential, make_system(corners, numbers), Goal(force_tolerance=1e-8)).point.system
+    masses = atomic_masses[numbers]
+    found = all_modes(potential, system, masses)
+    modes = found.frequencies_THz * 33.35641
+    x = system.positions - centre_of_mass(system.positions, masses)
+    vibrating = 2e-4 * np.sum(found.vectors, axis=0) / np.sqrt(masses)[:, None]  # all modes alike
+    v, dt, every = vibrating + np.cross([0, 3e-5, 1e-4], x), 5.0, 5
+    state, frames = MDState(system, v, masses, potential.compute(system), 0), []
+    for k in range(6_000):
+        if k % every == 0:
+            frames.append((state.system.positions, state.velocities))
+        state = verlet_step(state, dt, potential.compute)
+    positions, velocities = map(np.array, zip(*frames, strict=True))
+    path = foreign(tmp_path / "molecule.h5", positions, np.eye(3) * 30, numbers=numbers, velocities=velocities,
+                   dt_fs=dt * every, pbc=False)  # fmt: skip
+    found = physics([path], Settings(warmup_fs=0.0, lag_fs=15_000.0))
+    tables = found.tables
+    g = tables["vdos all" if "vdos all" in tables else "vdos Xe"]
+    peaks = np.sort([v for name, (v, _) in g.numbers.items() if name.startswith("peak")])
+    np.testing.assert_allclose(peaks, np.sort(modes), atol=0.7)  # resolution 2.2
+    assert not any(name.startswith(("rdf", "msd", "density", "shear")) for name in tables)
+    assert sum("molecule or cluster" in note for note in found.notes) == 1
+    assert not any("periodic" in note for note in found.notes)
+
+
+def test_a_crystal_has_no_diffusion_and_no_viscosity(tmp_path):
+    rng = np.random.default_rng(9)
+    x, cell = fcc()
+    moving = x + rng.normal(0, 0.1, (2000, *x.shape))
+    path = foreign(tmp_path / "x.h5", moving, cell, numbers=[18] * len(x), dt_fs=10.0)
+    found = physics([path], Settings(warmup_fs=0.0))
+    numbers = found.tables["msd Ar"].numbers
+    assert not any("D /" in name for name in numbers)
+    amplitude = numbers["rms displacement from the mean position / Å"]
+    within(*amplitude, 0.1 * math.sqrt(3 * (1 - 1 / len(x))))  # the centre of mass is at rest
+    assert sum("does not grow with time" in note for note in found.notes) == 1
+    assert not any(note.startswith("viscosity") for note in found.notes)
+    assert "±" not in shown(*found.tables["density profile"].numbers["mean density / (g/cm³)"])
+    # Hops over a lattice constant, in any direction, are diffusion.
+    hops = np.cumsum(
+        np.where(rng.random((2000, len(x), 1)) < 0.02, rng.choice([-2.0, 2.0], (2000, len(x), 3)), 0), axis=0
+    )
+    path = foreign(tmp_path / "y.h5", wrapped(moving + hops, cell), cell, numbers=[18] * len(x), dt_fs=10.0)
+    assert "D / (1e-9 m²/s)" in physics([path], Settings(warmup_fs=0.0)).tables["msd Ar"].numbers
+
+
+def test_melting_is_seen_along_a_ramp(tmp_path):
+    """Atoms that vibrate harder and harder, then walk."""
+    rng, n = np.random.default_rng(10), 2000
+    x, cell = fcc()
+    t = np.linspace(0, 1, n)[:, None, None]
+    walk = np.cumsum(np.where(t > 0.6, 0.3, 0.0) * rng.normal(size=(n, *x.shape)), axis=0)
+    velocities = rng.normal(0, 1e-3, (n, *x.shape)) * np.sqrt(1 + 2 * t)
+    path = foreign(tmp_path / "x.h5", wrapped(x + 0.1 * np.sqrt(1 + t) * rng.normal(size=(n, *x.shape)) + walk, cell),
+                   cell, numbers=[18] * len(x), velocities=velocities, dt_fs=10.0)  # fmt: skip
+    found = physics([path], Settings(warmup_fs=0.0, until_fs=19_000.0, ramp="from here to there"))
+    table = found.tables["ramp displacement Ar"]
+    crystal, melt = table.y[: len(table.x) // 2], table.y[-5:]
+    assert 0.06 * 0.9 < crystal[0] < 0.06 * 1.2 and melt.min() > 5 * crystal.max()
+    assert table.x[-1] > 2 * table.x[0]
+    assert not any(name.startswith(("msd", "shear")) for name in found.tables)
+    assert any("no equilibrium" in note for note in found.notes)
+    assert "to 19 ps" in dict(found.run)["frames"]
+
+
+def test_no_number_without_a_plateau():
+    series = np.cumsum(np.random.default_rng(3).normal(size=(400, 3)), axis=0)  # never forgets
+    found = green_kubo(series, 1.0, 1.0, 40.0, ("c", "integral / x", "number"))
+    assert "number" in found["integral"].numbers
+    assert not _without_plateau(found)["integral"].numbers
+
+
 # --- Peers ------------------------------------------------------------------------------------------------
 
 
@@ -527,7 +610,7 @@ def test_stress_of_other_programs_gives_the_viscosity(tmp_path, name, unit, in_G
     pressure = np.zeros((n, 6))  # GPa; forgets itself in 50 fs
     for k in range(1, n):
         pressure[k] = 0.9 * pressure[k - 1] + rng.normal(0, 0.1, 6)
-    x = rng.random((n // 10, 8, 3)) * 10
+    x = np.cumsum(rng.normal(0, 0.5, (n // 10, 8, 3)), axis=0) % 10  # of a liquid: a solid has no viscosity
     path = foreign(tmp_path / "x.h5", x, np.eye(3) * 10, numbers=[18] * 8, velocities=x * 1e-4, dt_fs=10 * dt)
     tensor = pressure[:, [0, 5, 4, 5, 1, 3, 4, 3, 2]].reshape(n, 3, 3)
     with h5py.File(path, "a") as file:

@@ -1,9 +1,11 @@
 """The analysis of trajectories whose numbers are known, and of files that are short, live, killed or not ours."""
 
+import dataclasses
 import errno
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 
 from mdnnp import figures
-from mdnnp.analyze import PHYSICS_FILES, analyze, as_dict, main, read_series, report
+from mdnnp.analyze import PHYSICS_FILES, analyze, as_dict, main, ramp_tables, read_series, report
 from mdnnp.cli import main as command_line
 from mdnnp.errors import FileError, InputError
 from mdnnp.observables import drift, kinetic_energy, temperature
@@ -109,8 +111,17 @@ def test_shadow_energy_of_a_known_run(run, capsys):
     assert numbers["shadow_drift"].keys() == numbers["drift"].keys()
     assert numbers["shadow_drift"]["slope_meV_per_atom_ns"] == d.slope_meV_per_atom_ns
     text = report(found)
-    assert text.index("total energy") < text.index("shadow energy") < text.index("potential energy")
+    assert text.index("shadow energy  ") < text.index("total energy") < text.index("potential energy")
     assert text.count("kT/ns per degree of freedom") == text.count("eV/atom/ps") == 2
+
+
+def test_the_integrators_own_error_is_told_from_a_loss(run):
+    series = read_series(run)
+    assert "no energy is lost" not in report(analyze(series))  # the shadow energy goes with the total one
+    still = series.shadow_eV - SLOPE * series.time_fs * 1e-3
+    found = analyze(dataclasses.replace(series, shadow_eV=still))
+    assert "no energy is lost" in report(found) and "standard errors: resolved" not in report(found)
+    assert as_dict(found)["drift_is_integrator_error"]
 
 
 def test_without_shadow_energies(tmp_path):
@@ -174,6 +185,33 @@ def test_report_and_figures_on_the_command_line(run, capsys):
     for name in figures.FIGURES:
         content = (folder / name).read_bytes()
         assert content.startswith(PNG) and len(content) > 10_000
+
+
+def test_the_report_begins_with_the_conservation_of_energy(run):
+    main(ask(run))
+    text = (run.parent / "run_analysis/report.html").read_text(encoding="utf-8")
+    sections = re.findall("<h2>(.*?)</h2>", text)
+    assert sections[:2] == ["Energy conservation", "Energy, temperature and pressure"]
+    first = text[text.index("<h2>") : text.index("<h2>Energy, temperature")]
+    assert first.index("shadow energy") < first.index("total energy") and "standard errors" in first
+    assert first.count("data:image/png") == 3  # shadow energy, total energy, momentum
+
+
+def test_a_ramp_is_noticed_and_a_stretch_of_it_can_be_chosen(run):
+    series = read_series(run)
+    assert not analyze(series).ramp  # fluctuates about 300 K
+    rising = {**series.values, "temperature": series.values["temperature"] * (0.8 + 2e-4 * series.time_fs)}
+    rising = dataclasses.replace(series, values=rising)
+    found = analyze(rising)
+    assert "the temperature goes from" in found.ramp and "RAMP" in report(found)
+    assert not re.search("temperature .*±", report(found))
+    x = ramp_tables(found)["ramp potential energy"].x
+    assert x[0] < 270 and x[-1] > 340 and not ramp_tables(analyze(series))
+    part = analyze(rising, 0.0, 100.0)
+    assert part.series.time_fs[-1] == 100.0 and not part.ramp
+    setting = dataclasses.replace(series, ramp="300 to 301 K")
+    assert "300 to 301 K" in analyze(setting).ramp
+    assert not analyze(setting, 0.0, 100.0).ramp  # a twentieth of it
 
 
 def test_energies_are_printed_less_the_constants_of_the_potential(run):

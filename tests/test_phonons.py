@@ -121,6 +121,26 @@ def _compare_thermal(reference, temperature_K):
     assert heat == pytest.approx(theirs.heat_capacity[0] / kJ_per_mol / 1000, abs=2e-8)
 
 
+def test_isotopes_break_the_symmetry_of_phonons(files):
+    pytest.importorskip("phonopy")
+    from mdnnp.properties.lattice import find_force_constants, frequencies, mesh
+    from mdnnp.vibrations import thermal
+
+    potential = LennardJones({"Ar": (0.0104, 3.4)}, 5.0, "poly3")
+    atoms = read("cell.xyz")
+    atoms.set_masses([160.0, 40.0, 40.0, 40.0])
+    structure = from_atoms(atoms)
+    bands = crystal_phonons(potential, structure, (2, 2, 2), points=10)
+    assert bands.n_primitive == 4
+    constants = find_force_constants(potential, structure.system, structure.masses)  # knows of no symmetry
+    assert np.abs(np.sort(bands.frequencies[0]) - frequencies(constants, [[0.0, 0.0, 0.0]])[0]).max() < 1e-3
+    free = [
+        np.average([float(thermal(p[p > 1e-3], np.array([20.0])).free_energy_eV[0]) for p in points], weights=weights)
+        for points, weights in ((bands.mesh, bands.weights), (frequencies(constants, mesh(atoms.cell[:], 100.0)), None))
+    ]
+    assert free[0] == pytest.approx(free[1], rel=2e-3)
+
+
 def test_phonons_refuse_bad_input(files, capsys):
     (files / "one.xyz").write_text("1\n\nAr 0 0 0\n")
     for words, message in (

@@ -12,8 +12,9 @@ from ase.data import atomic_masses
 from mdnnp.config import parse_config
 from mdnnp.errors import FileError, InputError, MdnnpWarning
 from mdnnp.integrators import maxwell_boltzmann
-from mdnnp.observables import kinetic_energy, momentum, temperature
+from mdnnp.observables import angular_velocity, kinetic_energy, momentum, temperature
 from mdnnp.prepare import enclosing_box, prepare
+from mdnnp.run import first_state
 from mdnnp.system import make_system
 
 POTENTIAL = """\
@@ -254,3 +255,59 @@ def test_digests_tell_changes(tmp_path, start):
     changed = prepare(parse_config(INPUT, tmp_path / "run.toml")).digests
     assert changed["potential"] != first["potential"]
     assert changed["structure"] == first["structure"]
+
+
+def cluster(symbols="Ar3Kr", positions=((0, 0, 0), (3.8, 0, 0), (1.9, 3.3, 0), (1.9, 1.1, 3.2))) -> Atoms:
+    return Atoms(symbols, positions=positions)
+
+
+ON_A_LINE = ((1, 1, 1), (3.2, 3.2, 3.2), (5.4, 5.4, 5.4))
+
+
+@pytest.mark.parametrize(
+    ("atoms", "more", "missing", "at_rest"),
+    [
+        (cluster(), "", 6, True),
+        (cluster(), 'ensemble = "nvt-nose-hoover"\n', 6, True),
+        (cluster(), 'ensemble = "nvt-langevin"\nfriction_per_ps = 1\n', 0, True),  # noise turns it again
+        (cluster(), "remove_momentum = false\n", 0, False),
+        (cluster("ArKrAr", ON_A_LINE), "", 5, True),
+        (cluster("Ar2", ON_A_LINE[:2]), "", 5, True),
+        (cluster("Ar", ON_A_LINE[:1]), "", 0, False),
+        (cluster(), "fixed = [0]\n", 0, False),
+    ],
+)
+def test_an_isolated_molecule_does_not_turn(start, atoms, more, missing, at_rest):
+    s = start(atoms, more)
+    relative = s.system.positions - s.masses @ s.system.positions / s.masses.sum()
+    angular = np.abs(np.sum(s.masses[:, None] * np.cross(relative, s.velocities), axis=0)).max()
+    assert 3 * (len(atoms) - len(s.fixed)) - s.n_degrees == missing
+    if len(atoms) > 1:
+        assert (angular < 1e-12) == at_rest
+    assert temperature(kinetic_energy(s.velocities, s.masses), s.n_degrees) == pytest.approx(80.0, rel=1e-13)
+
+
+def test_velocities_of_a_file_that_turn_a_molecule_are_kept_and_counted(start):
+    atoms, more = cluster(), 'velocities = "file"\n'
+    turning = np.cross([0.0, 0.0, 0.01], atoms.positions - atoms.get_center_of_mass())
+    stretching = 0.01 * (atoms.positions - atoms.get_center_of_mass())
+    for velocities, missing in ((turning + stretching, 3), (stretching, 6)):
+        atoms.set_velocities(velocities)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            s = start(atoms, more)
+        assert 12 - s.n_degrees == missing
+        assert any("turn the whole" in str(w.message) for w in caught) == (missing == 3)
+
+
+@pytest.mark.parametrize(
+    ("ensemble", "kept"), [("nve", True), ("nvt-nose-hoover", True), ("nvt-rescale", True), ("nvt-langevin", False)]
+)
+def test_which_ensembles_keep_a_molecule_from_turning(start, ensemble, kept):
+    s = start(cluster(), f'ensemble = "{ensemble}"\n' + "friction_per_ps = 1\n" * (not kept))
+    state = first_state(s, s.potential.compute)
+    for _ in range(200):
+        state = s.integrator.step(state, 2.0, s.potential.compute)
+    turning = np.abs(angular_velocity(state.system.positions, state.velocities, state.masses)).max()
+    assert (turning < 1e-11) == kept
+    assert s.n_degrees == (6 if kept else 12)

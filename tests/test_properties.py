@@ -14,6 +14,7 @@ from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.potentials.load import load_potential
 from mdnnp.properties import crystal, defects, elastic, eos, lattice, quasiharmonic, surfaces, waves
 from mdnnp.properties.crystal import Coverage, find_symmetry
+from mdnnp.symmetry import Symmetry
 from mdnnp.system import make_system, replicate, volume
 from mdnnp.units import BOLTZMANN_EV_PER_K, EV_PER_A3_IN_GPA
 from mdnnp.vibrations import all_modes, thermal
@@ -200,6 +201,19 @@ def test_constants_turn_with_the_crystal(hcp):
     assert np.abs(found - c).max() > 0.01 * np.abs(c).max()
     assert elastic.moduli(found) == pytest.approx(elastic.moduli(c), rel=1e-8)
     assert elastic.stiffnesses(found) == pytest.approx(elastic.stiffnesses(c), rel=1e-8)
+
+
+def test_constants_of_a_turned_crystal_have_their_standard_names(hcp):
+    pytest.importorskip("spglib")
+    potential = StillingerWeber()
+    for straight, calculator in ((diamond(1, 5.430949778), potential), (hcp, ARGON)):
+        expected = elastic.named_constants(elastic.from_second_derivatives(calculator, straight).relaxed)
+        for matrix in (rotation(), rotation(5)):
+            system = turned(straight, matrix)
+            c = elastic.from_second_derivatives(calculator, system).relaxed
+            found = elastic.named_constants(elastic.standard(c, Symmetry.find(system)))
+            assert found == pytest.approx(expected, rel=1e-4)
+            assert elastic.named_constants(c) != pytest.approx(expected, rel=1e-4)
 
 
 def test_independent_constants(fcc, hcp):

@@ -10,7 +10,10 @@ from collections.abc import Callable
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
+from scipy.signal import find_peaks
+from scipy.spatial.transform import Rotation
 
+from mdnnp import observables as obs
 from mdnnp.analysis.frames import MIN_BLOCKS, N_BLOCKS, Frames, block_mean
 from mdnnp.analysis.structure import Table
 from mdnnp.errors import InputError
@@ -18,6 +21,8 @@ from mdnnp.units import BOLTZMANN_EV_PER_K, ELEMENTARY_CHARGE_C, EV_PER_U_A2_PER
 
 MIN_LAGS = 8
 CM_PER_THZ = 1e12 / 2.99792458e10  # wave number of 1 THz, 1/cm
+# Peaks of a spectrum that are listed; prominence of the highest, below which they may be side lobes of the Hann window.
+MIN_PROMINENCE, MOST_PEAKS = 0.05, 8
 YEH_HUMMER = 2.837297  # of a cubic cell
 _SEGMENT_VALUES = 8_000_000  # 64 MB, of which correlations hold a few copies
 _FFT_COLUMNS = 192
@@ -209,13 +214,16 @@ def velocity_spectrum(frames: Frames, lag_fs: float | None = None) -> dict[str, 
     G_s(nu) = 4 int_0^L c_s(t) cos^2(pi t / 2 L) cos(2 pi nu t) dt, the Hann window cut at the longest lag L, so that
     the integral of G over nu is c_s(0), the species' share of the kinetic energy. The resolution is 1/L.
     lag_fs : L, by default a fifth of the run, at most 2 ps
+    Where no direction is periodic, translation and rotation of the whole are taken out.
     Raises InputError without velocities. Source: Allen & Tildesley (2017), sect. 8.5.
     """
     n_lags, dt = n_lags_of(frames, lag_fs, 0.2, 2000.0), frames.spacing_fs()
     frames.read("velocities", 0, 1)
 
+    isolated = not frames.pbc.any() and frames.n_atoms > 1
+
     def read(a, b, atoms):
-        return frames.series("velocities", a, b, atoms)
+        return _without_rotation(frames, a, b, atoms) if isolated else frames.series("velocities", a, b, atoms)
 
     groups = frames.species | ({"all": np.arange(frames.n_atoms)} if len(frames.species) > 1 else {})
     sums, counts = _atom_sums(read, lagged_sums, len(frames), groups, frames.masses, n_lags)
@@ -242,7 +250,7 @@ def velocity_spectrum(frames: Frames, lag_fs: float | None = None) -> dict[str, 
             "highest that the frames resolve / cm⁻¹": (float(wave[-1]), math.nan),
             "resolution / cm⁻¹": (CM_PER_THZ / (time[-1] * 1e-3), math.nan),
         }
-        for rank, at in enumerate(_peaks(g)[:4], 1):
+        for rank, at in enumerate(_peaks(g)[:MOST_PEAKS], 1):
             numbers[f"peak {rank} / cm⁻¹"] = (float(wave[at]), 0.5 * CM_PER_THZ / (time[-1] * 1e-3))
         label = "G(ν) / (1/THz)"
         found[f"vdos {name}"] = Table(wave, g, g_error, "ν / cm⁻¹", label, numbers)
@@ -258,9 +266,29 @@ def _spectrum(c: np.ndarray, dt_fs: float, padded: int) -> np.ndarray:
 
 
 def _peaks(g: np.ndarray) -> np.ndarray:
-    """Places of the local maxima above a twentieth of the highest, highest first."""
-    at = np.flatnonzero((g[1:-1] > g[:-2]) & (g[1:-1] >= g[2:]) & (g[1:-1] > 0.05 * g.max())) + 1
-    return at[np.argsort(-g[at])]
+    """Places of the maxima that stand out most from what is between them and higher ones, most prominent first."""
+    at, found = find_peaks(g, prominence=MIN_PROMINENCE * g.max())
+    return at[np.argsort(-found["prominences"])]
+
+
+def _without_rotation(frames: Frames, start: int, stop: int, atoms: np.ndarray) -> np.ndarray:
+    """(stop - start, len(atoms), 3) velocities of an isolated molecule or cluster in a frame that turns along with it.
+
+    The whole has no momentum and no angular momentum there; its axes are those of the first frame.
+    """
+    everyone = np.arange(frames.n_atoms)
+    x = frames.unwrapped(start, stop, everyone)
+    v = frames.series("velocities", start, stop, everyone)
+    v -= obs.centre_of_mass(v, frames.masses)[:, None]
+    turning = obs.angular_velocity(x, v, frames.masses)
+    v = obs.without_rotation(x, v, frames.masses)
+    if len(x) > 1:
+        steps = Rotation.from_rotvec(0.5 * (turning[1:] + turning[:-1]) * np.diff(frames.times_fs[start:stop])[:, None])
+        axes = np.eye(3)
+        for k, step in enumerate(steps.as_matrix(), 1):
+            axes = step @ axes
+            v[k] = v[k] @ axes
+    return v[:, atoms]
 
 
 def green_kubo(

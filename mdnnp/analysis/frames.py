@@ -187,6 +187,13 @@ class Frames:
             out[a - start : b - start] = self.read(what, a, b)[:, atoms]
         return out
 
+    def end_at(self, time_fs: float) -> None:
+        """Leave out the frames later than this. Raises InputError if none is left."""
+        n = int(np.searchsorted(self.times_fs, time_fs, side="right"))
+        if not n:
+            raise InputError(f"no frames before {time_fs * 1e-3:.4g} ps; end later with --until-ps")
+        self._which, self._local, self.times_fs = self._which[:n], self._local[:n], self.times_fs[:n]
+
     def volumes(self) -> np.ndarray:
         """(T,) volumes, Å^3. Raises InputError unless the cell is periodic in three directions."""
         if not self.pbc.all():

@@ -1,5 +1,6 @@
 """The report of an analysis: one HTML file, figures embedded."""
 
+from collections.abc import Sequence
 from html import escape
 
 import matplotlib
@@ -15,14 +16,17 @@ _COLOURS = (MAIN, ACCENT, "#2e7d32", "#8e5ea2", "#d98200", DATA)
 _MAX_POINTS = 4000
 # Prefix of the tables, heading, what the reader must know.
 _SECTIONS = (
+    ("ramp", "Along the ramp", "Means over stretches of the run, in the order of time, against the temperature of the "
+     "same stretch: where a crystal melts or a liquid freezes, energy, density and displacements leap."),
     ("rdf", "Radial distribution functions",
      "Normalised by the mean density; line: ideal gas. Shaded: one standard error."),
     ("coordination", "Coordination numbers", "A-B: mean number of B within r of an A."),
     ("angle", "Angles", "A-B-C: at B, over neighbours within 1.3 times the sum of covalent radii unless given."),
     ("structure factor", "Static structure factor", "From wave vectors of the cell (Ashcroft-Langreth)."),
     ("msd", "Mean squared displacement",
-     "Less the motion of the centre of mass. Shaded: the window of the fit. Where the exponent in "
-     "the window is not 1, D is not yet that of diffusion."),
+     "Without the motion of the centre of mass. Shaded: the window of the fit, or of the mean where nothing diffuses. "
+     "Where the exponent in the window is not 1, D is not yet that of diffusion. Of atoms that vibrate about fixed "
+     "places, the constant is twice their mean squared displacement from there."),
     ("vacf", "Velocity autocorrelation", "Mass weighted; at zero lag, the share of the kinetic energy."),
     ("vdos", "Vibrational density of states",
      "Mass weighted, Hann window; its integral over the frequency in THz is the share of the kinetic energy."),
@@ -38,10 +42,10 @@ _SECTIONS = (
 )  # fmt: skip
 
 
-def page(found: Physics) -> str:
-    """The report as HTML."""
+def page(found: Physics, energies: Sequence[str] = ()) -> str:
+    """The report as HTML; `energies` : sections on the conservation of energy, HTML already, with which it begins."""
     with matplotlib.rc_context(STYLE):
-        parts = [_facts(found), html.notes(found.notes), _numbers(found)]
+        parts = [_facts(found), *energies, html.notes(found.notes), _numbers(found)]
         for prefix, heading, text in _SECTIONS:
             tables = {n: t for n, t in found.tables.items() if n == prefix or n.startswith(prefix + " ")}
             if prefix == "heat current autocorrelation":
@@ -71,7 +75,7 @@ def _section(prefix: str, heading: str, text: str, tables: dict[str, Table]) -> 
     return f"<h2>{escape(heading)}</h2>" + html.image(figure, heading) + (f"<p>{escape(text)}</p>" if text else "")
 
 
-_PANELS = ("rdf", "coordination", "angle", "structure factor", "vdos")
+_PANELS = ("ramp", "rdf", "coordination", "angle", "structure factor", "vdos")
 
 
 def _curves(prefix: str, tables: dict[str, Table]) -> Figure:
@@ -96,6 +100,8 @@ def _panels(prefix: str, tables: dict[str, Table]) -> Figure:
         axes.set_visible(False)
     for axes, (name, table) in zip(grid, tables.items(), strict=False):
         _draw(axes, table, MAIN, None)
+        if prefix == "ramp":
+            axes.plot(table.x, table.y, "o", ms=3, color=MAIN)
         axes.set_title(name.removeprefix(prefix).strip() or "all atoms", fontsize=10)
         _finish(axes, prefix, table)
     return figure
@@ -112,6 +118,8 @@ def _draw(axes, table: Table, colour: str, label: str | None) -> None:
 def _finish(axes, prefix: str, table: Table) -> None:
     axes.set_xlabel(table.x_name)
     axes.set_ylabel(table.y_name)
+    if prefix == "ramp":
+        return
     if table.x[-1] > max(0.0, table.x[0]):
         axes.set_xlim(min(0.0, table.x[0]), table.x[-1])
     if prefix in ("rdf", "structure factor"):
@@ -143,13 +151,14 @@ def _finish(axes, prefix: str, table: Table) -> None:
         axes.set_ylim(bottom=0)
     if prefix in ("shear viscosity", "thermal conductivity"):
         axes.axhline(0.0, color="#777777", lw=0.7)
-        begin = table.numbers["plateau from / ps"][0]
+        begin = table.numbers.get("plateau from / ps", (np.nan, np.nan))[0]
         if np.isfinite(begin):
             axes.axvline(begin, color="#555555", lw=0.8, ls=":")
 
 
 def _draw_fit(axes, table: Table) -> None:
-    low, high = (table.numbers[f"fit {end} / ps"][0] for end in ("from", "to"))
+    what = "fit" if "fit from / ps" in table.numbers else "mean"
+    low, high = (table.numbers[f"{what} {end} / ps"][0] for end in ("from", "to"))
     axes.axvspan(low, high, color="#eeeeee", zorder=0)
 
 

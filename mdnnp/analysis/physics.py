@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,21 @@ from mdnnp.analysis.frames import Frames
 from mdnnp.analysis.structure import Bonds, Table
 from mdnnp.errors import FileError, InputError
 from mdnnp.files import csv_text
-from mdnnp.observables import default_warmup_fs, plus_minus
+from mdnnp.observables import (
+    RESOLVED,
+    default_warmup_fs,
+    degrees_of_freedom,
+    kinetic_energy,
+    plus_minus,
+    temperature,
+)
 from mdnnp.trajectory import Trajectory
 
 MIN_DECAYS = 300  # length of a run in decay times below which a Green-Kubo integral is not to be trusted
+EXPONENT = "exponent of the MSD in the window (1: diffusion)"
+# An MSD whose exponent is below the first does not grow, unless from the second on, where D is resolved.
+BOUND_EXPONENT, MIN_EXPONENT = 0.5, 0.2
+RAMP_POINTS, RAMP_LAGS = 50, 100  # along a ramp; frames of it over those of a displacement
 _TENSOR = ("xx", "yy", "zz", "yz", "xz", "xy")
 
 
@@ -23,10 +34,13 @@ _TENSOR = ("xx", "yy", "zz", "yz", "xz", "xy")
 class Settings:
     """What is asked of the analyses; None: their own defaults.
 
+    until_fs : time from the first frame at which to end
     bonds_A : (symbol, symbol) -> (form, break), Å
+    ramp : why the run is no equilibrium, in words, or empty; ramp_tables : curves against the temperature of one
     """
 
     warmup_fs: float | None = None
+    until_fs: float | None = None
     r_max_A: float | None = None
     lag_fs: float | None = None
     fit_fs: tuple[float, float] | None = None
@@ -34,6 +48,8 @@ class Settings:
     temperature_K: float | None = None
     axis: int = 2
     bonds_A: dict[tuple[str, str], tuple[float, float]] | None = None
+    ramp: str = ""
+    ramp_tables: dict[str, Table] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,37 +74,139 @@ def physics(paths: Sequence[str | Path], settings: Settings, say: Callable[[str]
     Raises FileError and InputError only where nothing at all can be done.
     """
     with Frames(paths, _warmup(paths, settings)) as frames:
+        if settings.until_fs is not None:
+            frames.end_at(_start_fs(paths) + settings.until_fs)
         notes = list(frames.notes)
-        tables: dict[str, Table] = {}
+        tables: dict[str, Table] = dict(settings.ramp_tables)
         lag, s = settings.lag_fs, settings
         work = {
+            "mean squared displacement": lambda: dynamics.mean_squared_displacement(
+                frames, lag, s.fit_fs, s.viscosity_mPas, s.temperature_K
+            ),
             "radial distribution": lambda: structure.radial_distribution(frames, s.r_max_A),
             "angular distribution": lambda: structure.angular_distribution(
                 frames, None if s.bonds_A is None else {pair: limits[1] for pair, limits in s.bonds_A.items()}
             ),
             "structure factor": lambda: structure.structure_factor(frames),
             "profiles": lambda: structure.profiles(frames, s.axis),
-            "mean squared displacement": lambda: dynamics.mean_squared_displacement(
-                frames, lag, s.fit_fs, s.viscosity_mPas, s.temperature_K
-            ),
             "velocity spectrum": lambda: dynamics.velocity_spectrum(frames, lag),
             "viscosity": lambda: _from_log(paths, frames, s, [f"pressure_{ij}" for ij in _TENSOR]),
             "thermal conductivity": lambda: _from_log(paths, frames, s, [f"heat_current_{i}" for i in "xyz"]),
         }
+        meaningless, reason = _without_density(frames)
+        notes += [reason] if reason else []
+        if settings.ramp:
+            notes.append(
+                f"{settings.ramp}: this is no equilibrium, and has no diffusion coefficient, viscosity or "
+                "conductivity; all else is an average over the ramp. Choose a stretch with --warmup-ps and --until-ps"
+            )
+            meaningless = {*meaningless, "mean squared displacement", "viscosity", "thermal conductivity"}
+            tables |= _attempt("displacements", lambda: _ramp_displacements(frames), notes) or {}
         for name, function in work.items():
             say(name)
-            found = _attempt(name, function, notes)
-            tables |= found or {}
+            if name in meaningless:
+                continue
+            found = _attempt(name, function, notes) or {}
+            if name == "mean squared displacement":
+                found, bound = _without_diffusion(found)
+                notes += bound
+                if bound:
+                    meaningless = {*meaningless, "viscosity"}
+            tables |= found
+        if frames.parameters and "density profile" in tables and np.ptp(frames.volumes()) > 0:
+            tables["density profile"].numbers.clear()  # the log has the mean density of a moving cell, of more samples
         say("bonds")
         bonds = _attempt("bonds", lambda: structure.bond_events(frames, s.bonds_A), notes)
-        return Physics(tables, bonds, notes + _doubts(tables, frames), _in_words(paths, frames))
+        notes += _doubts(tables, frames)
+        return Physics(_without_plateau(tables), bonds, notes, _in_words(paths, frames))
+
+
+def _without_density(frames: Frames) -> tuple[set[str], str]:
+    """Names of the analyses that mean nothing with open boundaries, and why."""
+    bulk = {"radial distribution", "structure factor", "profiles", "viscosity", "thermal conductivity"}
+    if not frames.pbc.any():
+        why = (
+            "the atoms are an isolated molecule or cluster: no density, g(r), structure factor, diffusion or viscosity"
+        )
+        return bulk | {"mean squared displacement"}, why
+    if not frames.pbc.all():
+        along = " and ".join("abc"[k] for k in np.flatnonzero(~frames.pbc))
+        return bulk, f"the cell is open along {along}: no density, g(r), structure factor, viscosity or conductivity"
+    return set(), ""
+
+
+def _ramp_displacements(frames: Frames) -> dict[str, Table]:
+    """Squared displacement of each species within a hundredth of the run, along the run, name -> Table.
+
+    x is the temperature of the same frames. Of a crystal it grows with the temperature; where it melts, it leaps.
+    """
+    if not frames.pbc.any():
+        return {}
+    lag, dt = max(1, len(frames) // RAMP_LAGS), frames.spacing_fs()
+    per_block = max(lag + 1, len(frames) // RAMP_POINTS)
+    starts = range(0, len(frames) - per_block + 1, per_block)
+    everyone = np.arange(frames.n_atoms)
+    squares, heat = {name: [] for name in frames.species}, []
+    degrees = int(frames.parameters.get("n_degrees", 0)) or degrees_of_freedom(frames.n_atoms)
+    for start in starts:
+        x = frames.unwrapped(start, start + per_block, everyone, remove_drift=True)
+        moved = np.sum(np.square(x[lag:] - x[:-lag]), axis=2)
+        for name, members in frames.species.items():
+            squares[name].append(float(moved[:, members].mean()))
+        v = frames.read("velocities", start, start + per_block)
+        heat.append(float(np.mean(temperature(kinetic_energy(v, frames.masses), degrees))))
+    within = f"squared displacement in {lag * dt * 1e-3:.3g} ps / Å²"
+    nothing = np.full(len(heat), np.nan)
+    return {
+        f"ramp displacement {name}": Table(np.array(heat), np.array(y), nothing, "temperature / K", within)
+        for name, y in squares.items()
+    }
+
+
+def _without_diffusion(tables: dict[str, Table]) -> tuple[dict[str, Table], list[str]]:
+    """The MSDs, and a note for each that comes to a stop: its number is the size of the vibrations, not D.
+
+    A hop now and then (exponent from MIN_EXPONENT on) is diffusion if D is resolved.
+    """
+    found, notes = {}, []
+    for name, table in tables.items():
+        numbers = table.numbers
+        exponent = numbers.get(EXPONENT, (0.0, math.nan))[0]
+        d, error = numbers["D / (1e-9 m²/s)"]
+        hops = exponent >= MIN_EXPONENT and d > RESOLVED * error
+        if exponent >= BOUND_EXPONENT or hops:
+            found[name] = table
+            continue
+        low, high = (numbers[f"fit {end} / ps"][0] for end in ("from", "to"))
+        window = (table.x >= 0.999999 * low) & (table.x <= 1.000001 * high)
+        level, spread = float(table.y[window].mean()), float(table.error[window].mean())
+        amplitude = math.sqrt(level / 2)
+        found[name] = replace(table, numbers={
+            "constant at / Å²": (level, spread),
+            "rms displacement from the mean position / Å": (amplitude, spread / (4 * amplitude) if level else 0.0),
+            "mean from / ps": (low, math.nan), "mean to / ps": (high, math.nan),
+        })  # fmt: skip
+        notes.append(
+            f"{name}: does not grow with time: the atoms stay in their places, as in a crystal or a glass, or a run "
+            "too short for a hop; no diffusion coefficient and no viscosity"
+        )
+    return found, notes
+
+
+def _without_plateau(tables: dict[str, Table]) -> dict[str, Table]:
+    """Without the numbers of Green-Kubo integrals that reach no plateau."""
+
+    def settled(table: Table) -> bool:
+        return math.isfinite(table.numbers.get("plateau from / ps", (0.0, 0.0))[0])
+
+    return {name: table if settled(table) else replace(table, numbers={}) for name, table in tables.items()}
 
 
 def _doubts(tables: dict[str, Table], frames: Frames) -> list[str]:
     """What the numbers cannot tell of themselves."""
     doubts = []
     for name, table in tables.items():
-        exponent = table.numbers.get("exponent of the MSD in the window (1: diffusion)")
+        exponent = table.numbers.get(EXPONENT)
         if exponent is not None and not 0.9 < exponent[0] < 1.1:
             doubts.append(
                 f"{name}: grows as time^{exponent[0]:.2f} in the window of the fit, so that D is not yet diffusion: "
@@ -105,7 +223,9 @@ def _doubts(tables: dict[str, Table], frames: Frames) -> list[str]:
             continue
         ratio = float(np.ptp(frames.times_fs)) * 1e-3 / plateau[0]
         if not math.isfinite(ratio):
-            doubts.append(f"{name}: the correlation has not decayed within the longest lag: there is no plateau")
+            doubts.append(
+                f"{name}: the correlation has not decayed within the longest lag: there is no plateau, and no number"
+            )
         elif ratio < MIN_DECAYS:
             doubts.append(
                 f"{name}: the run is only {ratio:.0f} times as long as the decay of the correlation: a slow tail "
@@ -122,6 +242,11 @@ def _attempt(name: str, function: Callable, notes: list[str]):
         return None
 
 
+def _start_fs(paths: Sequence[str | Path]) -> float:
+    with Frames(paths) as frames:
+        return float(frames.times_fs[0])
+
+
 def _warmup(paths: Sequence[str | Path], settings: Settings) -> float:
     """As for the energies: the equilibration, or a tenth of the run."""
     if settings.warmup_fs is not None:
@@ -135,7 +260,8 @@ def _warmup(paths: Sequence[str | Path], settings: Settings) -> float:
 def _from_log(paths, frames: Frames, settings: Settings, columns: list[str]) -> dict[str, Table]:
     """A Green-Kubo integral of columns of the dense log."""
     time, values = _log(paths, columns)
-    kept = (time >= frames.times_fs[0]) & np.isfinite(values).all(axis=1)
+    end = math.inf if settings.until_fs is None else _start_fs(paths) + settings.until_fs
+    kept = (time >= frames.times_fs[0]) & (time <= end) & np.isfinite(values).all(axis=1)
     time, values = time[kept], values[kept]
     if len(time) < 2 or np.ptp(np.diff(time)) > 1e-3 * np.median(np.diff(time)):
         raise InputError("fewer than two usable rows of the log, or they are not equally spaced")
@@ -187,6 +313,7 @@ def _in_words(paths, frames: Frames) -> list[tuple[str, str]]:
         ("files", ", ".join(str(path) for path in paths)),
         ("atoms", f"{frames.n_atoms} ({atoms})"),
         ("frames", f"{len(frames)}, from {begin:.6g} to {end:.6g} ps"),
+        *([("spectrum", "without translation and rotation of the whole")] if not frames.pbc.any() else []),
         ("error bars", f"one standard error, from {blocks} blocks of {(end - begin) / blocks:.4g} ps"),
     ]
 

@@ -130,7 +130,8 @@ def _first_peak(r, y, error) -> dict[str, tuple[float, float]]:
     if len(below):
         again = np.flatnonzero(smooth[end:] > 1.0)
         stop = end + again[0] if len(again) else len(r)
-        low = end + int(np.argmin(smooth[end:stop]))
+        lowest = np.flatnonzero(smooth[end:stop] == smooth[end:stop].min())
+        low = end + int(lowest[len(lowest) // 2])  # in the middle of the gap between the shells of a crystal
         numbers["first minimum / Å"] = (float(r[low]), float(r[1] - r[0]) / math.sqrt(12))
     return numbers
 

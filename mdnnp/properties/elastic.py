@@ -56,6 +56,13 @@ def rotated(constants: np.ndarray, rotation: np.ndarray) -> np.ndarray:
     return np.array([[turned[i, j, k, l] for k, l in VOIGT] for i, j in VOIGT])
 
 
+def standard(constants: np.ndarray, symmetry: Symmetry | None) -> np.ndarray:
+    """(6, 6) constants along the standard axes of the space group, where it is known and they are not of a cube yet."""
+    if symmetry is None or is_cubic(constants):
+        return constants
+    return rotated(constants, symmetry.to_standard)
+
+
 class SecondDerivatives(NamedTuple):
     """Elastic constants (6, 6) GPa from exact second derivatives.
 

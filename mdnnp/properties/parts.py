@@ -120,10 +120,17 @@ def _elastic(crystal: Crystal, settings: Settings, part: Part, say) -> None:
     )
     part.result = Elasticity(exact, differences, disagreement, None)
     add = _adder(part, worst([crystal.coverage, differences.coverage]))
-    for name, value in elastic.named_constants(exact.relaxed).items():
+    relaxed, clamped = (elastic.standard(c, crystal.symmetry) for c in (exact.relaxed, exact.clamped))
+    for name, value in elastic.named_constants(relaxed).items():
         add(f"{name}_GPa", name, value, "GPa")
-    for name, value in elastic.named_constants(exact.clamped).items():
+    for name, value in elastic.named_constants(clamped).items():
         add(f"{name}_clamped_GPa", f"{name}, clamped ions", value, "GPa")
+    if np.abs(relaxed - exact.relaxed).max() > _AGREE * scale:
+        axes = "; ".join(" ".join(f"{x:.4f}" for x in row) for row in crystal.symmetry.to_standard)
+        part.notes.append(
+            "C11 and so on are along the standard axes of the space group, the rows of this matrix in the structure's "
+            f"x, y, z: [{axes}]; the tables of C are along x, y, z of the structure"
+        )
     part.notes += _doubts(crystal, exact, disagreement)
     try:
         average = elastic.moduli(exact.relaxed)
@@ -139,8 +146,8 @@ def _elastic(crystal: Crystal, settings: Settings, part: Part, say) -> None:
     add("E_GPa", "Young's modulus, Hill", average.young, "GPa")
     add("poisson", "Poisson's ratio, Hill", average.poisson, "")
     add("A_universal", "universal anisotropy index", average.universal, "")
-    if elastic.is_cubic(exact.relaxed):
-        c11, c12, c44 = elastic.cubic_constants(exact.relaxed)
+    if elastic.is_cubic(relaxed):
+        c11, c12, c44 = elastic.cubic_constants(relaxed)
         add("A_Zener", "Zener's anisotropy 2C44/(C11−C12)", 2 * c44 / (c11 - c12), "")
     say("sound")
     _sound(crystal, part, exact, average, add)

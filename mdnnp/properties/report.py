@@ -23,7 +23,8 @@ _DEFINITIONS = {
     "cell": "At rest: no forces, no stress, no vibrations (not even those of the zero point).",
     "eos": "E(V) at fixed volumes, shape of the cell and positions relaxed; third-order Birch-Murnaghan equation [1].",
     "elastic": "C = ∂σ/∂ε, Cauchy stress by strain at the state above, order xx yy zz yz xz xy, cartesian axes of the "
-    "structure; atoms at rest in the strained cell, or clamped: strained with it. From exact second derivatives, "
+    "structure (C11 and so on: standard axes of the space group); atoms at rest in the strained cell, or clamped: "
+    "strained with it. From exact second derivatives, "
     "C = C(clamped) − ΛᵀH⁻¹Λ/V [2], and once more from central differences of stresses. Averages of Voigt, Reuss and "
     "Hill [3]; universal anisotropy index A = 5 G(Voigt)/G(Reuss) + B(Voigt)/B(Reuss) − 6 [4]. Velocities from "
     "Christoffel's equation, along [hkl] of the cell; Debye temperature from the mean of v⁻³ over directions and "
