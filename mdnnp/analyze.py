@@ -16,6 +16,7 @@ from ase.data import chemical_symbols
 
 from mdnnp import observables as obs
 from mdnnp.errors import FileError, InputError, MdnnpWarning
+from mdnnp.files import check_distinct
 from mdnnp.observables import DEFAULT_WARMUP, Drift, Mean, plus_minus
 from mdnnp.trajectory import STEPS, Trajectory
 from mdnnp.units import BOLTZMANN_EV_PER_K, EV_PER_U_A2_PER_FS2
@@ -433,7 +434,9 @@ def main(arguments) -> int:
 
     path = analysis.series.path
     folder = Path(arguments.output) if arguments.output else path.with_name(f"{path.stem}_analysis")
-    replaced = _make_folder(folder, [NUMBERS_FILE, *FIGURES, *PHYSICS_FILES])
+    names = [NUMBERS_FILE, *FIGURES, *PHYSICS_FILES]
+    check_distinct([folder / name for name in names], paths)
+    replaced = _make_folder(folder, names)
     try:
         (folder / NUMBERS_FILE).write_text(numbers + "\n", encoding="utf-8")
         written = [folder / NUMBERS_FILE, *draw(analysis, folder)]

@@ -89,7 +89,7 @@ def _train(arguments) -> int:
 
 
 def _predict(arguments) -> int:
-    _refuse_existing(arguments.output, arguments.overwrite)
+    _check_outputs(arguments, [arguments.output], arguments.structures)
     potential = _load(arguments)
     from mdnnp.predict import HEADER, predict, table_row
     from mdnnp.structures import read_structures, write_structures
@@ -117,7 +117,7 @@ def _predict(arguments) -> int:
 
 
 def _evaluate(arguments) -> int:
-    _refuse_existing(arguments.output, arguments.overwrite)
+    _check_outputs(arguments, [arguments.output], arguments.data)
     potential = _load(arguments)
     from mdnnp.training.accuracy import evaluate, table
     from mdnnp.training.dataset import stream_labelled
@@ -165,7 +165,11 @@ def _descriptors(arguments) -> int:
 def _convert(arguments) -> int:
     from pathlib import Path
 
+    from mdnnp.committee import potential_files
+    from mdnnp.files import check_distinct
+
     source = Path(arguments.input)
+    check_distinct([arguments.output], potential_files(source))
     if source.is_dir():
         from mdnnp.n2p2 import read_potential, write_potential
 
@@ -260,7 +264,7 @@ def _bench(arguments) -> int:
 
 
 def _smooth(arguments) -> int:
-    _refuse_existing(arguments.output, arguments.overwrite)
+    _check_outputs(arguments, [arguments.output], [arguments.structure])
     from mdnnp.smooth import main as smooth
 
     potential, structure = _load_both(arguments)
@@ -268,7 +272,7 @@ def _smooth(arguments) -> int:
 
 
 def _relax(arguments) -> int:
-    _refuse_existing(arguments.output, arguments.overwrite)
+    _check_outputs(arguments, [arguments.output, arguments.trajectory], [arguments.structure])
     from mdnnp.relax import main as relax
     from mdnnp.steps import check_steps_file
     from mdnnp.structures import check_writable_format
@@ -280,9 +284,10 @@ def _relax(arguments) -> int:
 
 
 def _saddle(arguments) -> int:
-    from mdnnp.barrier import check_outputs
+    from mdnnp.barrier import check_outputs, outputs
     from mdnnp.barrier import main as saddle
 
+    _check_outputs(arguments, outputs(arguments), [arguments.structure, arguments.to])
     check_outputs(arguments)
     potential, structure = _load_both(arguments)
     final = None
@@ -294,8 +299,11 @@ def _saddle(arguments) -> int:
 
 
 def _phonons(arguments) -> int:
+    from mdnnp.committee import potential_files
+    from mdnnp.files import check_distinct
     from mdnnp.phonons import main as phonons
 
+    check_distinct([arguments.output], [arguments.structure, *potential_files(arguments.potential)])
     potential, structure = _load_both(arguments)
     return phonons(arguments, potential, structure)
 
@@ -333,14 +341,16 @@ def _use_threads(arguments) -> None:
     set_threads(arguments.threads or available_cores())
 
 
-def _refuse_existing(path: str | None, overwrite: bool) -> None:
-    """Refuse, before any work is done, an output that exists or could not be written."""
+def _check_outputs(arguments, outputs, inputs) -> None:
+    """Refuse, before any work is done, outputs that would replace an input, exist or could not be written."""
     from pathlib import Path
 
-    from mdnnp.files import check_writable
+    from mdnnp.committee import potential_files
+    from mdnnp.files import check_distinct, check_writable
 
-    if path:
-        check_writable(Path(path), overwrite=overwrite, instead="choose another name, or give --overwrite")
+    check_distinct(outputs, [*inputs, *potential_files(arguments.potential)])
+    for path in filter(None, outputs):
+        check_writable(Path(path), overwrite=arguments.overwrite, instead="choose another name, or give --overwrite")
 
 
 _VERBS = {

@@ -15,6 +15,7 @@ from mdnnp.errors import InputError
 from mdnnp.jit import njit, njit_fast, run_chunks, vectorize_freely
 from mdnnp.mlp import build_layers, network_gradient
 from mdnnp.n2p2 import read_potential
+from mdnnp.n2p2.writer import belongs
 from mdnnp.neighbors import NeighborList, coordinates, image_vectors
 from mdnnp.potential import (
     _DESCRIPTORS,
@@ -159,6 +160,15 @@ def member_paths(path: Path) -> list[Path]:
     """The members' directories of a committee's directory, by number; none if it is no committee."""
     found = [(int(match[1]), p) for p in path.iterdir() if (match := _MEMBER.fullmatch(p.name)) and p.is_dir()]
     return [p for _, p in sorted(found)]
+
+
+def potential_files(path: str | Path) -> list[Path]:
+    """The files that a potential is read from: those of a directory, and of its members, or the file itself."""
+    path = Path(path)
+    if not path.is_dir():
+        return [path]
+    folders = member_paths(path) or [path]
+    return [file for folder in folders for file in sorted(folder.iterdir()) if belongs(file.name)]
 
 
 def _functions(member: HDNNP) -> tuple:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
+from mdnnp.checkpoint import previous_path
 from mdnnp.schema import Rule, key, read_records, refuse, toml_value
 from mdnnp.toml import Document, Mistake, parse_toml, read_toml
 
@@ -373,7 +374,7 @@ class RunConfig:
     def output_paths(self) -> tuple[Path, ...]:
         """All files that the run writes."""
         collected = () if self.collect_path is None else (self.collect_path,)
-        return (self.trajectory_path, self.checkpoint_path, *collected)
+        return (self.trajectory_path, self.checkpoint_path, previous_path(self.checkpoint_path), *collected)
 
     @property
     def total_steps(self) -> int:

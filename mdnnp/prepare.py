@@ -4,13 +4,12 @@ import hashlib
 import math
 import warnings
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from mdnnp.collect import check_committee
-from mdnnp.committee import member_paths
+from mdnnp.committee import potential_files
 from mdnnp.config import RunConfig
 from mdnnp.errors import InputError, MdnnpWarning
 from mdnnp.integrators import (
@@ -122,21 +121,9 @@ def enclosing_box(system: System) -> np.ndarray:
 
 def potential_digest(config: RunConfig) -> str:
     """SHA-256 of the files of a potential and its units."""
-    path = config.potential.path
-    files = [path]
-    if path.is_dir():
-        files = []
-        for directory in member_paths(path) or [path]:
-            names = (
-                "input.nn",
-                "scaling.data",
-                "mdnnp.toml",
-                *sorted(p.name for p in directory.glob("weights.*.data")),
-            )
-            files += [directory / name for name in names if (directory / name).exists()]
     digest = hashlib.sha256(repr((config.potential.length_unit, config.potential.energy_unit)).encode())
-    for file in files:
-        digest.update(file.name.encode() + b"\0" + Path(file).read_bytes())
+    for file in potential_files(config.potential.path):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 
 

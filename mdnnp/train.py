@@ -3,7 +3,7 @@
 import csv
 import dataclasses
 import json
-import shutil
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from mdnnp.acsf.generate import FunctionSets, default_functions
 from mdnnp.checkpoint import previous_path
 from mdnnp.committee import Committee
 from mdnnp.errors import FileError, InputError, MdnnpWarning
-from mdnnp.files import check_replaceable, check_writable, new_directory, new_file
+from mdnnp.files import check_distinct, check_replaceable, check_writable, new_directory, new_file
 from mdnnp.jit import get_threads
 from mdnnp.mlp import Network, mean_network
 from mdnnp.model import ElementModel, HDNNPModel, scaling_coefficients
@@ -54,7 +54,13 @@ from mdnnp.training.loss import Labels, Loss, Tolerances, make_labels
 from mdnnp.training.report import provenance, write_report
 from mdnnp.training.selection import choose_functions
 from mdnnp.training.start import initial_weights, linear_coefficients
-from mdnnp.training.stored import StoredDescriptors, store_descriptors, symbols_of
+from mdnnp.training.stored import (
+    StoredDescriptors,
+    check_descriptors_directory,
+    remove_descriptors,
+    store_descriptors,
+    symbols_of,
+)
 
 _WAY_OUT = 'What is not to be fitted to, or tested on, goes into data.exclude = ["FILE:NUMBER", ...].'
 _ROUNDING = 1e-10  # a function whose standard deviation is below this, in its own size or 1, varies by rounding alone
@@ -113,6 +119,9 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
             config.descriptors_path, [s.system for s in fitted], descriptors, progress=_bar("symmetry functions")
         )
         skeleton = _model(config, chosen, stored, offsets, None)
+        if not resume:  # an earlier fit that may be replaced
+            for path in (config.checkpoint_path, previous_path(config.checkpoint_path)):
+                path.unlink(missing_ok=True)
         members, layout = make_members(config, sets, stored, skeleton, make_labels_of(config, sets, offsets))
         result = fit(
             members,
@@ -128,7 +137,7 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
         ]
         trained = _finish(config, sets, models, result, findings, overwrite or resume)
         if not config.output.keep_descriptors:
-            shutil.rmtree(config.descriptors_path, ignore_errors=True)
+            remove_descriptors(config.descriptors_path)
         return trained
 
 
@@ -137,22 +146,35 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
 
 
 def _check_outputs(config: TrainConfig, resume: bool, overwrite: bool) -> None:
-    """Refuse, before any work, outputs that exist or could not be written."""
-    for path in (config.report_path, config.epochs_path, config.checkpoint_path):
-        check_writable(path, overwrite=overwrite or resume, instead="give --resume to go on with it, or --overwrite")
-    if config.potential_path.exists() and not (overwrite or resume):
-        raise FileError(f"{config.potential_path} exists already; give --overwrite, or another name in [output]")
+    """Refuse, before any work, outputs that exist or could not be written, or that would replace an input."""
+    checkpoints = (config.checkpoint_path, previous_path(config.checkpoint_path))
+    outputs = (config.potential_path, config.descriptors_path, config.report_path, config.epochs_path, *checkpoints)
+    inputs = (config.source, *config.data.train, *(config.data.test or ()), config.descriptors.functions)
+    check_distinct(outputs, inputs)
+    check_descriptors_directory(config.descriptors_path)
+    allowed = overwrite or (resume and _has_checkpoint(config))
+    way_out = "give --resume to go on with it, or --overwrite"
+    if resume and not allowed:
+        way_out = f"there is no checkpoint ({config.checkpoint_path}) to go on from, so give --overwrite to begin anew"
+    for path in (config.report_path, config.epochs_path, *checkpoints):
+        check_writable(path, overwrite=allowed, instead=way_out)
+    if resume and not overwrite:  # what is replaced must be of an earlier fit
+        for path, begin in ((config.report_path, "<!DOCTYPE html>"), (config.epochs_path, "member,epoch,")):
+            if path.exists() and not path.read_bytes().startswith(begin.encode()):
+                raise FileError(f"{path}: no fit has written it; give --overwrite to replace it, or move it away")
+    if config.potential_path.exists() and not allowed:
+        raise FileError(f"{config.potential_path} exists already; {way_out}, or another name in [output]")
     if not config.potential_path.parent.is_dir():
         raise FileError(f"{config.potential_path}: its directory does not exist; make it, or choose another name")
     if config.potential_path.exists():
-        check_replaceable(config.potential_path, overwrite or resume, _belongs(config))
-    if not resume:
-        previous_path(config.checkpoint_path).unlink(missing_ok=True)
+        check_replaceable(config.potential_path, allowed, _belongs(config))
 
 
 def _belongs(config: TrainConfig) -> Callable[[str], bool]:
     """Tells of a name in the directory of the result whether overwriting may delete it."""
-    return (lambda name: name.startswith("member-")) if config.fit.members > 1 else belongs
+    if config.fit.members == 1:
+        return belongs
+    return lambda name: re.fullmatch(r"member-\d+/[^/]+", name) is not None and belongs(name.split("/")[1])
 
 
 def _has_checkpoint(config: TrainConfig) -> bool:
