@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
+from mdnnp import units
 from mdnnp.checkpoint import previous_path
 from mdnnp.schema import Rule, key, read_records, refuse, toml_value
 from mdnnp.toml import Document, Mistake, parse_toml, read_toml
@@ -31,10 +32,13 @@ FRICTION = Rule(lambda v: 0 < v <= 1e6, "must be larger than 0, and is in 1/ps")
 PRESSURE = Rule(lambda v: -1e4 <= v <= 1e4, "must lie between -1e4 and 1e4 GPa; 1 bar is 0.0001")
 COMPRESSIBILITY = Rule(lambda v: 0 < v <= 1e4, "must be larger than 0, and is in 1/GPa")
 ATOMS = Rule(
-    lambda v: all(n >= 0 for n in v) and len(set(v)) == len(v),
+    lambda v: all(0 <= n < 2**31 for n in v) and len(set(v)) == len(v),
     "needs indices of atoms, counted from 0, each once",
 )
+INDEX = Rule(lambda v: -(2**31) <= v < 2**31, "must be the number of a structure, from 0, or -1 for the last")
 SKIN = Rule(lambda v: 0 <= v <= 10, "must lie between 0 and 10 Å")
+LENGTH_UNIT = Rule(units.is_length, "must be a unit of length: Angstrom, Bohr or nm")
+ENERGY_UNIT = Rule(units.is_energy, "must be a unit of energy: eV, Hartree, Rydberg, kJ/mol or kcal/mol")
 MASSES = Rule(
     lambda v: all(_is_element(s) and 0 < m < 1000 for s, m in v.items()),
     "needs element symbols with masses in u (above 0, below 1000), such as {H = 2.014}",
@@ -50,16 +54,18 @@ class StructureConfig:
         restart="free",
         example='"structure.xyz"',
     )
-    index: int = key("Which structure of the file, counted from 0; -1 is the last.", -1, restart="free")
+    index: int = key("Which structure of the file, counted from 0; -1 is the last.", -1, rule=INDEX, restart="free")
     length_unit: str | None = key(
         "Unit of length of an input.data file, which does not state it: Angstrom, Bohr or nm.",
         None,
+        rule=LENGTH_UNIT,
         restart="free",
         example='"Bohr"',
     )
     energy_unit: str | None = key(
         "Unit of energy of an input.data file: eV, Hartree, Rydberg, kJ/mol or kcal/mol.",
         None,
+        rule=ENERGY_UNIT,
         restart="free",
         example='"Hartree"',
     )
@@ -93,6 +99,7 @@ class PotentialConfig:
     length_unit: str | None = key(
         "Unit of length of the potential: Angstrom, Bohr or nm. Needed unless mdnnp.toml in its directory says.",
         None,
+        rule=LENGTH_UNIT,
         restart="free",
         example='"Bohr"',
     )
@@ -100,6 +107,7 @@ class PotentialConfig:
         "Unit of energy of the potential: eV, Hartree, Rydberg, kJ/mol or kcal/mol. Needed unless "
         "mdnnp.toml in its directory says.",
         None,
+        rule=ENERGY_UNIT,
         restart="free",
         example='"Hartree"',
     )

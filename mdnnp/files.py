@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,16 @@ def _is_same(a: Path, b: Path) -> bool:
         return a.resolve() == b.resolve()
 
 
+def require_regular(path: str | Path) -> None:
+    """Raise FileError if `path` is a pipe, a socket or a device, which would be waited for or read for ever.
+
+    What does not exist, and a directory, is left to who opens it.
+    """
+    mode = os.stat(path).st_mode if os.path.exists(path) else stat.S_IFREG
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise FileError(f"{path}: is not a regular file but a pipe or a device; write its content to a file first")
+
+
 def check_writable(
     path: Path, *, overwrite: bool = False, instead: str = "choose another name, or allow overwriting"
 ) -> None:
@@ -44,6 +55,7 @@ def check_writable(
     """
     if path.is_dir():
         raise FileError(f"{path}: is a directory, expected the name of a file")
+    require_regular(path)
     if os.path.lexists(path) and not overwrite:
         raise FileError(f"{path} exists already; {instead}")
     if not path.parent.is_dir():

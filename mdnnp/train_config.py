@@ -6,13 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from mdnnp.config import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SEED
+from mdnnp.config import AT_LEAST_ONE, ENERGY_UNIT, LENGTH_UNIT, NOT_NEGATIVE, POSITIVE, SEED
 from mdnnp.schema import Rule, key, read_records, refuse
 from mdnnp.toml import Document, Mistake, parse_toml, read_toml
 
 FRACTION = Rule(lambda v: 0 <= v < 1, "must be at least 0 and below 1")
-LAYERS = Rule(lambda v: all(1 <= n <= 1000 for n in v), "needs numbers of nodes from 1 to 1000")
+LAYERS = Rule(
+    lambda v: len(v) <= 10 and all(1 <= n <= 1000 for n in v),
+    "needs numbers of nodes from 1 to 1000, of 10 layers at most",
+)
 CUTOFF = Rule(lambda v: 1 <= v <= 30, "must lie between 1 and 30 Å")
+FUNCTIONS = Rule(lambda v: 1 <= v <= 1000, "must lie between 1 and 1000")
+WINDOWS = Rule(lambda v: 0 <= v <= 1000, "must lie between 0 and 1000")
 MEMBERS = Rule(lambda v: 1 <= v <= 100, "must lie between 1 and 100")
 ZETA = Rule(lambda v: 1 <= v <= 8, "must lie between 1 and 8")
 ACTIVATION_LETTERS = {"tanh": "t", "logistic": "s", "softplus": "p", "gaussian": "g"}
@@ -52,9 +57,14 @@ class DataConfig:
         rule=Rule(lambda v: all(w >= 0 for w in v.values()), "needs weights from 0"),
         example="{Surface = {energy = 2.0, force = 1.0}}",
     )
-    length_unit: str | None = key("Unit of length of input.data files: Angstrom, Bohr or nm.", None, example='"Bohr"')
+    length_unit: str | None = key(
+        "Unit of length of input.data files: Angstrom, Bohr or nm.", None, rule=LENGTH_UNIT, example='"Bohr"'
+    )
     energy_unit: str | None = key(
-        "Unit of energy of input.data files: eV, Hartree, Rydberg, kJ/mol or kcal/mol.", None, example='"Hartree"'
+        "Unit of energy of input.data files: eV, Hartree, Rydberg, kJ/mol or kcal/mol.",
+        None,
+        rule=ENERGY_UNIT,
+        example='"Hartree"',
     )
 
 
@@ -64,12 +74,12 @@ class DescriptorsConfig:
 
     cutoff_A: float = key("Cutoff radius in Å.", rule=CUTOFF, example="5.2")
     radial: int | None = key(
-        "Radial functions for each neighbour element; by default 10.", None, rule=AT_LEAST_ONE, example="10"
+        "Radial functions for each neighbour element; by default 10.", None, rule=FUNCTIONS, example="10"
     )
     angular: int | None = key(
         "Radial windows of the angular functions, for each pair of neighbour elements; by default 5.",
         None,
-        rule=NOT_NEGATIVE,
+        rule=WINDOWS,
         example="5",
     )
     max_zeta: int = key(
@@ -84,7 +94,7 @@ class DescriptorsConfig:
         "Select so many functions for each element from a large pool by the training data, instead of generating "
         "`radial` and `angular` ones; by default 48 where those would be more than 64, as with several elements.",
         None,
-        rule=AT_LEAST_ONE,
+        rule=FUNCTIONS,
         example="40",
     )
     functions: Path | None = key(
