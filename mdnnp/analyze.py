@@ -16,7 +16,7 @@ from ase.data import chemical_symbols
 
 from mdnnp import observables as obs
 from mdnnp.errors import FileError, InputError, MdnnpWarning
-from mdnnp.files import check_distinct
+from mdnnp.files import check_distinct, require_regular
 from mdnnp.observables import DEFAULT_WARMUP, Drift, Mean, plus_minus
 from mdnnp.trajectory import STEPS, Trajectory
 from mdnnp.units import BOLTZMANN_EV_PER_K, EV_PER_U_A2_PER_FS2
@@ -420,6 +420,8 @@ def main(arguments) -> int:
         raise InputError(f"the warm-up must not be negative, found {warmup_ps} ps")
     given = arguments.trajectory
     paths = [Path(path) for path in (given if isinstance(given, list) else [given])]
+    for path in paths:
+        require_regular(path)
     settings = _settings(arguments)
     analysis = analyze(_read_parts(paths), settings.warmup_fs)
     numbers = json.dumps(as_dict(analysis), indent=2)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mdnnp.errors import FileError, MdnnpWarning
+from mdnnp.files import require_regular
 
 _MAGIC = b"mdnnp checkpoint 1\n"
 _DIGEST_BYTES = 32
@@ -173,6 +174,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _read(path: Path) -> tuple[dict, dict[str, np.ndarray]]:
+    require_regular(path)
     data = path.read_bytes()
     body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
     if not data.startswith(_MAGIC):

@@ -6,23 +6,26 @@ import sys
 import warnings
 
 from mdnnp.arguments import parser
-from mdnnp.errors import InputError, MdnnpError, MdnnpWarning
+from mdnnp.errors import InputError, MdnnpError, MdnnpWarning, Mistakes
+from mdnnp.streams import discard_stdout, printable, safe_streams
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    with warnings.catch_warnings():
+    with safe_streams(), warnings.catch_warnings():
         warnings.showwarning = _show_warning
         warnings.simplefilter("always", MdnnpWarning)
         try:
             arguments = parser().parse_args(argv or ["--help"])
-            return _VERBS[arguments.verb](arguments) or 0
+            status = _VERBS[arguments.verb](arguments) or 0
+            sys.stdout.flush()
+            return status
         except KeyboardInterrupt:
             print("\nerror: interrupted", file=sys.stderr)
             return 130
         except BrokenPipeError:  # the reader of our output has gone, as with `| head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            discard_stdout()
             return 1
         except Exception as error:
             if os.environ.get("MDNNP_DEBUG") == "1":
@@ -44,14 +47,17 @@ def _report(error: Exception) -> int:
             "(MDNNP_DEBUG=1 in the environment shows where it happened)"
         )
         status = 1
-    for line in message.split("\n"):
-        print(line if line.startswith(" ") else f"error: {line}", file=sys.stderr)
+    first, *rest = message.split("\n")
+    print(f"error: {printable(first)}", file=sys.stderr)
+    more = "error" if isinstance(error, Mistakes) else "note"
+    for line in rest:
+        print(printable(line if line.startswith(" ") else f"{more}: {line}"), file=sys.stderr)
     return status
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
     if issubclass(category, MdnnpWarning):
-        print(f"warning: {message}", file=sys.stderr)
+        print(printable(f"warning: {message}"), file=sys.stderr)
     elif os.environ.get("MDNNP_DEBUG") == "1":
         print(warnings.formatwarning(message, category, filename, lineno, line), file=sys.stderr, end="")
 

@@ -14,7 +14,7 @@ from dataclasses import MISSING, Field, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
-from mdnnp.errors import InputError
+from mdnnp.errors import Mistakes
 from mdnnp.toml import Document, Key, Mistake
 
 MAX_MISTAKES_SHOWN = 20
@@ -91,12 +91,12 @@ def read_records(document: Document, sections: Sections, base: Path) -> tuple[di
 
 
 def refuse(mistakes: list[Mistake]) -> None:
-    """Raise InputError with all mistakes, one a line in order of their lines, if there are any."""
+    """Raise Mistakes (an InputError) with all of them, one a line in order of their lines, if there are any."""
     if not mistakes:
         return
     texts = [_shortened(m.text, 1000) for m in dict.fromkeys(sorted(mistakes, key=lambda m: m.line))]
     more = len(texts) - MAX_MISTAKES_SHOWN
-    raise InputError("\n".join(texts[:MAX_MISTAKES_SHOWN] + ([f"... and {more} more mistakes"] if more > 0 else [])))
+    raise Mistakes("\n".join(texts[:MAX_MISTAKES_SHOWN] + ([f"... and {more} more mistakes"] if more > 0 else [])))
 
 
 def _shortened(text: str, most: int = 100) -> str:

@@ -1,11 +1,16 @@
 """A fit from its input to a potential directory and a report: the verb `mdnnp train`."""
 
+import contextlib
 import csv
 import dataclasses
 import json
 import re
+import signal
+import sys
+import threading
+import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,9 +20,9 @@ import numpy as np
 from mdnnp import __version__, report
 from mdnnp.acsf.descriptors import Descriptors
 from mdnnp.acsf.generate import FunctionSets, default_functions
-from mdnnp.checkpoint import previous_path
+from mdnnp.checkpoint import load_checkpoint, previous_path
 from mdnnp.committee import Committee
-from mdnnp.errors import FileError, InputError, MdnnpWarning
+from mdnnp.errors import FileError, InputError, Interrupted, MdnnpWarning
 from mdnnp.files import check_distinct, check_replaceable, check_writable, new_directory, new_file
 from mdnnp.jit import get_threads
 from mdnnp.mlp import Network, mean_network
@@ -63,6 +68,7 @@ from mdnnp.training.stored import (
 )
 
 _WAY_OUT = 'What is not to be fitted to, or tested on, goes into data.exclude = ["FILE:NUMBER", ...].'
+_SECONDS_BETWEEN_LINES = 30.0
 _ROUNDING = 1e-10  # a function whose standard deviation is below this, in its own size or 1, varies by rounding alone
 
 
@@ -102,19 +108,21 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
     """Fit what `config` describes, or go on with it; prints to stdout.
 
     Raises InputError and FileError before anything is written; PhysicsError if the fit diverges. What is there is
-    never replaced unless `overwrite` says so; the checkpoint lets a fit that was stopped go on.
+    never replaced unless `overwrite` says so; the checkpoint lets a fit that was stopped go on. SIGINT and SIGTERM end
+    it at once with Interrupted, which says where it can go on.
     """
     _check_outputs(config, resume, overwrite)
-    with locked(config.report_path, config.checkpoint_path):
+    with locked(config.report_path, config.checkpoint_path), _interruptible(config):
         sets, findings = read_sets(config)
         if findings:
             lines = ["about the data (also in the report):", *findings, _WAY_OUT]
             warnings.warn("\n".join(lines), MdnnpWarning, stacklevel=2)
+        report.say(_header(config, sets))
         chosen = choose(config, sets.train)
         fitted = [*sets.train, *sets.validation]
         offsets = fit_offsets(sets.train, config.data.offsets_eV)
         descriptors = Descriptors(chosen.functions, chosen.cutoff_type, chosen.cutoff_alpha)
-        report.say(_header(config, sets, chosen, offsets))
+        report.say(_functions_line(config, chosen, offsets))
         stored = store_descriptors(
             config.descriptors_path, [s.system for s in fitted], descriptors, progress=_bar("symmetry functions")
         )
@@ -139,6 +147,30 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
         if not config.output.keep_descriptors:
             remove_descriptors(config.descriptors_path)
         return trained
+
+
+@contextlib.contextmanager
+def _interruptible(config: TrainConfig) -> Iterator[None]:
+    """SIGINT and SIGTERM raise Interrupted, which tells what is kept. Nothing is lost: checkpoints are atomic."""
+
+    def stop(number, frame):
+        raise KeyboardInterrupt(number)
+
+    main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if main_thread else None
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        number = interrupt.args[0] if interrupt.args else signal.SIGINT
+        kept = "no epoch was done, so start it again"
+        if _has_checkpoint(config):
+            epoch = load_checkpoint(config.checkpoint_path)[0]["epoch"]
+            where = report.short(config.checkpoint_path)
+            kept = f"kept: {where} of epoch {epoch}; go on with: mdnnp train {report.short(config.source)} --resume"
+        raise Interrupted(f"interrupted by {signal.Signals(number).name}\n{kept}", number) from None
+    finally:
+        if main_thread:
+            signal.signal(signal.SIGTERM, before)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -217,14 +249,18 @@ def choose(config: TrainConfig, structures: Sequence[LabelledStructure]) -> Func
             raise InputError(f"{d.functions}: has functions with {min(foreign)}, which no structure has")
         return Functions(own, settings.cutoff_type, settings.cutoff_alpha)
     kind = CUTOFF_TYPES[d.cutoff_type]
+
+    def choose(n: int) -> FunctionSets:
+        report.say(f"choosing {n} symmetry functions for each of {', '.join(symbols)} by the structures to fit")
+        bar = _bar("candidates")
+        return choose_functions(structures, d.cutoff_A, n, max_zeta=d.max_zeta, cutoff_type=kind, progress=bar)
+
     if d.select is not None:
-        return Functions(
-            choose_functions(structures, d.cutoff_A, d.select, max_zeta=d.max_zeta, cutoff_type=kind), kind, 0.0
-        )
+        return Functions(choose(d.select), kind, 0.0)
     radial, angular = (default if n is None else n for n, default in ((d.radial, RADIAL), (d.angular, ANGULAR)))
     own = default_functions(symbols, d.cutoff_A, radial=radial, angular=angular, max_zeta=d.max_zeta)
     if max(map(len, own.values())) > MOST_FUNCTIONS and d.radial is None and d.angular is None:
-        own = choose_functions(structures, d.cutoff_A, SELECTED, max_zeta=d.max_zeta, cutoff_type=kind)
+        own = choose(SELECTED)
     return Functions(own, kind, 0.0)
 
 
@@ -344,34 +380,45 @@ def _model(config: TrainConfig, chosen: Functions, stored: StoredDescriptors, of
 # What is printed
 
 
-def _header(config: TrainConfig, sets: Sets, chosen: Functions, offsets: Mapping[str, float]) -> str:
+def _header(config: TrainConfig, sets: Sets) -> str:
     n_atoms = sum(len(s.system) for s in sets.train)
-    functions = ", ".join(f"{e} {len(f)}" for e, f in chosen.functions.items())
-    energies = ", ".join(f"{e} {v:.4f} eV" for e, v in offsets.items())
     return "\n".join(
         [
             f"mdnnp {__version__} train {config.source.name}, {get_threads()} threads",
             f"structures: {len(sets.train)} to fit ({n_atoms} atoms), {len(sets.validation)} to validate, "
             f"{len(sets.test)} to test" + (f", {len(config.data.exclude)} left out" if config.data.exclude else ""),
-            f"symmetry functions: {functions}; hidden nodes {'-'.join(map(str, config.network.hidden))}; "
-            f"offsets {energies}",
         ]
     )
 
 
+def _functions_line(config: TrainConfig, chosen: Functions, offsets: Mapping[str, float]) -> str:
+    functions = ", ".join(f"{e} {len(f)}" for e, f in chosen.functions.items())
+    energies = ", ".join(f"{e} {v:.4f} eV" for e, v in offsets.items())
+    hidden = "-".join(map(str, config.network.hidden))
+    return f"symmetry functions: {functions}; hidden nodes {hidden}; offsets {energies}"
+
+
 def _bar(description: str):
-    """Wraps a sequence with a progress bar, on a terminal."""
+    """Wraps a sequence with its progress and remaining time: a bar on a terminal, else a line every half minute."""
 
     def wrap(items):
-        import sys
-
         if not sys.stderr.isatty():
-            return items
+            return _lines(items, description)
         from tqdm import tqdm
 
         return tqdm(items, desc=description, leave=False, delay=1.0)
 
     return wrap
+
+
+def _lines(items, description: str):
+    begun = said = time.perf_counter()
+    for done, item in enumerate(items, start=1):
+        yield item
+        now = time.perf_counter()
+        if now - said > _SECONDS_BETWEEN_LINES:
+            said, left = now, (now - begun) / done * (len(items) - done)
+            report.say(f"{description}: {done} of {len(items)} structures, {report.duration(left)} left")
 
 
 class _Reporter:
