@@ -39,6 +39,10 @@ def _report(error: Exception) -> int:
         message, status = str(error), error.exit_code
     elif isinstance(error, OSError):
         message, status = f"{error.filename or 'file'}: {error.strerror or error}", 4
+    elif isinstance(error, UnicodeEncodeError):  # a name of a file; what is printed is never refused
+        encoding = sys.getfilesystemencoding()
+        message = f"{error.object!a:.300}: names of files are {encoding} here; set LC_ALL=C.UTF-8, or rename the file"
+        status = 4
     elif isinstance(error, MemoryError):
         message, status = f"not enough memory: {error}" if str(error) else "not enough memory", 1
     else:

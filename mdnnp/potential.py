@@ -17,6 +17,7 @@ from mdnnp.acsf.shapes import evaluate_envelope
 from mdnnp.acsf.tables import build_tables
 from mdnnp.edges import gather_edges, scatter_edges
 from mdnnp.errors import FileError, InputError
+from mdnnp.files import require_regular
 from mdnnp.jit import PerThread, njit, njit_kernel, run_chunks, vectorize_freely
 from mdnnp.mlp import build_layers, make_network_scratch, network_gradient
 from mdnnp.model import HDNNPModel, scaling_coefficients
@@ -124,6 +125,7 @@ def load_potential(
         if not (path / "input.nn").exists() and member_paths(path):
             return Committee.read(path, length_unit, energy_unit, precision)
         return HDNNP(read_potential(path, length_unit, energy_unit), precision)
+    require_regular(path)
     if precision != "double":
         raise InputError(f"{path}: precision {precision!r} is for neural network potentials; leave it at double")
     return LennardJones.from_file(path)
@@ -514,7 +516,7 @@ class LennardJones:
             data = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
         except OSError as error:
             raise FileError(f"{path}: cannot be read: {error.strerror}") from None
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # ValueError: also numbers of thousands of digits
             raise InputError(f"{path}: not a potential: neither a directory nor a valid TOML file ({error})") from None
         if data.pop("kind", None) != "lennard-jones":
             raise InputError(f'{path}: a potential in a TOML file must say kind = "lennard-jones"')

@@ -164,7 +164,7 @@ def _interruptible(config: TrainConfig) -> Iterator[None]:
         number = interrupt.args[0] if interrupt.args else signal.SIGINT
         kept = "no epoch was done, so start it again"
         if _has_checkpoint(config):
-            epoch = load_checkpoint(config.checkpoint_path)[0]["epoch"]
+            epoch = load_checkpoint(config.checkpoint_path)[0].get("epoch")
             where = report.short(config.checkpoint_path)
             kept = f"kept: {where} of epoch {epoch}; go on with: mdnnp train {report.short(config.source)} --resume"
         raise Interrupted(f"interrupted by {signal.Signals(number).name}\n{kept}", number) from None

@@ -1,18 +1,26 @@
 """Inputs that are broken in a thousand ways get a clear error or work; never an internal one, and never a hang."""
 
 import contextlib
+import hashlib
+import json
 import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzz_inputs import mutated_toml
+from fuzz_inputs import mutated_checkpoint, mutated_toml
+from test_outputs import FIT as FIT_INPUT
+from test_outputs import RUN as RUN_INPUT
+from test_outputs import folder  # noqa: F401 (a fixture)
 
-from mdnnp.config import parse_config, resolved_text, restart_settings
-from mdnnp.errors import InputError, MdnnpError
+from mdnnp.checkpoint import load_checkpoint, save_checkpoint
+from mdnnp.config import parse_config, read_config, resolved_text, restart_settings
+from mdnnp.errors import FileError, InputError, MdnnpError, MdnnpWarning
 from mdnnp.init import starting_files
-from mdnnp.train_config import parse_train_config
+from mdnnp.run import run
+from mdnnp.train import train
+from mdnnp.train_config import parse_train_config, read_train_config
 
 RUN = starting_files("argon")["argon.toml"]
 SHORT_RUN = "\n".join(row for row in RUN.split("\n") if row and not row.startswith("#"))
@@ -135,12 +143,75 @@ def test_messages_stay_short():
 
 
 def test_input_that_is_no_file(tmp_path):
-    from mdnnp.config import read_config
-    from mdnnp.errors import FileError
-
     with pytest.raises(FileError, match="is not a regular file"):
         read_config("/dev/zero")
     (tmp_path / "large.toml").write_bytes(b"#" * 11_000_000)
     with pytest.raises(InputError, match="11 MB are too much"):
         read_config(tmp_path / "large.toml")
     assert Path("/dev/zero").exists()
+
+
+# Checkpoints: whole, but with another content
+
+
+def resumed(verb: str) -> None:
+    """Resume in this directory; raises what is no plain error."""
+    if verb == "run":
+        run(read_config("run.toml"), resume=True)
+    else:
+        train(read_train_config("fit.toml"), resume=True)
+
+
+@pytest.mark.parametrize("n", [40, pytest.param(1500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("verb", ["run", "train"])
+def test_mutated_checkpoints(folder, verb, n, capsys):  # noqa: F811
+    name = {"run": "run", "train": "fit"}[verb]
+    text = RUN_INPUT.replace("steps = 4", 'steps = 12\nensemble = "nvt-nose-hoover"')
+    Path("run.toml").write_text(text + "thermo_interval = 2\nframe_interval = 3\n")
+    begin = run if verb == "run" else train
+    begin(read_config("run.toml") if verb == "run" else read_train_config("fit.toml"))
+    if verb == "run":
+        Path("run.toml").write_text(Path("run.toml").read_text().replace("steps = 12", "steps = 14"))
+    else:
+        Path("fit.toml").write_text(FIT_INPUT.replace("epochs = 2", "epochs = 3"))
+    kept = {path: path.read_bytes() for path in Path().iterdir() if path.is_file()}
+    meta, arrays = load_checkpoint(f"{name}.checkpoint")
+    for seed in range(n):
+        for path in Path().iterdir():
+            if path.is_file() and path not in kept:
+                path.unlink()
+        for path, data in kept.items():
+            path.write_bytes(data)
+        Path(f"{name}.checkpoint.previous").unlink(missing_ok=True)
+        rng = np.random.default_rng([n, seed])
+        Path(f"{name}.checkpoint").unlink()
+        save_checkpoint(f"{name}.checkpoint", *mutated_checkpoint(meta, arrays, rng))
+        with contextlib.suppress(MdnnpError), warnings.catch_warnings():
+            warnings.simplefilter("ignore", MdnnpWarning)
+            try:
+                resumed(verb)
+            except MdnnpError:
+                raise
+            except Exception as error:
+                raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}") from error
+
+
+def test_checkpoints_are_never_unpickled(tmp_path):
+    import pickle
+
+    class Trap:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "sprung",))
+
+    path = tmp_path / "run.checkpoint"
+    path.write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(FileError, match="no checkpoint to go on from"):
+        load_checkpoint(path)
+    for dtype in ("|O", "O", "<U3", "|V8", "<m8[s]", "garbage"):
+        header = {"meta": {}, "arrays": [{"name": "a", "dtype": dtype, "shape": [1]}]}
+        body = json.dumps(header).encode()
+        body = b"mdnnp checkpoint 1\n" + len(body).to_bytes(8, "little") + body + pickle.dumps(Trap())
+        path.write_bytes(body + hashlib.sha256(body).digest())
+        with pytest.raises(FileError, match="its header is not that of a checkpoint"):
+            load_checkpoint(path)
+    assert not (tmp_path / "sprung").exists()
