@@ -35,7 +35,7 @@ def check_committee(config: RunConfig, potential: Potential) -> None:
     ]
     if wanted and not isinstance(potential, Committee):
         raise InputError(
-            f"{config.source}: {wanted[0]} needs a committee, but potential.path = {config.potential.path} is a single "
+            f"{config.at(wanted[0])}: needs a committee, but potential.path = {config.potential.path} is a single "
             "potential; give a directory that holds member-1, member-2, ..."
         )
 

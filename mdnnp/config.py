@@ -7,7 +7,7 @@ and the comparison at a restart derive from them. Names carry units; paths are r
 
 import json
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
@@ -350,6 +350,7 @@ class RunConfig:
 
     source : the input file
     text : its verbatim text
+    lines : of the keys that it gives, by 'section.key'
     """
 
     structure: StructureConfig
@@ -360,6 +361,11 @@ class RunConfig:
     committee: CommitteeConfig
     source: Path
     text: str
+    lines: dict[str, int] = field(default_factory=dict, compare=False)
+
+    def at(self, key: str) -> str:
+        """'section.key at file:line', for messages; without a line where the key has its default."""
+        return f"{key} at {self.source}" + (f":{self.lines[key]}" if key in self.lines else "")
 
     @property
     def trajectory_path(self) -> Path:
@@ -432,7 +438,7 @@ def _build(document: Document, source: Path) -> RunConfig:
     values, mistakes = read_records(document, SECTIONS, source.parent)
     refuse(mistakes + _missing_temperature(document, values["dynamics"]) + _unfit(document, values["dynamics"]))
     records = {section: record(**values[section]) for section, record in SECTIONS.items()}
-    return RunConfig(**records, source=source.absolute(), text=document.text)
+    return RunConfig(**records, source=source.absolute(), text=document.text, lines=document.by_name())
 
 
 def _missing_temperature(document: Document, dynamics: dict) -> list[Mistake]:

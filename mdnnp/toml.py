@@ -55,6 +55,10 @@ class Document:
         """'file:line' of a key or table."""
         return f"{self.name}:{self.lines[key]}"
 
+    def by_name(self) -> dict[str, int]:
+        """Line of each key, by 'section.key'."""
+        return {".".join(key): line for key, line in self.lines.items()}
+
 
 def read_toml(path: str | Path) -> Document:
     """Read a TOML file. Raises FileError if it cannot be read, InputError if it is empty or not UTF-8."""

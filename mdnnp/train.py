@@ -219,6 +219,13 @@ def read_sets(config: TrainConfig) -> tuple[Sets, list[str]]:
     Raises InputError for data that cannot be fitted.
     """
     data = config.data
+    files = {"data.train": data.train, "data.test": data.test or (), "descriptors.functions": ()}
+    if config.descriptors.functions is not None:
+        files["descriptors.functions"] = (config.descriptors.functions,)
+    for key, paths in files.items():
+        for path in paths:
+            if not path.exists():
+                raise FileError(f"{config.at(key)}: {path} does not exist")
     structures = read_labelled(data.train, data.length_unit, data.energy_unit)
     test = read_labelled(data.test or (), data.length_unit, data.energy_unit)
     excluded = full_names([*structures, *test], data.exclude or ())

@@ -2,7 +2,7 @@
 # ruff: noqa: RUF009 (`key` makes the fields)
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -200,6 +200,7 @@ class TrainConfig:
 
     source : the input file
     text : its verbatim text
+    lines : of the keys that it gives, by 'section.key'
     """
 
     data: DataConfig
@@ -209,6 +210,11 @@ class TrainConfig:
     output: OutputConfig
     source: Path
     text: str
+    lines: dict[str, int] = field(default_factory=dict, compare=False)
+
+    def at(self, key: str) -> str:
+        """'section.key at file:line', for messages; without a line where the key has its default."""
+        return f"{key} at {self.source}" + (f":{self.lines[key]}" if key in self.lines else "")
 
     @property
     def potential_path(self) -> Path:
@@ -253,7 +259,7 @@ def _build(document: Document, source: Path) -> TrainConfig:
     values, mistakes = read_records(document, SECTIONS, source.parent)
     refuse(mistakes + _contradictions(document, values))
     records = {section: record(**values[section]) for section, record in SECTIONS.items()}
-    return TrainConfig(**records, source=source.absolute(), text=document.text)
+    return TrainConfig(**records, source=source.absolute(), text=document.text, lines=document.by_name())
 
 
 def _contradictions(document: Document, values: dict[str, dict]) -> list[Mistake]:

@@ -324,3 +324,28 @@ def test_the_collection_of_another_run_is_kept(tmp_path):
         with pytest.raises(FileError, match="is not what this run has collected"):
             Collector(config).restore(saved)
         assert (tmp_path / name).read_text().startswith("4\n")
+
+
+# Where a value stands
+
+
+@pytest.mark.parametrize(
+    ("verb", "old", "new", "message"),
+    [
+        ("run", 'file = "a.xyz"', 'file = "gone.xyz"', r"structure.file at .*run\.toml:2: .*gone\.xyz does not exist"),
+        ("run", 'path = "lj.toml"', 'path = "gone"', r"potential.path at .*run\.toml:4: .*gone does not exist"),
+        ("run", "steps = 4", "fixed = [4]\nsteps = 4", r"dynamics.fixed at .*run\.toml:6: names atom 4"),
+        ("run", "steps = 4", 'velocities = "file"\nsteps = 4', r"dynamics.velocities at .*run\.toml:6: "),
+        ("run", "[potential]", "replicate = [900, 900, 900]\n[potential]", r"structure.replicate at .*run\.toml:3: "),
+        ("run", "[potential]", "masses = {H = 2}\n[potential]", r"structure.masses at .*run\.toml:3: gives H"),
+        ("run", "[output]", "[committee]\ncollect_above_eV_A = 1", r"collect_above_eV_A at .*run\.toml:10: needs"),
+        ("train", '"a.xyz"', '"gone.xyz"', r"data.train at .*fit\.toml:2: .*gone\.xyz does not exist"),
+        ("train", "max_zeta = 1", "max_zeta = 1\nselect = 1000000", r"descriptors.select = 1000000 at fit\.toml:8: "),
+    ],
+)
+def test_errors_on_values_name_the_line(folder, capfd, verb, old, new, message):
+    path, text = (Path("run.toml"), RUN) if verb == "run" else (Path("fit.toml"), FIT)
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    assert main([verb, str(path)]) in (2, 4)
+    assert re.search(message, capfd.readouterr().err)

