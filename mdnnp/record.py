@@ -179,11 +179,11 @@ def _check_paths(config: RunConfig) -> None:
 def _read(config: RunConfig) -> Checkpoint:
     meta, arrays = load_checkpoint(config.checkpoint_path)
     own = config.trajectory_path
-    written = Path(str(meta.get("trajectory", own.name)))
-    is_part = re.fullmatch(rf"{re.escape(own.stem)}\.part\d+{re.escape(own.suffix)}", str(written))
-    if str(written) != own.name and not is_part:
+    written = str(meta.get("trajectory", own.name))
+    is_part = re.fullmatch(rf"{re.escape(own.stem)}\.part\d+{re.escape(own.suffix)}", written)
+    if written != own.name and not is_part:
         raise FileError(
-            f"{config.checkpoint_path}: belongs to {own.with_name(written.name)}, not to {own}; give output.file "
+            f"{config.checkpoint_path}: belongs to {own.parent / written}, not to {own}; give output.file "
             "another name, or that of the run to resume"
         )
     check_contents(config.checkpoint_path, meta, arrays, _KINDS, _ARRAYS)

@@ -162,7 +162,7 @@ def test_isotopes(start):
 
 def test_isotope_of_an_absent_element_is_refused(start):
     text = INPUT.replace('"start.xyz"', '"start.xyz"\nmasses = {Xe = 130}')
-    with pytest.raises(InputError, match=r"structure.masses gives Xe, but .* has no such atom"):
+    with pytest.raises(InputError, match=r"structure.masses at .*: gives Xe, but .* has no such atom"):
         start(mixture(), text=text)
 
 
@@ -191,7 +191,7 @@ def test_net_momentum_of_a_file_is_warned_of(start, more, kept):
 
 
 def test_velocities_that_are_not_there(start):
-    with pytest.raises(InputError, match=r'velocities = "file", but .*start.xyz:-1 has no velocities'):
+    with pytest.raises(InputError, match=r'velocities at .*: "file", but .*start.xyz:-1 has no velocities'):
         start(mixture(), 'velocities = "file"\n')
 
 
@@ -219,7 +219,7 @@ def test_missing_files(tmp_path, start):
     with pytest.raises(FileError, match=r"lj.toml"):
         prepare(parse_config(INPUT, tmp_path / "run.toml"))
     (tmp_path / "lj.toml").write_text(POTENTIAL)
-    with pytest.raises(FileError, match=r"start.xyz: no such file"):
+    with pytest.raises(FileError, match=r"structure.file at .*start.xyz does not exist"):
         prepare(parse_config(INPUT, tmp_path / "run.toml"))
 
 
