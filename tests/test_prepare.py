@@ -216,10 +216,10 @@ def test_index(tmp_path, start):
 
 
 def test_missing_files(tmp_path, start):
-    with pytest.raises(FileError, match=r"lj.toml"):
-        prepare(parse_config(INPUT, tmp_path / "run.toml"))
-    (tmp_path / "lj.toml").write_text(POTENTIAL)
     with pytest.raises(FileError, match=r"structure.file at .*start.xyz does not exist"):
+        prepare(parse_config(INPUT, tmp_path / "run.toml"))
+    (tmp_path / "start.xyz").touch()
+    with pytest.raises(FileError, match=r"potential.path at .*lj.toml does not exist"):
         prepare(parse_config(INPUT, tmp_path / "run.toml"))
 
 
