@@ -162,7 +162,7 @@ def resumed(verb: str) -> None:
         train(read_train_config("fit.toml"), resume=True)
 
 
-@pytest.mark.parametrize("n", [40, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [40, pytest.param(1500, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("verb", ["run", "train"])
 def test_mutated_checkpoints(folder, verb, n, capsys):  # noqa: F811
     name = {"run": "run", "train": "fit"}[verb]
