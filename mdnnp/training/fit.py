@@ -306,6 +306,6 @@ def _difference(old: str | None, new: str) -> str:
     try:
         before, after = json.loads(str(old)), json.loads(new)
         names = sorted(k for k in {*before, *after} if before.get(k) != after.get(k))
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return "unlike this one"
     return "different: " + ", ".join(names)
