@@ -18,6 +18,7 @@ from ase.data import chemical_symbols
 
 from mdnnp import observables as obs
 from mdnnp.errors import FileError, InputError, MdnnpWarning
+from mdnnp.files import check_distinct, require_regular
 from mdnnp.observables import DEFAULT_WARMUP, RESOLVED, VERLET_ERROR, Drift, Mean, is_verlet_error, plus_minus
 from mdnnp.trajectory import STEPS, Trajectory
 from mdnnp.units import BOLTZMANN_EV_PER_K, EV_PER_U_A2_PER_FS2
@@ -579,6 +580,8 @@ def main(arguments) -> int:
         raise InputError(f"the warm-up must not be negative, found {warmup_ps} ps")
     given = arguments.trajectory
     paths = [Path(path) for path in (given if isinstance(given, list) else [given])]
+    for path in paths:
+        require_regular(path)
     settings = _settings(arguments)
     analysis = analyze(_read_parts(paths), settings.warmup_fs, settings.until_fs)
     settings = replace(settings, ramp=analysis.ramp, ramp_tables=ramp_tables(analysis))
@@ -594,7 +597,9 @@ def main(arguments) -> int:
 
     path = analysis.series.path
     folder = Path(arguments.output) if arguments.output else path.with_name(f"{path.stem}_analysis")
-    replaced = _make_folder(folder, [NUMBERS_FILE, *FIGURES, *PHYSICS_FILES])
+    names = [NUMBERS_FILE, *FIGURES, *PHYSICS_FILES]
+    check_distinct([folder / name for name in names], paths)
+    replaced = _make_folder(folder, names)
     try:
         (folder / NUMBERS_FILE).write_text(numbers + "\n", encoding="utf-8")
         written = [folder / NUMBERS_FILE, *draw(analysis, folder)]

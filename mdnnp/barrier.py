@@ -94,7 +94,7 @@ def main(arguments, potential: Potential, structure: Structure, final: Structure
         print(json.dumps(as_dict(found), indent=2))
     else:
         print(text(found))
-        print(f"Written: {', '.join(str(p) for p in _outputs(arguments))}")
+        print(f"Written: {', '.join(str(p) for p in outputs(arguments))}")
     return 0 if found.good else 3
 
 
@@ -356,7 +356,7 @@ def text(found: Barrier) -> str:
     return "\n".join(lines)
 
 
-def _outputs(arguments) -> list[Path]:
+def outputs(arguments) -> list[Path]:
     """Names of what is written."""
     out = Path(arguments.output)
     names = [out, out.with_suffix(".json")]
@@ -366,20 +366,17 @@ def _outputs(arguments) -> list[Path]:
 
 
 def check_outputs(arguments) -> None:
-    """Refuse, before any work is done, outputs that exist or could not be written."""
-    from mdnnp.files import check_writable
+    """Refuse, before any work is done, outputs of a name that cannot be written."""
     from mdnnp.steps import check_steps_file
 
     if Path(arguments.output).suffix == ".json":
         raise InputError(f"{arguments.output}: name the structure, as in saddle.xyz; its numbers go to saddle.json")
     check_writable_format(arguments.output)
     check_steps_file(arguments.trajectory, arguments.overwrite)
-    for path in _outputs(arguments):
-        check_writable(path, overwrite=arguments.overwrite, instead="choose another name, or give --overwrite")
 
 
 def _write(arguments, structure: Structure, found: Barrier, points: list[SearchPoint]) -> None:
-    out, summary, *_ = _outputs(arguments)
+    out, summary, *_ = outputs(arguments)
     write_structures(out, [labelled(structure, found.saddle)], overwrite=arguments.overwrite)
     how = {"potential": str(arguments.potential), "structure": structure.label}
     with new_file(summary, arguments.overwrite) as temporary:

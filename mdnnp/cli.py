@@ -6,23 +6,26 @@ import sys
 import warnings
 
 from mdnnp.arguments import parser
-from mdnnp.errors import InputError, MdnnpError, MdnnpWarning
+from mdnnp.errors import InputError, MdnnpError, MdnnpWarning, Mistakes
+from mdnnp.streams import discard_stdout, printable, safe_streams
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    with warnings.catch_warnings():
+    with safe_streams(), warnings.catch_warnings():
         warnings.showwarning = _show_warning
         warnings.simplefilter("always", MdnnpWarning)
         try:
             arguments = parser().parse_args(argv or ["--help"])
-            return _VERBS[arguments.verb](arguments) or 0
+            status = _VERBS[arguments.verb](arguments) or 0
+            sys.stdout.flush()
+            return status
         except KeyboardInterrupt:
             print("\nerror: interrupted", file=sys.stderr)
             return 130
         except BrokenPipeError:  # the reader of our output has gone, as with `| head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            discard_stdout()
             return 1
         except Exception as error:
             if os.environ.get("MDNNP_DEBUG") == "1":
@@ -36,6 +39,10 @@ def _report(error: Exception) -> int:
         message, status = str(error), error.exit_code
     elif isinstance(error, OSError):
         message, status = f"{error.filename or 'file'}: {error.strerror or error}", 4
+    elif isinstance(error, UnicodeEncodeError):  # a name of a file; what is printed is never refused
+        encoding = sys.getfilesystemencoding()
+        message = f"{error.object!a:.300}: names of files are {encoding} here; set LC_ALL=C.UTF-8, or rename the file"
+        status = 4
     elif isinstance(error, MemoryError):
         message, status = f"not enough memory: {error}" if str(error) else "not enough memory", 1
     else:
@@ -44,14 +51,17 @@ def _report(error: Exception) -> int:
             "(MDNNP_DEBUG=1 in the environment shows where it happened)"
         )
         status = 1
-    for line in message.split("\n"):
-        print(line if line.startswith(" ") else f"error: {line}", file=sys.stderr)
+    first, *rest = message.split("\n")
+    print(f"error: {printable(first)}", file=sys.stderr)
+    more = "error" if isinstance(error, Mistakes) else "note"
+    for line in rest:
+        print(printable(line if line.startswith(" ") else f"{more}: {line}"), file=sys.stderr)
     return status
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
     if issubclass(category, MdnnpWarning):
-        print(f"warning: {message}", file=sys.stderr)
+        print(printable(f"warning: {message}"), file=sys.stderr)
     elif os.environ.get("MDNNP_DEBUG") == "1":
         print(warnings.formatwarning(message, category, filename, lineno, line), file=sys.stderr, end="")
 
@@ -89,7 +99,7 @@ def _train(arguments) -> int:
 
 
 def _predict(arguments) -> int:
-    _refuse_existing(arguments.output, arguments.overwrite)
+    _check_outputs(arguments, [arguments.output], arguments.structures)
     potential = _load(arguments)
     from mdnnp.predict import HEADER, predict, table_row
     from mdnnp.structures import read_structures, write_structures
@@ -117,7 +127,7 @@ def _predict(arguments) -> int:
 
 
 def _evaluate(arguments) -> int:
-    _refuse_existing(arguments.output, arguments.overwrite)
+    _check_outputs(arguments, [arguments.output], arguments.data)
     potential = _load(arguments)
     from mdnnp.training.accuracy import evaluate, table
     from mdnnp.training.dataset import stream_labelled
@@ -165,7 +175,11 @@ def _descriptors(arguments) -> int:
 def _convert(arguments) -> int:
     from pathlib import Path
 
+    from mdnnp.files import check_distinct
+    from mdnnp.potentials.load import potential_files
+
     source = Path(arguments.input)
+    check_distinct([arguments.output], potential_files(source))
     if source.is_dir():
         from mdnnp.n2p2 import TERMS_FILE, read_potential, write_potential
 
@@ -260,7 +274,7 @@ def _bench(arguments) -> int:
 
 
 def _smooth(arguments) -> int:
-    _refuse_existing(arguments.output, arguments.overwrite)
+    _check_outputs(arguments, [arguments.output], [arguments.structure])
     from mdnnp.smooth import main as smooth
 
     potential, structure = _load_both(arguments)
@@ -268,7 +282,7 @@ def _smooth(arguments) -> int:
 
 
 def _relax(arguments) -> int:
-    _refuse_existing(arguments.output, arguments.overwrite)
+    _check_outputs(arguments, [arguments.output, arguments.trajectory], [arguments.structure])
     from mdnnp.relax import main as relax
     from mdnnp.steps import check_steps_file
     from mdnnp.structures import check_writable_format
@@ -280,9 +294,10 @@ def _relax(arguments) -> int:
 
 
 def _saddle(arguments) -> int:
-    from mdnnp.barrier import check_outputs
+    from mdnnp.barrier import check_outputs, outputs
     from mdnnp.barrier import main as saddle
 
+    _check_outputs(arguments, outputs(arguments), [arguments.structure, arguments.to])
     check_outputs(arguments)
     potential, structure = _load_both(arguments)
     final = None
@@ -294,8 +309,11 @@ def _saddle(arguments) -> int:
 
 
 def _phonons(arguments) -> int:
+    from mdnnp.files import check_distinct
     from mdnnp.phonons import main as phonons
+    from mdnnp.potentials.load import potential_files
 
+    check_distinct([arguments.output], [arguments.structure, *potential_files(arguments.potential)])
     potential, structure = _load_both(arguments)
     return phonons(arguments, potential, structure)
 
@@ -338,14 +356,16 @@ def _use_threads(arguments) -> None:
     set_threads(arguments.threads or available_cores())
 
 
-def _refuse_existing(path: str | None, overwrite: bool) -> None:
-    """Refuse, before any work is done, an output that exists or could not be written."""
+def _check_outputs(arguments, outputs, inputs) -> None:
+    """Refuse, before any work is done, outputs that would replace an input, exist or could not be written."""
     from pathlib import Path
 
-    from mdnnp.files import check_writable
+    from mdnnp.files import check_distinct, check_writable
+    from mdnnp.potentials.load import potential_files
 
-    if path:
-        check_writable(Path(path), overwrite=overwrite, instead="choose another name, or give --overwrite")
+    check_distinct(outputs, [*inputs, *potential_files(arguments.potential)])
+    for path in filter(None, outputs):
+        check_writable(Path(path), overwrite=arguments.overwrite, instead="choose another name, or give --overwrite")
 
 
 _VERBS = {

@@ -1,8 +1,9 @@
 """Collecting configurations of a run on which a committee disagrees, to be labelled and trained on."""
 
+import hashlib
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from ase.data import atomic_masses, chemical_symbols
@@ -33,7 +34,7 @@ def check_committee(config: RunConfig, potential: Potential) -> None:
     ]
     if wanted and not potential.has_disagreement:
         raise InputError(
-            f"{config.source}: {wanted[0]} needs a committee, but potential.path = {config.potential.path} is a single "
+            f"{config.at(wanted[0])}: needs a committee, but potential.path = {config.potential.path} is a single "
             "potential; give a directory that holds member-1, member-2, ..."
         )
 
@@ -64,6 +65,7 @@ class Collector:
     def __init__(self, config: RunConfig):
         self._settings, self._path = config.committee, config.collect_path
         self.count, self._last_step, self._size = 0, -1, 0
+        self._digest = hashlib.sha256()
 
     def begin(self) -> None:
         """Make way for the file of a new run."""
@@ -88,8 +90,9 @@ class Collector:
         except OSError as error:
             raise FileError(f"{self._path}: cannot be written: {error.strerror}") from None
         self.count, self._last_step, self._size = self.count + 1, state.step, self._size + len(text)
+        self._digest.update(text)
 
-    def saved(self) -> list[int]:
+    def saved(self) -> dict:
         """What a checkpoint keeps; the file is durable then."""
         if self._path is not None and self._path.exists():
             handle = os.open(self._path, os.O_RDONLY)
@@ -97,19 +100,46 @@ class Collector:
                 os.fsync(handle)
             finally:
                 os.close(handle)
-        return [self.count, self._last_step, self._size]
+        return {
+            "file": "" if self._path is None else self._path.name,
+            "count": self.count,
+            "last_step": self._last_step,
+            "size": self._size,
+            "sha256": self._digest.hexdigest(),
+        }
 
-    def restore(self, saved: Sequence[int]) -> None:
-        """Go on where a checkpoint stands: what was collected after it is removed, and collected again."""
-        count, last_step, size = saved
-        if self._path is None or not count:
-            self.begin()
+    def restore(self, saved: Mapping) -> None:
+        """Go on where a checkpoint stands: what was collected after it is removed, and collected again.
+
+        Raises FileError for a file that this run has not written.
+        """
+        if self._path is None:
             return
-        have = self._path.stat().st_size if self._path.exists() else 0
-        if have < size:
-            text = f"{self._path}: has lost some of the {count} configurations collected so far; it begins anew"
+        same = saved["file"] == self._path.name
+        size = saved["size"] if same else 0
+        kept = self._path.read_bytes() if self._path.exists() else b""
+        if kept and not (same and self._is_own(kept, saved)):
+            raise FileError(
+                f"{self._path}: is not what this run has collected so far, and would be replaced; move it away, or "
+                "give committee.collect_file another name"
+            )
+        if len(kept) < size:
+            text = (
+                f"{self._path}: has lost some of the {saved['count']} configurations collected so far; it begins anew"
+            )
             warnings.warn(text, MdnnpWarning, stacklevel=2)
-            self.begin()
-            return
-        os.truncate(self._path, size)
-        self.count, self._last_step, self._size = count, last_step, size
+            size = 0
+        if self._path.exists():
+            os.truncate(self._path, size)
+        if size:
+            self.count, self._last_step, self._size = saved["count"], saved["last_step"], size
+            self._digest = hashlib.sha256(kept[:size])
+
+    @staticmethod
+    def _is_own(kept: bytes, saved: Mapping) -> bool:
+        """Whether a file is what a checkpoint says, followed by nothing but configurations, the last of them cut."""
+        if len(kept) >= saved["size"] and hashlib.sha256(kept[: saved["size"]]).hexdigest() != saved["sha256"]:
+            return False
+        first, *rest = kept[saved["size"] :].split(b"\n", 2) if len(kept) > saved["size"] else kept.split(b"\n", 2)
+        is_frame = first.isdigit() or not first
+        return is_frame and (len(rest) < 2 or b"md_step=" in rest[0])

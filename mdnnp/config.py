@@ -8,11 +8,12 @@ and the comparison at a restart derive from them. Names carry units; paths are r
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
 from mdnnp import units
+from mdnnp.checkpoint import previous_path
 from mdnnp.errors import InputError
 from mdnnp.schema import Rule, key, read_records, refuse, toml_value
 from mdnnp.toml import Document, Mistake, parse_toml, read_toml
@@ -45,10 +46,13 @@ FRICTION = Rule(lambda v: 0 < v <= 1e6, "must be larger than 0, and is in 1/ps")
 PRESSURE = Rule(lambda v: -1e4 <= v <= 1e4, "must lie between -1e4 and 1e4 GPa; 1 bar is 0.0001")
 COMPRESSIBILITY = Rule(lambda v: 0 < v <= 1e4, "must be larger than 0, and is in 1/GPa")
 ATOMS = Rule(
-    lambda v: all(n >= 0 for n in v) and len(set(v)) == len(v),
+    lambda v: all(0 <= n < 2**31 for n in v) and len(set(v)) == len(v),
     "needs indices of atoms, counted from 0, each once",
 )
+INDEX = Rule(lambda v: -(2**31) <= v < 2**31, "must be the number of a structure, from 0, or -1 for the last")
 SKIN = Rule(lambda v: 0 <= v <= 10, "must lie between 0 and 10 Å")
+LENGTH_UNIT = Rule(units.is_length, "must be a unit of length: Angstrom, Bohr or nm")
+ENERGY_UNIT = Rule(units.is_energy, "must be a unit of energy: eV, Hartree, Rydberg, kJ/mol or kcal/mol")
 MASSES = Rule(
     lambda v: all(_is_element(s) and 0 < m < 1000 for s, m in v.items()),
     "needs element symbols with masses in u (above 0, below 1000), such as {H = 2.014}",
@@ -64,7 +68,7 @@ class StructureConfig:
         restart="free",
         example='"structure.xyz"',
     )
-    index: int = key("Which structure of the file, counted from 0; -1 is the last.", -1, restart="free")
+    index: int = key("Which structure of the file, counted from 0; -1 is the last.", -1, rule=INDEX, restart="free")
     length_unit: str | None = key(
         "Unit of length of an input.data file, which does not state it: Angstrom, Bohr or nm.",
         None,
@@ -362,6 +366,7 @@ class RunConfig:
 
     source : the input file
     text : its verbatim text
+    lines : of the keys that it gives, by 'section.key'
     """
 
     structure: StructureConfig
@@ -372,6 +377,11 @@ class RunConfig:
     committee: CommitteeConfig
     source: Path
     text: str
+    lines: dict[str, int] = field(default_factory=dict, compare=False)
+
+    def at(self, key: str) -> str:
+        """'section.key at file:line', for messages; without a line where the key has its default."""
+        return f"{key} at {self.source}" + (f":{self.lines[key]}" if key in self.lines else "")
 
     @property
     def trajectory_path(self) -> Path:
@@ -394,7 +404,7 @@ class RunConfig:
     def output_paths(self) -> tuple[Path, ...]:
         """All files that the run writes."""
         collected = () if self.collect_path is None else (self.collect_path,)
-        return (self.trajectory_path, self.checkpoint_path, *collected)
+        return (self.trajectory_path, self.checkpoint_path, previous_path(self.checkpoint_path), *collected)
 
     @property
     def total_steps(self) -> int:
@@ -444,7 +454,7 @@ def _build(document: Document, source: Path) -> RunConfig:
     values, mistakes = read_records(document, SECTIONS, source.parent)
     refuse(mistakes + _missing_temperature(document, values["dynamics"]) + _unfit(document, values["dynamics"]))
     records = {section: record(**values[section]) for section, record in SECTIONS.items()}
-    return RunConfig(**records, source=source.absolute(), text=document.text)
+    return RunConfig(**records, source=source.absolute(), text=document.text, lines=document.by_name())
 
 
 def _missing_temperature(document: Document, dynamics: dict) -> list[Mistake]:

@@ -16,6 +16,18 @@ class InputError(MdnnpError):
     exit_code = 2
 
 
+class Mistakes(InputError):
+    """Several mistakes in one input, one in each line of the message."""
+
+
+class Interrupted(MdnnpError):
+    """SIGINT or SIGTERM ended the work; `signal` is its number."""
+
+    def __init__(self, message: str, signal: int):
+        super().__init__(message)
+        self.exit_code = 128 + signal
+
+
 class PhysicsError(MdnnpError):
     """The simulation itself went wrong: exploding dynamics, overlapping atoms, extrapolation limit."""
 

@@ -4,11 +4,46 @@ import csv
 import io
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mdnnp.errors import FileError
+from mdnnp.errors import FileError, InputError
+
+
+def check_distinct(outputs: Iterable[str | Path | None], inputs: Iterable[str | Path | None]) -> None:
+    """Raise InputError if an output is an input or a directory that holds one, or if two outputs are the same file.
+
+    Links and other spellings of a name are seen through. A path that is None is passed over.
+    """
+    written, read = ([Path(p) for p in paths if p is not None] for paths in (outputs, inputs))
+    for k, output in enumerate(written):
+        for path in read:
+            if _is_same(output, path) or any(_is_same(output, parent) for parent in path.resolve().parents):
+                name = "" if output == path else f" ({path})"
+                raise InputError(f"{output}: would replace an input{name}; give the output another name")
+        for other in written[:k]:
+            if _is_same(output, other):
+                raise InputError(f"{output}: two outputs would be this file; give one of them another name")
+
+
+def _is_same(a: Path, b: Path) -> bool:
+    """Whether two paths are one file, or will be once they exist."""
+    try:
+        return a.samefile(b)
+    except (OSError, ValueError):  # one of them does not exist
+        return a.resolve() == b.resolve()
+
+
+def require_regular(path: str | Path) -> None:
+    """Raise FileError if `path` is a pipe, a socket or a device, which would be waited for or read for ever.
+
+    What does not exist, and a directory, is left to who opens it.
+    """
+    mode = os.stat(path).st_mode if os.path.exists(path) else stat.S_IFREG
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise FileError(f"{path}: is not a regular file but a pipe or a device; write its content to a file first")
 
 
 def check_writable(
@@ -20,6 +55,7 @@ def check_writable(
     """
     if path.is_dir():
         raise FileError(f"{path}: is a directory, expected the name of a file")
+    require_regular(path)
     if os.path.lexists(path) and not overwrite:
         raise FileError(f"{path} exists already; {instead}")
     if not path.parent.is_dir():
@@ -47,10 +83,10 @@ def new_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def new_directory(path: str | Path, overwrite: bool = False, belongs=lambda name: True) -> Iterator[Path]:
+def new_directory(path: str | Path, overwrite: bool = False, belongs=lambda name: False) -> Iterator[Path]:
     """Yield an empty temporary directory beside `path`; it becomes `path` when the block ends well.
 
-    belongs : tells of a file name whether overwriting may delete it
+    belongs : tells of the name of a file in it, as "member-1/input.nn", whether overwriting may delete it
     Raises FileError if `path` exists and `overwrite` is False, or holds files that do not belong to it, or if
     the directory cannot be written.
     """
@@ -62,6 +98,7 @@ def new_directory(path: str | Path, overwrite: bool = False, belongs=lambda name
         temporary.mkdir()
         yield temporary
         if path.exists():
+            check_replaceable(path, overwrite, belongs)  # once more: it may have come, or been filled, meanwhile
             os.rename(path, old)
         try:
             os.rename(temporary, path)
@@ -82,13 +119,23 @@ def check_replaceable(path: Path, overwrite: bool, belongs) -> None:
         raise FileError(
             f"{path} exists already; choose another name" + (", or allow overwriting" if path.is_dir() else "")
         )
-    foreign = sorted(entry.name for entry in path.iterdir() if not belongs(entry.name))
+    foreign = foreign_files(path, belongs)
     if foreign:
         raise FileError(
             f"{path}: will not be overwritten, because that would delete other files in it: "
             f"{', '.join(foreign[:5])}"
             f"{' ...' if len(foreign) > 5 else ''}; move them, or choose another name"
         )
+
+
+def foreign_files(path: Path, belongs) -> list[str]:
+    """Names of the files and empty directories below `path` that do not belong there; links are not followed."""
+    found = []
+    for entry in path.rglob("*"):
+        is_directory = entry.is_dir() and not entry.is_symlink()
+        if (not is_directory or not any(entry.iterdir())) and not belongs(entry.relative_to(path).as_posix()):
+            found.append(entry.relative_to(path).as_posix())
+    return sorted(found)
 
 
 def csv_text(names: Iterable[str], rows: Iterable[Iterable]) -> str:

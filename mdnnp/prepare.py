@@ -10,7 +10,7 @@ from ase.data import atomic_numbers
 
 from mdnnp.collect import check_committee
 from mdnnp.config import RunConfig
-from mdnnp.errors import InputError, MdnnpWarning
+from mdnnp.errors import FileError, InputError, MdnnpWarning
 from mdnnp.integrators import (
     CellRescaling,
     ConstantEnergy,
@@ -68,6 +68,9 @@ def prepare(config: RunConfig) -> Start:
 
     Raises InputError or FileError for what cannot be run; warns (MdnnpWarning) of what is suspicious.
     """
+    for key, path in (("structure.file", config.structure.file), ("potential.path", config.potential.path)):
+        if not path.exists():
+            raise FileError(f"{config.at(key)}: {path} does not exist")
     wanted = config.potential
     potential = load_potential(wanted.path, wanted.length_unit, wanted.energy_unit, precision=wanted.precision)
     check_committee(config, potential)
@@ -157,9 +160,7 @@ def _masses(config: RunConfig, structure: Structure) -> np.ndarray:
     for symbol, mass in config.structure.masses.items():
         atoms = structure.system.numbers == atomic_numbers[symbol]
         if not atoms.any():
-            raise InputError(
-                f"{config.source}: structure.masses gives {symbol}, but {structure.label} has no such atom"
-            )
+            raise InputError(f"{config.at('structure.masses')}: gives {symbol}, but {structure.label} has no such atom")
         masses[atoms] = mass
     return masses
 
@@ -170,7 +171,7 @@ def _replicated(config: RunConfig, structure: Structure) -> tuple[System, np.nda
     copies = math.prod(repeats)
     if copies * len(structure.system) > MAX_ATOMS:
         raise InputError(
-            f"{config.source}: structure.replicate = {list(repeats)} makes {copies * len(structure.system)} "
+            f"{config.at('structure.replicate')}: {list(repeats)} makes {copies * len(structure.system)} "
             f"atoms of {len(structure.system)}; at most {MAX_ATOMS} can be run"
         )
     velocities = structure.velocities
@@ -184,10 +185,10 @@ def _fixed_atoms(config: RunConfig, label: str, n_atoms: int) -> np.ndarray:
     fixed = np.array(sorted(config.dynamics.fixed), dtype=np.int64)
     if len(fixed) and fixed[-1] >= n_atoms:
         raise InputError(
-            f"{config.source}: dynamics.fixed names atom {fixed[-1]}, but {label} has {n_atoms} atoms, counted from 0"
+            f"{config.at('dynamics.fixed')}: names atom {fixed[-1]}, but {label} has {n_atoms} atoms, counted from 0"
         )
     if len(fixed) == n_atoms:
-        raise InputError(f"{config.source}: dynamics.fixed names all {n_atoms} atoms, so that nothing could move")
+        raise InputError(f"{config.at('dynamics.fixed')}: names all {n_atoms} atoms, so that nothing could move")
     return fixed
 
 
@@ -211,7 +212,7 @@ def _integrator(config: RunConfig, label: str, system: System, n_degrees: int) -
         return VelocityRescaling(temperature, n_degrees, relaxation, dynamics.seed)
     if not system.pbc.all():
         raise InputError(
-            f'{config.source}: dynamics.ensemble = "{dynamics.ensemble}" needs a cell that is periodic along a, b and '
+            f'{config.at("dynamics.ensemble")}: "{dynamics.ensemble}" needs a cell that is periodic along a, b and '
             f"c, and {label} is not: an open direction has no pressure; choose an ensemble of constant volume"
         )
     pressure = ramp(dynamics.pressure_GPa, dynamics.pressure_end_GPa)
@@ -263,7 +264,7 @@ def _start_velocities(config: RunConfig, label: str, system, velocities, masses,
         return drawn, n_degrees
     if velocities is None:
         raise InputError(
-            f'{config.source}: dynamics.velocities = "file", but {label} has no velocities; '
+            f'{config.at("dynamics.velocities")}: "file", but {label} has no velocities; '
             'write "maxwell-boltzmann" with a temperature_K, or "zero"'
         )
     velocities = velocities.copy()

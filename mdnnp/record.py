@@ -10,6 +10,8 @@ import contextlib
 import math
 import os
 import platform
+import re
+import uuid
 import warnings
 from collections import deque
 from collections.abc import Iterator
@@ -19,11 +21,19 @@ from typing import NamedTuple
 import numpy as np
 
 from mdnnp import __version__, report
-from mdnnp.checkpoint import load_checkpoint, previous_path, save_checkpoint
+from mdnnp.checkpoint import (
+    Expected,
+    check_contents,
+    count,
+    load_checkpoint,
+    number,
+    previous_path,
+    save_checkpoint,
+)
 from mdnnp.collect import COLUMNS, Collector, columns
 from mdnnp.config import RunConfig, resolved_text, restart_settings
 from mdnnp.errors import FileError, InputError, MdnnpWarning
-from mdnnp.files import check_writable
+from mdnnp.files import check_distinct, check_writable
 from mdnnp.integrators import Bath, MDState
 from mdnnp.observables import (
     density,
@@ -34,11 +44,14 @@ from mdnnp.observables import (
     pressure_tensor,
     temperature,
 )
+from mdnnp.potentials.load import potential_files
 from mdnnp.prepare import Start
 from mdnnp.shadow import REACH, ShadowEnergy
-from mdnnp.system import System, volume
+from mdnnp.system import System, validate, volume
 from mdnnp.trajectory import (
+    RUN_ID,
     Counts,
+    OtherRun,
     TrajectoryWriter,
     check_space,
     expected_bytes,
@@ -72,6 +85,7 @@ class Checkpoint(NamedTuple):
     trajectory : file that the run writes to; counts : its records that belong to the run
     extrapolations : total, and steps with any
     collected : see `Collector.saved`
+    run_id : of the run, also in its trajectory
     held : rows of the dense log that wait for their shadow energy; window : what that is made of
     settings : of the input, which must not change; digests : of structure and potential
     """
@@ -91,7 +105,8 @@ class Checkpoint(NamedTuple):
     settings: dict
     digests: dict
     version: str
-    collected: list
+    collected: dict
+    run_id: str
 
 
 @contextlib.contextmanager
@@ -104,6 +119,8 @@ def locked(output: Path, checkpoint: Path) -> Iterator[None]:
         return
     check_writable(output, overwrite=True)
     path = Path(f"{checkpoint}.lock")  # outputs that share a checkpoint must not run side by side either
+    if path.is_dir() or (path.exists() and path.stat().st_size):
+        raise FileError(f"{path}: stands where the lock of a run is made, and is none; move it away")
     try:
         file = path.open("a")
     except OSError as error:
@@ -153,44 +170,69 @@ def find_checkpoint(config: RunConfig, *, resume: bool, overwrite: bool) -> Chec
 
 
 def _check_paths(config: RunConfig) -> None:
-    inputs = {path.resolve() for path in (config.source, config.structure.file, config.potential.path)}
-    for path in config.output_paths:
-        if path.resolve() in inputs or config.potential.path.resolve() in path.resolve().parents:
-            raise InputError(f"output.file: {path} would replace an input of the run; give another name")
     if config.trajectory_path == config.checkpoint_path:
         raise InputError(f"output.file: {config.trajectory_path} is the name of the checkpoint; give another")
+    inputs = (config.source, config.structure.file, *potential_files(config.potential.path))
+    check_distinct(config.output_paths, inputs)
 
 
 def _read(config: RunConfig) -> Checkpoint:
     meta, arrays = load_checkpoint(config.checkpoint_path)
     own = config.trajectory_path
-    written = Path(str(meta.get("trajectory", own.name)))
-    if written.name != own.name and not (written.stem.startswith(f"{own.stem}.part") and written.suffix == own.suffix):
+    written = str(meta.get("trajectory", own.name))
+    is_part = re.fullmatch(rf"{re.escape(own.stem)}\.part\d+{re.escape(own.suffix)}", written)
+    if written != own.name and not is_part:
         raise FileError(
-            f"{config.checkpoint_path}: belongs to {own.with_name(written.name)}, not to {own}; give output.file "
+            f"{config.checkpoint_path}: belongs to {own.parent / written}, not to {own}; give output.file "
             "another name, or that of the run to resume"
         )
-    try:
-        return Checkpoint(
-            step=meta["step"],
-            positions=arrays["positions"],
-            velocities=arrays["velocities"],
-            cell=arrays["cell"],
-            bath=Bath(meta["bath_energy"], *(arrays[f"bath_{name}"] for name in Bath._fields[1:])),
-            reference=arrays["reference"],
-            reference_cell=arrays["reference_cell"],
-            trajectory=config.trajectory_path.with_name(meta["trajectory"]),
-            counts=Counts(*meta["counts"]),
-            extrapolations=tuple(meta["extrapolations"]),
-            held=meta["held"],
-            window=(meta["window"], arrays),
-            settings=meta["settings"],
-            digests=meta["digests"],
-            version=meta["version"],
-            collected=meta["collected"],
-        )
-    except (KeyError, TypeError) as error:
-        raise FileError(f"{config.checkpoint_path}: not a checkpoint of a run ({error} is missing)") from None
+    check_contents(config.checkpoint_path, meta, arrays, _KINDS, _ARRAYS)
+    return Checkpoint(
+        step=meta["step"],
+        positions=arrays["positions"],
+        velocities=arrays["velocities"],
+        cell=arrays["cell"],
+        bath=Bath(meta["bath_energy"], *(arrays[f"bath_{name}"] for name in Bath._fields[1:])),
+        reference=arrays["reference"],
+        reference_cell=arrays["reference_cell"],
+        trajectory=config.trajectory_path.with_name(meta["trajectory"]),
+        counts=Counts(*meta["counts"]),
+        extrapolations=tuple(meta["extrapolations"]),
+        held=meta["held"],
+        window=(meta["window"], arrays),
+        settings=meta["settings"],
+        digests=meta["digests"],
+        version=meta["version"],
+        collected=meta["collected"],
+        run_id=meta["run_id"],
+    )
+
+
+_KINDS = {
+    "step": lambda v: count(v) and v <= 2 * 10**12,
+    "trajectory": str,
+    "counts": (count, count, count),
+    "extrapolations": (count, count),
+    "collected": {"file": str, "count": count, "last_step": int, "size": count, "sha256": str},
+    "held": [(count, number, dict)],
+    "window": {"steps": [count], "energies": [number]},
+    "bath_energy": number,
+    "settings": dict,
+    "digests": dict,
+    "version": str,
+    "run_id": str,
+}
+_ARRAYS = {
+    "positions": Expected(("N", 3)),
+    "velocities": Expected(("N", 3)),
+    "cell": Expected((3, 3)),
+    "reference": Expected(("N", 3)),
+    "reference_cell": Expected((3, 3)),
+    "bath_chain": Expected((None,)),
+    "bath_cell_velocity": Expected((3, 3)),
+    "bath_cell_chain": Expected((None,)),
+    **{f"window_{name}": Expected(("K", "N", 3)) for name in ("positions", "velocities", "forces")},
+}
 
 
 def check_same_run(saved: Checkpoint, config: RunConfig, start: Start) -> None:
@@ -213,9 +255,36 @@ def check_same_run(saved: Checkpoint, config: RunConfig, start: Start) -> None:
             "\n".join(f"{where}: {d}" for d in differences)
             + "\nrestore what has changed, or start a new run with another output.file"
         )
+    _check_shapes(saved, config, start)
     if saved.version != __version__:
         text = f"{where} was written by mdnnp {saved.version}; this is {__version__}: the last bits may differ"
         warnings.warn(text, MdnnpWarning, stacklevel=2)
+
+
+def _check_shapes(saved: Checkpoint, config: RunConfig, start: Start) -> None:
+    """Raise FileError for a checkpoint that this run cannot have written, though settings and files are the same."""
+    steps, energies = saved.window[0]["steps"], saved.window[0]["energies"]
+    columns = _columns(config, start).keys()
+    bath = start.integrator.begin(start.system)
+    agrees = {
+        "the number of atoms": len(saved.positions) == len(start.system),
+        "thermostat and barostat": all(np.shape(a) == np.shape(b) for a, b in zip(saved.bath, bath, strict=True)),
+        "rows of the log": all(values.keys() == columns and _all_numbers(values) for *_, values in saved.held),
+        "the last steps": steps == list(range(saved.step - len(steps) + 1, saved.step + 1))
+        and len(steps) == len(energies) == len(saved.window[1]["window_positions"]),
+    }
+    for what, holds in agrees.items():
+        if not holds:
+            raise FileError(f"{config.checkpoint_path}: damaged: {what} cannot be of this run; start it again")
+    for positions, cell in ((saved.positions, saved.cell), (saved.reference, saved.reference_cell)):
+        try:
+            validate(start.system._replace(positions=positions, cell=cell), str(config.checkpoint_path))
+        except InputError as error:
+            raise FileError(f"{error}: the checkpoint is damaged; start the run again") from None
+
+
+def _all_numbers(values: dict) -> bool:
+    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values.values())
 
 
 class Recorder:
@@ -224,8 +293,8 @@ class Recorder:
     extrapolations : (atom, function) pairs out of range, over all steps; extrapolated_steps : steps with any
     """
 
-    def __init__(self, config: RunConfig, start: Start, writer: TrajectoryWriter):
-        self._config, self._start, self._writer = config, start, writer
+    def __init__(self, config: RunConfig, start: Start, writer: TrajectoryWriter, run_id: str):
+        self._config, self._start, self._writer, self._run_id = config, start, writer, run_id
         self.extrapolations = self.extrapolated_steps = 0
         self.collector = Collector(config)
         self._step = -1  # of the last record
@@ -272,6 +341,7 @@ class Recorder:
         _save(
             self._config,
             self._start,
+            self._run_id,
             state,
             reference,
             self._writer.path,
@@ -382,9 +452,10 @@ def start_record(config: RunConfig, start: Start, state: MDState, reference: Sys
     _check_space(config, len(start.system))
     nothing = ShadowEnergy(config.dynamics.timestep_fs, start.masses).saved()
     collected = Collector(config).saved()
-    _save(config, start, state, reference, path, Counts(), (0, 0), collected, [], nothing)
+    run_id = uuid.uuid4().hex
+    _save(config, start, run_id, state, reference, path, Counts(), (0, 0), collected, [], nothing)
     previous_path(config.checkpoint_path).unlink(missing_ok=True)  # of an earlier run
-    recorder = Recorder(config, start, _create(path, config, start))
+    recorder = Recorder(config, start, _create(path, config, start, run_id), run_id)
     recorder.collector.begin()
     recorder.record(state)
     recorder.checkpoint(state, reference)
@@ -392,12 +463,17 @@ def start_record(config: RunConfig, start: Start, state: MDState, reference: Sys
 
 
 def resume_record(config: RunConfig, start: Start, saved: Checkpoint) -> Recorder:
-    """Open the trajectory behind the checkpoint; one that is lost or damaged is continued in a second file."""
+    """Open the trajectory behind the checkpoint; one that is lost or damaged is continued in a second file.
+
+    Raises FileError for the trajectory of another run.
+    """
     path = saved.trajectory
     if path.exists():
         check_writable(path, overwrite=True)
     try:
-        writer = TrajectoryWriter.reopen(path, saved.counts)
+        writer = TrajectoryWriter.reopen(path, saved.counts, saved.run_id)
+    except OtherRun:
+        raise
     except FileError as error:
         part = next_part(config.trajectory_path)
         text = (
@@ -405,14 +481,15 @@ def resume_record(config: RunConfig, start: Start, saved: Checkpoint) -> Recorde
             "that can be read"
         )
         warnings.warn(text, MdnnpWarning, stacklevel=2)
-        writer = _create(part, config, start)
-    return Recorder(config, start, writer).restore(saved)
+        writer = _create(part, config, start, saved.run_id)
+    return Recorder(config, start, writer, saved.run_id).restore(saved)
 
 
-def _create(path: Path, config: RunConfig, start: Start) -> TrajectoryWriter:
+def _create(path: Path, config: RunConfig, start: Start, run_id: str) -> TrajectoryWriter:
     import numba
 
     parameters = {
+        RUN_ID: run_id,
         "version": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -437,7 +514,7 @@ def _create(path: Path, config: RunConfig, start: Start) -> TrajectoryWriter:
         numbers=start.system.numbers,
         masses=start.masses,
         pbc=start.system.pbc,
-        thermo_units=thermo_units(config) | (COLUMNS if start.potential.has_disagreement else {}),
+        thermo_units=_columns(config, start),
         parameters=parameters,
         velocities=config.output.velocities,
         forces=config.output.forces,
@@ -457,9 +534,15 @@ def thermo_units(config: RunConfig) -> dict[str, str]:
     )
 
 
+def _columns(config: RunConfig, start: Start) -> dict[str, str]:
+    """As `thermo_units`, with what a committee adds."""
+    return thermo_units(config) | (COLUMNS if start.potential.has_disagreement else {})
+
+
 def _save(
     config,
     start,
+    run_id,
     state,
     reference: System,
     trajectory: Path,
@@ -471,6 +554,7 @@ def _save(
     **more,
 ) -> None:
     meta = {
+        "run_id": run_id,
         "step": state.step,
         "trajectory": trajectory.name,
         "counts": list(counts),

@@ -26,6 +26,7 @@ from mdnnp.observables import (
 )
 from mdnnp.potentials.interface import Extrapolation, Potential
 from mdnnp.prepare import Start
+from mdnnp.streams import discard_stdout
 from mdnnp.system import System, volume
 from mdnnp.units import EV_PER_A3_IN_GPA
 
@@ -54,7 +55,7 @@ def header(config: RunConfig, start: Start, n_threads: int) -> str:
         ),
         ("velocities", _velocities(config, start)),
         ("threads", str(n_threads)),
-        ("trajectory", f"{_short(config.trajectory_path)}, every {output.frame_interval} steps"),
+        ("trajectory", f"{short(config.trajectory_path)}, every {output.frame_interval} steps"),
     ]
     if not np.array_equal(start.rotation, np.eye(3)):
         axes = "; ".join(" ".join(f"{x:.6f}" for x in row) for row in start.rotation)
@@ -94,18 +95,18 @@ def summary(config: RunConfig, start: Start, outcome, extrapolated_steps: int, n
     rows.append(("extrapolated", extrapolations))
     if config.collect_path is not None:
         rows.append(("collected", f"{outcome.collected} configurations to be labelled"))
-    rows.append(("files", files_line([outcome.trajectory, outcome.checkpoint, *config.output_paths[2:]])))
+    rows.append(("files", files_line([outcome.trajectory, outcome.checkpoint, *filter(None, [config.collect_path])])))
     if outcome.stopped_by:
         rows.append(("stopped", f"by signal {outcome.stopped_by} at step {outcome.step} of {config.total_steps}"))
-        rows.append(("next", f"mdnnp run {_short(config.source)} --resume"))
+        rows.append(("next", f"mdnnp run {short(config.source)} --resume"))
     else:
-        rows.append(("next", f"mdnnp analyze {_short(outcome.trajectory)}"))
+        rows.append(("next", f"mdnnp analyze {short(outcome.trajectory)}"))
     return "\n".join(["", *(f"{name:<15}{text}" for name, text in rows)])
 
 
 def kept(trajectory, step: int, config: RunConfig, checkpointed: int) -> str:
     """What is left of a run that went wrong."""
-    return f"kept: {_short(trajectory)} up to step {step}, {_short(config.checkpoint_path)} of step {checkpointed}"
+    return f"kept: {short(trajectory)} up to step {step}, {short(config.checkpoint_path)} of step {checkpointed}"
 
 
 def _cell(system: System) -> str:
@@ -121,7 +122,7 @@ def _cell(system: System) -> str:
 def _potential(potential: Potential, config: RunConfig) -> str:
     cutoffs = " and ".join(f"{cutoff:.6g}" for cutoff in potential.cutoffs)
     cutoff = f"cutoff {cutoffs} Å + skin {config.dynamics.skin_A:g} Å"
-    return f"{_short(config.potential.path)} ({potential.kind}), {cutoff}"
+    return f"{short(config.potential.path)} ({potential.kind}), {cutoff}"
 
 
 def vibrations(period_fs: float, timestep_fs: float) -> str:
@@ -174,7 +175,7 @@ def _velocities(config: RunConfig, start: Start) -> str:
     return f"{text}; {start.n_degrees} degrees of freedom (3 N{f' - {missing}' * bool(missing)})"
 
 
-def _short(path) -> str:
+def short(path) -> str:
     """A path relative to the working directory where it lies below it."""
     from pathlib import Path
 
@@ -216,12 +217,15 @@ class Thermo:
 
 
 def say(text: str) -> None:
-    """Print to stdout. If its reader has gone (`| head`), say so once on stderr and go on in silence."""
+    """Print to stdout. If its reader has gone (`| head`), or its disk is full, say so once and go on in silence."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_stdout()
         print("warning: nobody reads the output any more; the run goes on", file=sys.stderr)
+    except OSError as error:
+        discard_stdout()
+        print(f"warning: the output cannot be written ({error.strerror}); the run goes on", file=sys.stderr)
 
 
 class Progress:
@@ -328,7 +332,7 @@ def extrapolation_line(step: int, event: Extrapolation, numbers: np.ndarray) -> 
 
 def files_line(paths: Sequence) -> str:
     """Paths with their sizes."""
-    return ", ".join(f"{_short(p)} ({_size(p.stat().st_size)})" for p in paths if p.exists())
+    return ", ".join(f"{short(p)} ({_size(p.stat().st_size)})" for p in paths if p.exists())
 
 
 def _size(n: float) -> str:

@@ -4,6 +4,7 @@ A record's fields, made with `key`, are the single description of an input: read
 example and the reference in the documentation derive from them.
 """
 
+import datetime
 import difflib
 import json
 import math
@@ -13,7 +14,7 @@ from dataclasses import MISSING, Field, field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
-from mdnnp.errors import InputError
+from mdnnp.errors import Mistakes
 from mdnnp.toml import Document, Key, Mistake
 
 MAX_MISTAKES_SHOWN = 20
@@ -57,6 +58,8 @@ def toml_value(value) -> str:
             return json.dumps(str(value), ensure_ascii=False)
         case tuple() | list():
             return "[" + ", ".join(toml_value(v) for v in value) + "]"
+        case datetime.date() | datetime.time():
+            return value.isoformat()
         case dict():
             return "{" + ", ".join(f"{k} = {toml_value(v)}" for k, v in value.items()) + "}"
         case _:
@@ -80,7 +83,7 @@ def read_records(document: Document, sections: Sections, base: Path) -> tuple[di
                 try:
                     read[section][f.name] = _checked(value, hints[f.name], f.metadata["rule"], base)
                 except _Unfit as unfit:
-                    text = f"{section}.{f.name} = {toml_value(value)} at {document.at(path)}: {unfit}"
+                    text = f"{section}.{f.name} = {_shortened(toml_value(value))} at {document.at(path)}: {unfit}"
                     mistakes.append(Mistake(document.lines[path], text))
             elif is_required(f):
                 mistakes.append(Mistake(math.inf, _missing(document, section, f)))
@@ -88,12 +91,16 @@ def read_records(document: Document, sections: Sections, base: Path) -> tuple[di
 
 
 def refuse(mistakes: list[Mistake]) -> None:
-    """Raise InputError with all mistakes, one a line in order of their lines, if there are any."""
+    """Raise Mistakes (an InputError) with all of them, one a line in order of their lines, if there are any."""
     if not mistakes:
         return
-    texts = [m.text for m in sorted(mistakes, key=lambda m: m.line)]
+    texts = [_shortened(m.text, 1000) for m in dict.fromkeys(sorted(mistakes, key=lambda m: m.line))]
     more = len(texts) - MAX_MISTAKES_SHOWN
-    raise InputError("\n".join(texts[:MAX_MISTAKES_SHOWN] + ([f"... and {more} more mistakes"] if more > 0 else [])))
+    raise Mistakes("\n".join(texts[:MAX_MISTAKES_SHOWN] + ([f"... and {more} more mistakes"] if more > 0 else [])))
+
+
+def _shortened(text: str, most: int = 100) -> str:
+    return text if len(text) <= most else f"{text[: most - 4]} ..."
 
 
 # Names: which record and field a key of the document means --------------------------------------------------
@@ -151,9 +158,7 @@ def _unknown_section(document, sections, path: Key, value, mistakes: list[Mistak
         text = f"unknown section [{name}] at {document.at((name,))}" + (
             f"; did you mean [{guess}]?" if guess else known
         )
-    mistake = Mistake(document.lines[path if outside else (name,)], text)
-    if mistake not in mistakes:
-        mistakes.append(mistake)
+    mistakes.append(Mistake(document.lines[path if outside else (name,)], text))
     return home if outside else guess
 
 
@@ -267,5 +272,11 @@ def _scalar(value, hint: type, base: Path):
         if not value.strip() or "\0" in value:
             raise _Unfit("must be text that is not empty")
         if hint is Path:
-            return (base / Path(value).expanduser()).absolute()
+            try:
+                path = (base / Path(value).expanduser()).absolute()
+            except RuntimeError:  # no such user
+                raise _Unfit(f"{value.split('/')[0]} is the home of no user here") from None
+            if not path.name:
+                raise _Unfit("must be the name of a file or directory")
+            return path
     return value

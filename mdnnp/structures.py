@@ -26,7 +26,7 @@ from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 
 from mdnnp import n2p2, units, xyz
 from mdnnp.errors import FileError, InputError, MdnnpWarning, printable, quoted
-from mdnnp.files import new_file
+from mdnnp.files import new_file, require_regular
 from mdnnp.system import System, complete_cell, heights, validate, volume
 
 # Columns of velocities that some programs write without saying in which unit.
@@ -197,6 +197,7 @@ def count_structures(paths: Iterable[str | Path]) -> int | None:
 def _require_file(path: Path) -> None:
     if path.is_dir():
         raise InputError(f"{path}: is a directory, expected a file with structures")
+    require_regular(path)
     try:
         with path.open("rb") as file:
             empty = not file.read(1)

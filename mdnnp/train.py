@@ -1,12 +1,17 @@
 """A fit from its input to a potential directory and a report: the verb `mdnnp train`."""
 
+import contextlib
 import csv
 import dataclasses
 import json
 import math
-import shutil
+import re
+import signal
+import sys
+import threading
+import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,9 +21,9 @@ import numpy as np
 from mdnnp import __version__, report
 from mdnnp.acsf.descriptors import Descriptors
 from mdnnp.acsf.generate import FunctionSets, default_functions
-from mdnnp.checkpoint import previous_path
-from mdnnp.errors import FileError, InputError, MdnnpWarning
-from mdnnp.files import check_replaceable, check_writable, new_directory, new_file
+from mdnnp.checkpoint import load_checkpoint, previous_path
+from mdnnp.errors import FileError, InputError, Interrupted, MdnnpWarning
+from mdnnp.files import check_distinct, check_replaceable, check_writable, new_directory, new_file
 from mdnnp.jit import get_threads
 from mdnnp.mlp import Network, mean_network
 from mdnnp.model import ElementModel, HDNNPModel, scaling_coefficients
@@ -61,12 +66,19 @@ from mdnnp.training.loss import Labels, Loss, Tolerances, make_labels
 from mdnnp.training.report import provenance, write_report
 from mdnnp.training.selection import choose_functions
 from mdnnp.training.start import initial_weights, linear_coefficients
-from mdnnp.training.stored import StoredDescriptors, store_descriptors, symbols_of
+from mdnnp.training.stored import (
+    StoredDescriptors,
+    check_descriptors_directory,
+    remove_descriptors,
+    store_descriptors,
+    symbols_of,
+)
 from mdnnp.units import length_in_angstrom
 
 _WAY_OUT = 'What is not to be fitted to, or tested on, goes into data.exclude = ["FILE:NUMBER", ...].'
 SAME_CUTOFF = 1e-3  # relative difference of cutoffs that are the same, rounded
 LENGTH_UNITS = ("Bohr", "nm", "Angstrom")
+_SECONDS_BETWEEN_LINES = 30.0
 _ROUNDING = 1e-10  # a function whose standard deviation is below this, in its own size or 1, varies by rounding alone
 
 
@@ -106,25 +118,30 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
     """Fit what `config` describes, or go on with it; prints to stdout.
 
     Raises InputError and FileError before anything is written; PhysicsError if the fit diverges. What is there is
-    never replaced unless `overwrite` says so; the checkpoint lets a fit that was stopped go on.
+    never replaced unless `overwrite` says so; the checkpoint lets a fit that was stopped go on. SIGINT and SIGTERM end
+    it at once with Interrupted, which says where it can go on.
     """
     _check_outputs(config, resume, overwrite)
-    with locked(config.report_path, config.checkpoint_path):
+    with locked(config.report_path, config.checkpoint_path), _interruptible(config):
         sets, findings = read_sets(config)
         if findings:
             lines = ["about the data (also in the report):", *findings, _WAY_OUT]
             warnings.warn("\n".join(lines), MdnnpWarning, stacklevel=2)
+        report.say(_header(config, sets))
         fixed = None if config.network.terms is None else load_terms(config.network.terms)
         given, sets = sets, _without(sets, fixed)
         chosen = choose(config, sets.train)
         fitted = [*sets.train, *sets.validation]
         offsets = fit_offsets(sets.train, config.data.offsets_eV)
         descriptors = Descriptors(chosen.functions, chosen.cutoff_type, chosen.cutoff_alpha)
-        report.say(_header(config, sets, chosen, offsets))
+        report.say(_functions_line(config, chosen, offsets))
         stored = store_descriptors(
             config.descriptors_path, [s.system for s in fitted], descriptors, progress=_bar("symmetry functions")
         )
         skeleton = _model(config, chosen, stored, offsets, None)
+        if not resume:  # an earlier fit that may be replaced
+            for path in (config.checkpoint_path, previous_path(config.checkpoint_path)):
+                path.unlink(missing_ok=True)
         members, layout = make_members(config, sets, stored, skeleton, make_labels_of(config, sets, offsets))
         result = fit(
             members,
@@ -140,8 +157,32 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
         ]
         trained = _finish(config, given, fixed, models, result, findings, overwrite or resume)
         if not config.output.keep_descriptors:
-            shutil.rmtree(config.descriptors_path, ignore_errors=True)
+            remove_descriptors(config.descriptors_path)
         return trained
+
+
+@contextlib.contextmanager
+def _interruptible(config: TrainConfig) -> Iterator[None]:
+    """SIGINT and SIGTERM raise Interrupted, which tells what is kept. Nothing is lost: checkpoints are atomic."""
+
+    def stop(number, frame):
+        raise KeyboardInterrupt(number)
+
+    main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if main_thread else None
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        number = interrupt.args[0] if interrupt.args else signal.SIGINT
+        kept = "no epoch was done, so start it again"
+        if _has_checkpoint(config):
+            epoch = load_checkpoint(config.checkpoint_path)[0].get("epoch")
+            where = report.short(config.checkpoint_path)
+            kept = f"kept: {where} of epoch {epoch}; go on with: mdnnp train {report.short(config.source)} --resume"
+        raise Interrupted(f"interrupted by {signal.Signals(number).name}\n{kept}", number) from None
+    finally:
+        if main_thread:
+            signal.signal(signal.SIGTERM, before)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -149,22 +190,37 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
 
 
 def _check_outputs(config: TrainConfig, resume: bool, overwrite: bool) -> None:
-    """Refuse, before any work, outputs that exist or could not be written."""
-    for path in (config.report_path, config.epochs_path, config.checkpoint_path):
-        check_writable(path, overwrite=overwrite or resume, instead="give --resume to go on with it, or --overwrite")
-    if config.potential_path.exists() and not (overwrite or resume):
-        raise FileError(f"{config.potential_path} exists already; give --overwrite, or another name in [output]")
+    """Refuse, before any work, outputs that exist or could not be written, or that would replace an input."""
+    checkpoints = (config.checkpoint_path, previous_path(config.checkpoint_path))
+    outputs = (config.potential_path, config.descriptors_path, config.report_path, config.epochs_path, *checkpoints)
+    inputs = (config.source, *config.data.train, *(config.data.test or ()), config.descriptors.functions)
+    check_distinct(outputs, inputs)
+    check_descriptors_directory(config.descriptors_path)
+    allowed = overwrite or (resume and _has_checkpoint(config))
+    way_out = "give --resume to go on with it, or --overwrite"
+    if resume and not allowed:
+        way_out = f"there is no checkpoint ({config.checkpoint_path}) to go on from, so give --overwrite to begin anew"
+    for path in (config.report_path, config.epochs_path, *checkpoints):
+        check_writable(path, overwrite=allowed, instead=way_out)
+    if resume and not overwrite:  # what is replaced must be of an earlier fit
+        for path, begin in ((config.report_path, "<!DOCTYPE html>"), (config.epochs_path, "member,epoch,")):
+            if path.exists() and not path.read_bytes().startswith(begin.encode()):
+                raise FileError(f"{path}: no fit has written it; give --overwrite to replace it, or move it away")
+    if config.potential_path.exists() and not allowed:
+        raise FileError(f"{config.potential_path} exists already; {way_out}, or another name in [output]")
     if not config.potential_path.parent.is_dir():
         raise FileError(f"{config.potential_path}: its directory does not exist; make it, or choose another name")
     if config.potential_path.exists():
-        check_replaceable(config.potential_path, overwrite or resume, _belongs(config))
-    if not resume:
-        previous_path(config.checkpoint_path).unlink(missing_ok=True)
+        check_replaceable(config.potential_path, allowed, _belongs(config))
 
 
 def _belongs(config: TrainConfig) -> Callable[[str], bool]:
     """Tells of a name in the directory of the result whether overwriting may delete it."""
-    return (lambda name: name.startswith("member-") or name == TERMS_FILE) if config.fit.members > 1 else belongs
+    if config.fit.members == 1:
+        return belongs
+    return lambda name: (
+        name == TERMS_FILE or (re.fullmatch(r"member-\d+/[^/]+", name) is not None and belongs(name.split("/")[1]))
+    )
 
 
 def _has_checkpoint(config: TrainConfig) -> bool:
@@ -177,6 +233,13 @@ def read_sets(config: TrainConfig) -> tuple[Sets, list[str]]:
     Raises InputError for data that cannot be fitted.
     """
     data = config.data
+    files = {"data.train": data.train, "data.test": data.test or (), "descriptors.functions": ()}
+    if config.descriptors.functions is not None:
+        files["descriptors.functions"] = (config.descriptors.functions,)
+    for key, paths in files.items():
+        for path in paths:
+            if not path.exists():
+                raise FileError(f"{config.at(key)}: {path} does not exist")
     exclude = excluded_numbers([*data.train, *(data.test or ())], data.exclude or ())
     structures = read_labelled(data.train, data.length_unit, data.energy_unit, exclude)
     test = read_labelled(data.test or (), data.length_unit, data.energy_unit, exclude)
@@ -259,14 +322,18 @@ def choose(config: TrainConfig, structures: Sequence[LabelledStructure]) -> Func
         _check_cutoff(config, max(f.cutoff for e in symbols for f in settings.functions[e]), length)
         return Functions(own, settings.cutoff_type, settings.cutoff_alpha)
     kind = CUTOFF_TYPES[d.cutoff_type]
+
+    def choose(n: int) -> FunctionSets:
+        report.say(f"choosing {n} symmetry functions for each of {', '.join(symbols)} by the structures to fit")
+        bar = _bar("candidates")
+        return choose_functions(structures, d.cutoff_A, n, max_zeta=d.max_zeta, cutoff_type=kind, progress=bar)
+
     if d.select is not None:
-        return Functions(
-            choose_functions(structures, d.cutoff_A, d.select, max_zeta=d.max_zeta, cutoff_type=kind), kind, 0.0
-        )
+        return Functions(choose(d.select), kind, 0.0)
     radial, angular = (default if n is None else n for n, default in ((d.radial, RADIAL), (d.angular, ANGULAR)))
     own = default_functions(symbols, d.cutoff_A, radial=radial, angular=angular, max_zeta=d.max_zeta)
     if max(map(len, own.values())) > MOST_FUNCTIONS and d.radial is None and d.angular is None:
-        own = choose_functions(structures, d.cutoff_A, SELECTED, max_zeta=d.max_zeta, cutoff_type=kind)
+        own = choose(SELECTED)
     return Functions(own, kind, 0.0)
 
 
@@ -417,34 +484,45 @@ def _model(config: TrainConfig, chosen: Functions, stored: StoredDescriptors, of
 # What is printed
 
 
-def _header(config: TrainConfig, sets: Sets, chosen: Functions, offsets: Mapping[str, float]) -> str:
+def _header(config: TrainConfig, sets: Sets) -> str:
     n_atoms = sum(len(s.system) for s in sets.train)
-    functions = ", ".join(f"{e} {len(f)}" for e, f in chosen.functions.items())
-    energies = ", ".join(f"{e} {v:.4f} eV" for e, v in offsets.items())
     return "\n".join(
         [
             f"mdnnp {__version__} train {config.source.name}, {get_threads()} threads",
             f"structures: {len(sets.train)} to fit ({n_atoms} atoms), {len(sets.validation)} to validate, "
             f"{len(sets.test)} to test" + (f", {len(config.data.exclude)} left out" if config.data.exclude else ""),
-            f"symmetry functions: {functions}; hidden nodes {'-'.join(map(str, config.network.hidden))}; "
-            f"offsets {energies}",
         ]
     )
 
 
+def _functions_line(config: TrainConfig, chosen: Functions, offsets: Mapping[str, float]) -> str:
+    functions = ", ".join(f"{e} {len(f)}" for e, f in chosen.functions.items())
+    energies = ", ".join(f"{e} {v:.4f} eV" for e, v in offsets.items())
+    hidden = "-".join(map(str, config.network.hidden))
+    return f"symmetry functions: {functions}; hidden nodes {hidden}; offsets {energies}"
+
+
 def _bar(description: str):
-    """Wraps a sequence with a progress bar, on a terminal."""
+    """Wraps a sequence with its progress and remaining time: a bar on a terminal, else a line every half minute."""
 
     def wrap(items):
-        import sys
-
         if not sys.stderr.isatty():
-            return items
+            return _lines(items, description)
         from tqdm import tqdm
 
         return tqdm(items, desc=description, leave=False, delay=1.0)
 
     return wrap
+
+
+def _lines(items, description: str):
+    begun = said = time.perf_counter()
+    for done, item in enumerate(items, start=1):
+        yield item
+        now = time.perf_counter()
+        if now - said > _SECONDS_BETWEEN_LINES:
+            said, left = now, (now - begun) / done * (len(items) - done)
+            report.say(f"{description}: {done} of {len(items)} structures, {report.duration(left)} left")
 
 
 class _Reporter:

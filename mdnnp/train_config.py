@@ -2,7 +2,7 @@
 # ruff: noqa: RUF009 (`key` makes the fields)
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -13,8 +13,13 @@ from mdnnp.schema import Rule, key, read_records, refuse
 from mdnnp.toml import Document, Mistake, parse_toml, read_toml
 
 FRACTION = Rule(lambda v: 0 <= v < 1, "must be at least 0 and below 1")
-LAYERS = Rule(lambda v: all(1 <= n <= 1000 for n in v), "needs numbers of nodes from 1 to 1000")
+LAYERS = Rule(
+    lambda v: len(v) <= 10 and all(1 <= n <= 1000 for n in v),
+    "needs numbers of nodes from 1 to 1000, of 10 layers at most",
+)
 CUTOFF = Rule(lambda v: 1 <= v <= 30, "must lie between 1 and 30 Å")
+FUNCTIONS = Rule(lambda v: 1 <= v <= 1000, "must lie between 1 and 1000")
+WINDOWS = Rule(lambda v: 0 <= v <= 1000, "must lie between 0 and 1000")
 MEMBERS = Rule(lambda v: 1 <= v <= 100, "must lie between 1 and 100")
 ZETA = Rule(lambda v: 1 <= v <= 8, "must lie between 1 and 8")
 ACTIVATION_LETTERS = {"tanh": "t", "logistic": "s", "softplus": "p", "gaussian": "g"}
@@ -74,12 +79,12 @@ class DescriptorsConfig:
 
     cutoff_A: float = key("Cutoff radius in Å.", rule=CUTOFF, example="5.2")
     radial: int | None = key(
-        "Radial functions for each neighbour element; by default 10.", None, rule=AT_LEAST_ONE, example="10"
+        "Radial functions for each neighbour element; by default 10.", None, rule=FUNCTIONS, example="10"
     )
     angular: int | None = key(
         "Radial windows of the angular functions, for each pair of neighbour elements; by default 5.",
         None,
-        rule=NOT_NEGATIVE,
+        rule=WINDOWS,
         example="5",
     )
     max_zeta: int = key(
@@ -94,7 +99,7 @@ class DescriptorsConfig:
         "Select so many functions for each element from a large pool by the training data, instead of generating "
         "`radial` and `angular` ones; by default 48 where those would be more than 64, as with several elements.",
         None,
-        rule=AT_LEAST_ONE,
+        rule=FUNCTIONS,
         example="40",
     )
     functions: Path | None = key(
@@ -212,6 +217,7 @@ class TrainConfig:
 
     source : the input file
     text : its verbatim text
+    lines : of the keys that it gives, by 'section.key'
     """
 
     data: DataConfig
@@ -221,6 +227,11 @@ class TrainConfig:
     output: OutputConfig
     source: Path
     text: str
+    lines: dict[str, int] = field(default_factory=dict, compare=False)
+
+    def at(self, key: str) -> str:
+        """'section.key at file:line', for messages; without a line where the key has its default."""
+        return f"{key} at {self.source}" + (f":{self.lines[key]}" if key in self.lines else "")
 
     @property
     def potential_path(self) -> Path:
@@ -265,7 +276,7 @@ def _build(document: Document, source: Path) -> TrainConfig:
     values, mistakes = read_records(document, SECTIONS, source.parent)
     refuse(mistakes + _contradictions(document, values))
     records = {section: record(**values[section]) for section, record in SECTIONS.items()}
-    return TrainConfig(**records, source=source.absolute(), text=document.text)
+    return TrainConfig(**records, source=source.absolute(), text=document.text, lines=document.by_name())
 
 
 def _contradictions(document: Document, values: dict[str, dict]) -> list[Mistake]:

@@ -42,6 +42,16 @@ def energy_in_ev(name: str) -> float:
     return _lookup(name, _ENERGIES_EV, "energy", "eV, Hartree, Rydberg, kJ/mol, kcal/mol")
 
 
+def is_length(name: str) -> bool:
+    """Whether `length_in_angstrom` knows the name."""
+    return name.strip().lower() in _LENGTHS_A
+
+
+def is_energy(name: str) -> bool:
+    """Whether `energy_in_ev` knows the name."""
+    return name.strip().lower() in _ENERGIES_EV
+
+
 def _lookup(name, table, what, known):
     try:
         return table[name.strip().lower()]

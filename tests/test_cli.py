@@ -53,7 +53,7 @@ def fails(capfd, status: int, *argv: str) -> str:
     stderr = capfd.readouterr().err
     assert "error: " in stderr
     assert "Traceback" not in stderr
-    assert all(line.startswith(("error: ", "warning: ", "usage: ", " ")) for line in stderr.splitlines())
+    assert all(line.startswith(("error: ", "note: ", "warning: ", "usage: ", " ")) for line in stderr.splitlines())
     return stderr
 
 
@@ -282,7 +282,7 @@ def test_exploding_run_has_its_own_exit_status(short_argon, capfd):
     Path("argon.toml").write_text(text)
     stderr = fails(capfd, 3, "run", "argon.toml")
     assert "moves" in stderr
-    assert "error: kept: argon.h5 up to step" in stderr
+    assert "note: kept: argon.h5 up to step" in stderr
 
 
 def test_warnings_are_lines(short_argon, capfd):

@@ -106,7 +106,8 @@ collect_most = 5
     assert config.output.file == Path.home() / "x.h5"
     assert config.output.checkpoint_interval == 16
     assert config.total_steps == 5
-    assert config.output_paths == (Path.home() / "x.h5", Path.home() / "x.checkpoint", Path("/b/new.xyz"))
+    names = ("x.h5", "x.checkpoint", "x.checkpoint.previous")
+    assert config.output_paths == (*(Path.home() / name for name in names), Path("/b/new.xyz"))
     given = parse_toml(text, "x").values
     assert config.dynamics.fixed == (3, 0)
     optional = {("structure", "replicate"), ("structure", "pbc"), ("structure", "masses")}

@@ -163,7 +163,7 @@ def test_isotopes(start):
 
 def test_isotope_of_an_absent_element_is_refused(start):
     text = INPUT.replace('"start.xyz"', '"start.xyz"\nmasses = {Xe = 130}')
-    with pytest.raises(InputError, match=r"structure.masses gives Xe, but .* has no such atom"):
+    with pytest.raises(InputError, match=r"structure.masses at .*: gives Xe, but .* has no such atom"):
         start(mixture(), text=text)
 
 
@@ -192,7 +192,7 @@ def test_net_momentum_of_a_file_is_warned_of(start, more, kept):
 
 
 def test_velocities_that_are_not_there(start):
-    with pytest.raises(InputError, match=r'velocities = "file", but .*start.xyz:-1 has no velocities'):
+    with pytest.raises(InputError, match=r'velocities at .*: "file", but .*start.xyz:-1 has no velocities'):
         start(mixture(), 'velocities = "file"\n')
 
 
@@ -217,10 +217,10 @@ def test_index(tmp_path, start):
 
 
 def test_missing_files(tmp_path, start):
-    with pytest.raises(FileError, match=r"lj.toml"):
+    with pytest.raises(FileError, match=r"structure.file at .*start.xyz does not exist"):
         prepare(parse_config(INPUT, tmp_path / "run.toml"))
-    (tmp_path / "lj.toml").write_text(POTENTIAL)
-    with pytest.raises(FileError, match=r"start.xyz: no such file"):
+    (tmp_path / "start.xyz").touch()
+    with pytest.raises(FileError, match=r"potential.path at .*lj.toml does not exist"):
         prepare(parse_config(INPUT, tmp_path / "run.toml"))
 
 

@@ -152,7 +152,7 @@ def _native_units(directory: Path, length_unit: str | None, energy_unit: str | N
 def _read_sidecar(path: Path) -> dict[str, str]:
     try:
         data = tomllib.loads("\n".join(read_lines(path)))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid TOML: {error}") from None
     unknown = sorted(set(data) - {"length_unit", "energy_unit", "provenance"})
     if unknown:

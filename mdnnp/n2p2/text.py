@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from mdnnp.errors import FileError, InputError, quoted
+from mdnnp.files import require_regular
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)  # all that 64 bits hold
@@ -50,6 +51,7 @@ def read_lines(path: Path) -> list[str]:
     Raises InputError if the file is missing, empty or not text, FileError if it cannot be read.
     """
     try:
+        require_regular(path)
         raw = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None

@@ -8,7 +8,9 @@ import tomllib
 from pathlib import Path
 
 from mdnnp.errors import FileError, InputError
+from mdnnp.files import require_regular
 from mdnnp.n2p2 import TERMS_FILE
+from mdnnp.n2p2.writer import belongs
 from mdnnp.potentials.committee import Committee
 from mdnnp.potentials.dispersion import D3
 from mdnnp.potentials.hdnnp.potential import HDNNP
@@ -56,6 +58,22 @@ def load_potential(
     return _from_table(_read(path), path, units, precision)
 
 
+def potential_files(path: str | Path) -> list[Path]:
+    """The files that a potential is read from: of a directory, its members, and the terms that a TOML file names."""
+    path = Path(path)
+    if path.is_dir():
+        folders = member_paths(path) or [path]
+        found = [file for folder in folders for file in sorted(folder.iterdir()) if belongs(file.name)]
+        return [*found, *(file for file in (path / TERMS_FILE,) if file.exists() and file not in found)]
+    try:
+        entries = _read(path).get("terms", [])
+    except (InputError, FileError):
+        entries = []  # opening it will say why
+    paths = [entry["path"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("path"), str)]
+    targets = [path.parent / Path(own) for own in paths]
+    return [path, *(file for target in targets if target.is_dir() for file in potential_files(target))]
+
+
 def load_terms(path: str | Path) -> Potential:
     """The sum of the [[terms]] that a file describes, all in the file itself. Raises InputError, FileError."""
     path = Path(path)
@@ -85,11 +103,12 @@ def _from_directory(path: Path, units: tuple, precision: str) -> Potential:
 
 
 def _read(path: Path) -> dict:
+    require_regular(path)
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also numbers of thousands of digits
         raise InputError(f"{path}: not a potential: neither a directory nor a valid TOML file ({error})") from None
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from mdnnp.errors import FileError, InputError, MdnnpWarning
-from mdnnp.files import csv_text, new_directory
+from mdnnp.files import check_distinct, csv_text, new_directory
 from mdnnp.potentials.interface import Potential
+from mdnnp.potentials.load import potential_files
 from mdnnp.properties import parts, report
 from mdnnp.properties.crystal import Crystal, make_crystal
 from mdnnp.structures import Structure, write_structures
@@ -51,6 +52,7 @@ def main(arguments, potential: Potential, structure: Structure) -> int:
     names = [name for name in parts.NAMES if name in (arguments.only or parts.NAMES)]
     supercell = tuple(arguments.supercell) if arguments.supercell else None
     output = Path(arguments.output or f"{Path(arguments.structure).stem}-properties")
+    check_distinct([output], [arguments.structure, arguments.reference, *potential_files(arguments.potential)])
     if output.is_dir() and not arguments.overwrite:
         raise FileError(f"{output} exists already; give --overwrite, or another name with -o")
     with new_directory(output, arguments.overwrite, lambda name: name in FILES) as directory:

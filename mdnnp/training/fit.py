@@ -26,8 +26,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from mdnnp.checkpoint import load_checkpoint, save_checkpoint
-from mdnnp.errors import InputError, PhysicsError
+from mdnnp.checkpoint import Expected, check_contents, count, load_checkpoint, number, save_checkpoint
+from mdnnp.errors import FileError, InputError, PhysicsError
 from mdnnp.training.loss import Loss, Score
 from mdnnp.training.optimizers import (
     State,
@@ -139,7 +139,7 @@ def fit(
     """
     with threadpool_limits(1, user_api="blas"):  # threads are ours: their number does not change the result
         if resume:
-            progress, epoch, before = _load(checkpoint, key, [len(m.thetas) for m in members])
+            progress, epoch, before = _load(checkpoint, key, members, settings)
             for own in progress:  # the patience may be another
                 own.stopped = own.stopped if own.stopped == _CONVERGED else _out_of_patience(own, settings)
         else:
@@ -258,13 +258,41 @@ def _save(path: Path, key: str, progress: Sequence[Progress], epoch: int, second
     save_checkpoint(path, {"key": key, "epoch": epoch, "seconds": seconds, "members": members}, arrays)
 
 
-def _load(path: Path, key: str, networks: list[int]) -> tuple[list[Progress], int, float]:
+def _load(path: Path, key: str, fitted: Sequence[Member], settings: FitSettings) -> tuple[list[Progress], int, float]:
     meta, arrays = load_checkpoint(path)
-    if meta.get("key") != key or [m.get("networks") for m in meta["members"]] != networks:
+    if meta.get("key") != key:
         raise InputError(
             f"{path}: the checkpoint is of a fit with other data or settings ({_difference(meta.get('key'), key)}); "
             "restore them, or start afresh with --overwrite"
         )
+    kinds = {
+        "epoch": lambda v: count(v) and v >= 1,
+        "seconds": lambda v: number(v) and v >= 0,
+        "members": tuple({"networks": count, "best_epoch": count, "stopped": str} for _ in fitted),
+    }
+    numbers, moments = (3, 0) if settings.optimizer == "levenberg-marquardt" else (1, "P")
+    expected = {}
+    for k, member in enumerate(fitted):
+        n = len(member.thetas)
+        expected |= {
+            f"{k}.errors": Expected((n, 2), finite=False),
+            f"{k}.history": Expected((None, len(COLUMNS)), finite=False),
+            f"{k}.best": Expected((n, "P")),
+            f"{k}.losses": Expected((2,), finite=False),
+        }
+        for j in range(n):
+            expected |= {f"{k}.{j}.theta": Expected(("P",)), f"{k}.{j}.numbers": Expected((numbers,))}
+            expected |= {f"{k}.{j}.{name}": Expected((moments,)) for name in ("first", "second")}
+    check_contents(path, meta, arrays, kinds, expected)
+    for k, member in enumerate(meta["members"]):
+        epochs = arrays[f"{k}.history"][:, 0]
+        done = np.arange(1, len(epochs) + 1)
+        whole = 0 < len(epochs) <= meta["epoch"] and np.array_equal(epochs, done) and member["best_epoch"] <= done[-1]
+        whole &= member["networks"] == len(fitted[k].thetas)
+        if not whole or arrays[f"{k}.best"].shape != fitted[k].thetas.shape:
+            raise FileError(
+                f"{path}: damaged: its epochs or weights cannot be of this fit; start again with --overwrite"
+            )
     progress = []
     for k, member in enumerate(meta["members"]):
         states = [State(*(arrays[f"{k}.{j}.{name}"] for name in State._fields)) for j in range(member["networks"])]
@@ -276,8 +304,8 @@ def _load(path: Path, key: str, networks: list[int]) -> tuple[list[Progress], in
 
 def _difference(old: str | None, new: str) -> str:
     try:
-        before, after = json.loads(old or ""), json.loads(new)
+        before, after = json.loads(str(old)), json.loads(new)
         names = sorted(k for k in {*before, *after} if before.get(k) != after.get(k))
-    except (ValueError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return "unlike this one"
     return "different: " + ", ".join(names)

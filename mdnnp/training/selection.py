@@ -12,6 +12,7 @@ Everything is computed from sums over structures, so the memory does not grow wi
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -54,11 +55,13 @@ def choose_functions(
     *,
     max_zeta: int = 4,
     cutoff_type: int = DEFAULT_CUTOFF_TYPE,
+    progress=None,
 ) -> FunctionSets:
     """The `n_functions` functions per element, from `pool`, that serve the structures best; see `select_functions`."""
     elements = sorted({int(z) for s in structures for z in np.unique(s.system.numbers)})
     candidates = pool([chemical_symbols[z] for z in elements], cutoff_A, max_zeta=max_zeta)
-    return select_functions(structures, candidates, n_functions, cutoff_type=cutoff_type).functions
+    selection = select_functions(structures, candidates, n_functions, cutoff_type=cutoff_type, progress=progress)
+    return selection.functions
 
 
 def select_functions(
@@ -71,6 +74,7 @@ def select_functions(
     max_atoms: int = MAX_ATOMS,
     cutoff_type: int = DEFAULT_CUTOFF_TYPE,
     cutoff_alpha: float = 0.0,
+    progress=None,
 ) -> Selection:
     """Choose functions from `candidates` (by centre); the same input gives the same choice.
 
@@ -78,6 +82,7 @@ def select_functions(
     n_functions : how many per element, or by symbol; fewer come back if no more are independent
     method : "labels" (the default where there are energies or forces), by a linear fit of energies and forces;
         "spread", the subset that spans the values of all candidates best; "cur"; "farthest"
+    progress : wraps the structures, to show progress; by default a bar on a terminal
     sharing : from 0 to 1; below 1, functions that need no further moments or windows are preferred
     Raises InputError for settings that make no sense, and for method "labels" without labels.
     """
@@ -90,7 +95,7 @@ def select_functions(
         raise InputError(f"method of selection: expected one of {', '.join(METHODS)}, found {method!r}")
     if method == "labels" and not has_labels:
         raise InputError("no structure has energies or forces; choose by method 'spread'")
-    sums = collect(sample(structures, max_atoms), Descriptors(candidates, cutoff_type, cutoff_alpha))
+    sums = collect(sample(structures, max_atoms), Descriptors(candidates, cutoff_type, cutoff_alpha), progress)
     varying = sums.spread() > _FLAT
     if method == "labels":
         gram, target = sums.normal_equations()
@@ -204,7 +209,7 @@ def _normalized(matrix: np.ndarray) -> np.ndarray:
     return matrix / size[:, None] / size
 
 
-def collect(structures: Sequence[LabelledStructure], descriptors: Descriptors) -> Sums:
+def collect(structures: Sequence[LabelledStructure], descriptors: Descriptors, progress=None) -> Sums:
     """The sums over `structures`; memory grows with the square of the number of functions, not with the structures."""
     functions = descriptors.functions
     columns = tuple(f for own in functions.values() for f in own)
@@ -216,7 +221,8 @@ def collect(structures: Sequence[LabelledStructure], descriptors: Descriptors) -
         np.zeros((full, full)), np.zeros(full), 0.0, np.zeros((full, full)), np.zeros(full), 0.0,
     )  # fmt: skip
     offsets = fit_offsets(structures)  # large constants would cost digits
-    for structure in tqdm(structures, "candidates", unit="structure", leave=False, delay=1.0, disable=None):
+    bar = partial(tqdm, desc="candidates", unit="structure", leave=False, delay=1.0, disable=None)
+    for structure in (progress or bar)(structures):
         _add(sums, structure, descriptors, offsets)
     return sums
 
@@ -268,6 +274,7 @@ def _forward(gram, target, allowed, sums: Sums, quota, sharing) -> tuple[list[in
         target, total = target.copy(), 1.0
     free, present = allowed.copy(), set()
     order, rest, explained = [], [], 0.0
+    bar = tqdm(total=int(room.sum()), desc="choosing", unit="function", leave=False, delay=1.0, disable=None)
     while room.any():
         candidates = np.flatnonzero(free & (own > _DEPENDENT) & (room[sums.owner] > 0))
         if not len(candidates):
@@ -291,6 +298,8 @@ def _forward(gram, target, allowed, sums: Sums, quota, sharing) -> tuple[list[in
         present |= work[k]
         free[k] = False
         room[sums.owner[k]] -= 1
+        bar.update()
+    bar.close()
     return order, np.array(rest)
 
 

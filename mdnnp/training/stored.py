@@ -10,10 +10,10 @@ in units of the functions, 1/Å and 1. Pairs stand in order of k: those of atom 
 Strain has the components xx, yy, zz, yz, xz, xy.
 """
 
+import contextlib
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from ase.data import chemical_symbols
 
 from mdnnp.acsf.descriptors import Descriptors
 from mdnnp.errors import FileError
+from mdnnp.files import foreign_files
 from mdnnp.system import System
 
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
@@ -119,23 +120,57 @@ def store_descriptors(
 
     dtype : of derivatives; single precision changes forces by 1e-6 of their size, far below any fit's error
     progress : wraps the structures, to show progress
-    Raises FileError if the disk is full or the directory cannot be written.
+    Raises FileError if the disk is full, or the directory cannot be written or holds something else.
     """
+    check_descriptors_directory(directory)
     directory, key = Path(directory), descriptor_key(systems, descriptors, dtype)
     if (directory / _READY).exists():
-        stored = StoredDescriptors(directory)
-        if stored.key == key:
-            return stored
+        try:
+            stored = StoredDescriptors(directory)
+            if stored.key == key:
+                return stored
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):  # damaged: made anew
+            pass
     try:
+        remove_descriptors(directory)
         _write(directory, systems, descriptors, dtype, key, progress)
     except OSError as error:
         raise FileError(f"{directory}: the descriptors cannot be stored: {error.strerror or error}") from None
     return StoredDescriptors(directory)
 
 
+def check_descriptors_directory(directory: str | Path) -> None:
+    """Raise FileError if something is at `directory` that `store_descriptors` has not made."""
+    directory = Path(directory)
+    if not os.path.lexists(directory):
+        return
+    foreign = foreign_files(directory, _belongs) if directory.is_dir() else [directory.name]
+    if foreign:
+        raise FileError(
+            f"{directory}: stands where descriptors are stored, and holds something else: {', '.join(foreign[:5])}"
+            f"{' ...' if len(foreign) > 5 else ''}; move it, or give the input another name"
+        )
+
+
+def remove_descriptors(directory: str | Path) -> None:
+    """Remove what `store_descriptors` has made, and nothing else."""
+    directory = Path(directory)
+    if not directory.is_dir():
+        return
+    for path in list(directory.iterdir()):
+        if _belongs(path.name):
+            path.unlink()
+    with contextlib.suppress(OSError):  # other files are there, or it is a link to a directory
+        directory.rmdir()
+
+
+def _belongs(name: str) -> bool:
+    element, _, column = name.partition(".")
+    return name in (_READY, _READY + ".new") or (element in chemical_symbols and column in _COLUMNS)
+
+
 def _write(directory, systems, descriptors, dtype, key, progress):
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
+    directory.mkdir(exist_ok=True)
     elements = descriptors.elements
     files = {(e, name): open(directory / f"{e}.{name}", "wb") for e in elements for name in _COLUMNS}  # noqa: SIM115
     atom_first, centers, pairs = [0], {e: [0] for e in elements}, dict.fromkeys(elements, 0)

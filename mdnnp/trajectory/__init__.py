@@ -13,6 +13,8 @@ from mdnnp.trajectory.layout import EXTRAPOLATION_COLUMNS, FRAME_OBSERVABLES, ST
 from mdnnp.trajectory.reader import Trajectory
 from mdnnp.trajectory.repair import lookup3, repair
 from mdnnp.trajectory.writer import (
+    RUN_ID,
+    OtherRun,
     TrajectoryWriter,
     WriteError,
     check_space,
@@ -25,8 +27,10 @@ from mdnnp.trajectory.writer import (
 __all__ = [
     "EXTRAPOLATION_COLUMNS",
     "FRAME_OBSERVABLES",
+    "RUN_ID",
     "STEPS",
     "Counts",
+    "OtherRun",
     "Trajectory",
     "TrajectoryWriter",
     "WriteError",

@@ -32,6 +32,13 @@ class WriteError(FileError):
     """Writing failed (a full disk, mostly). HDF5 cannot recover: report, then leave with `exit_at_once`."""
 
 
+class OtherRun(FileError):
+    """A trajectory that another run has written."""
+
+
+RUN_ID = "run_id"  # parameter that tells runs apart
+
+
 def exit_at_once(code: int) -> NoReturn:
     """End the process without closing files: after a failed write, HDF5 crashes the interpreter at its exit."""
     sys.stdout.flush()
@@ -81,7 +88,7 @@ class TrajectoryWriter:
             overwrite=overwrite,
             instead="continue it with --resume, replace it with --overwrite, or give another name",
         )
-        temporary = path.with_name(path.name + ".new")
+        temporary = path.with_name(f".{os.getpid()}.{path.name}")
         try:
             # Made under another name and closed, so that what is at `path` is replaced by a whole file or not at all.
             with h5py.File(temporary, "w", libver=HDF5_VERSION) as file:
@@ -93,12 +100,12 @@ class TrajectoryWriter:
         return cls.reopen(path, Counts())
 
     @classmethod
-    def reopen(cls, path: str | Path, counts: Counts | None = None) -> "TrajectoryWriter":
+    def reopen(cls, path: str | Path, counts: Counts | None = None, run_id: str | None = None) -> "TrajectoryWriter":
         """Go on with a file behind its first `counts` records; a file left by a killed writer is repaired first.
 
-        counts : None for all that is committed
+        counts : None for all that is committed; run_id : of the run that the file must be of, None for any
         Records beyond `counts` stay until they are written again. Raises FileError if the file is not ours, damaged,
-        or holds less than `counts`.
+        or holds less than `counts`, OtherRun if it is another run's.
         """
         path = Path(path)
         repair(path)
@@ -108,6 +115,11 @@ class TrajectoryWriter:
         except (OSError, RuntimeError) as error:
             raise FileError(f"{path}: damaged, or cannot be opened for writing: {reason_of(error)}") from None
         try:
+            if run_id is not None and file["parameters/mdnnp"].attrs.get(RUN_ID) != run_id:
+                raise OtherRun(
+                    f"{path}: the trajectory of another run than the checkpoint's; put the right one there, or move it "
+                    "away to go on in a second file"
+                )
             held = _committed(file)
             counts = held if counts is None else counts
             if any(have < need for have, need in zip(held, counts, strict=True)):
