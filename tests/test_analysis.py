@@ -166,7 +166,7 @@ def test_bonds_break_and_form_with_hysteresis(tmp_path):
     x = np.zeros((len(d), 2, 3))
     x[:, 1, 0] = 10.0 + d  # across the boundary
     path = foreign(tmp_path / "h2.h5", wrapped(x, np.eye(3) * 10), np.eye(3) * 10, numbers=[1, 1])
-    with Frames([path]) as frames:
+    with Frames([path], species=["H"]) as frames:
         bonds = bond_events(frames, {("H", "H"): (0.8, 1.2)})
         assert list(bonds.table.y) == [1, 1, 1, 1, 1, 0, 0, 0, 1]
         assert bonds.events == [(5.0, 0, 1, False), (8.0, 0, 1, True)]

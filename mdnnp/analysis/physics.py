@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ _TENSOR = ("xx", "yy", "zz", "yz", "xz", "xy")
 class Settings:
     """What is asked of the analyses; None: their own defaults.
 
-    bonds_A : (symbol, symbol) -> (form, break), Å
+    bonds_A : (symbol, symbol) -> (form, break), Å; choice : group and species, as `Trajectory` takes them
     """
 
     warmup_fs: float | None = None
@@ -34,6 +34,7 @@ class Settings:
     temperature_K: float | None = None
     axis: int = 2
     bonds_A: dict[tuple[str, str], tuple[float, float]] | None = None
+    choice: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ def physics(paths: Sequence[str | Path], settings: Settings, say: Callable[[str]
 
     Raises FileError and InputError only where nothing at all can be done.
     """
-    with Frames(paths, _warmup(paths, settings)) as frames:
-        notes = list(frames.notes)
+    with Frames(paths, _warmup(paths, settings), **settings.choice) as frames:
+        notes = frames.notes  # to which analyses add
         tables: dict[str, Table] = {}
         lag, s = settings.lag_fs, settings
         work = {
@@ -126,7 +127,9 @@ def _warmup(paths: Sequence[str | Path], settings: Settings) -> float:
     """As for the energies: the equilibration, or a tenth of the run."""
     if settings.warmup_fs is not None:
         return settings.warmup_fs
-    with Frames(paths) as frames:
+    with Frames(paths, **settings.choice) as frames:
+        if np.isnan(frames.times_fs[0]):
+            return 0.0
         own = frames.parameters
         equilibration = float(own.get("equilibration_steps", 0)) * float(own.get("timestep_fs", 0))
         return default_warmup_fs(frames.times_fs, equilibration)
@@ -134,7 +137,7 @@ def _warmup(paths: Sequence[str | Path], settings: Settings) -> float:
 
 def _from_log(paths, frames: Frames, settings: Settings, columns: list[str]) -> dict[str, Table]:
     """A Green-Kubo integral of columns of the dense log."""
-    time, values = _log(paths, columns)
+    time, values = _log(paths, columns, settings.choice)
     kept = (time >= frames.times_fs[0]) & np.isfinite(values).all(axis=1)
     time, values = time[kept], values[kept]
     if len(time) < 2 or np.ptp(np.diff(time)) > 1e-3 * np.median(np.diff(time)):
@@ -147,12 +150,12 @@ def _from_log(paths, frames: Frames, settings: Settings, columns: list[str]) -> 
     return dynamics.thermal_conductivity(values, dt, volume, temperature, settings.lag_fs)
 
 
-def _log(paths, columns: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def _log(paths, columns: list[str], choice: dict) -> tuple[np.ndarray, np.ndarray]:
     """Times (rows,) and values (rows, columns) of the dense logs; a later file replaces what an earlier one has."""
     times, values = np.empty(0), np.empty((0, len(columns)))
     for path in paths:
         try:
-            trajectory = Trajectory(path)
+            trajectory = Trajectory(path, **choice)
         except FileError:
             continue
         with trajectory:

@@ -320,34 +320,42 @@ def profiles(frames: Frames, axis: int = 2, n_bins: int = 50) -> dict[str, Table
     cells = frames.read("cells", 0, len(frames))
     inverse = np.linalg.inv(cells)
     height = float(np.mean(1.0 / np.linalg.norm(inverse[:, :, axis], axis=1)))
-    n_blocks = block[-1] + 1
-    mass, count, kinetic = (np.zeros((n_blocks, n_bins)) for _ in range(3))
-    moving = True
+    mass = np.zeros((block[-1] + 1, n_bins))
     for start, stop in frames.chunks():
-        s = np.einsum("tni,ti->tn", frames.read("positions", start, stop), inverse[start:stop, :, axis])
-        bins = np.minimum(((s - np.floor(s)) * n_bins).astype(int), n_bins - 1)
-        try:
-            v2 = np.sum(frames.read("velocities", start, stop) ** 2, axis=2) if moving else None
-        except InputError:
-            moving, v2 = False, None
+        bins = _bins_along(frames.read("positions", start, stop), inverse[start:stop], axis, n_bins)
         for k in range(start, stop):
-            b = bins[k - start]
-            mass[block[k]] += np.bincount(b, frames.masses, n_bins) * n_bins / volumes[k]
-            count[block[k]] += np.bincount(b, minlength=n_bins)
-            if v2 is not None:
-                kinetic[block[k]] += np.bincount(b, frames.masses * v2[k - start], n_bins)
+            mass[block[k]] += np.bincount(bins[k - start], frames.masses, n_bins) * n_bins / volumes[k]
     x, label = (np.arange(n_bins) + 0.5) * height / n_bins, f"height along {'abc'[axis]} / Å"
     y, error = block_mean(mass * U_PER_A3_IN_G_PER_CM3, np.bincount(block).astype(float))
     total = mass.mean(axis=1) * U_PER_A3_IN_G_PER_CM3
     mean = block_mean(total, np.bincount(block).astype(float))
     found = {"density profile": Table(x, y, error, label, "density / (g/cm³)",
                                       {"mean density / (g/cm³)": (float(mean[0]), float(mean[1]))})}  # fmt: skip
-    if moving:
-        degrees = 3 * (frames.n_atoms - 1) / frames.n_atoms if frames.n_atoms > 1 else 3
-        factor = EV_PER_U_A2_PER_FS2 / (degrees * BOLTZMANN_EV_PER_K)
-        y, error = block_mean(kinetic * factor, count)
-        found["temperature profile"] = Table(x, y, error, label, "temperature / K")
+    try:
+        moving = frames.common("velocities", "positions", "cells")
+    except InputError:
+        return found
+    block = moving.block_of
+    count, kinetic = (np.zeros((block[-1] + 1, n_bins)) for _ in range(2))
+    for start, stop in moving.chunks():
+        inverse = np.linalg.inv(moving.read("cells", start, stop))
+        bins = _bins_along(moving.read("positions", start, stop), inverse, axis, n_bins)
+        v2 = np.sum(moving.read("velocities", start, stop) ** 2, axis=2)
+        for k in range(start, stop):
+            b = bins[k - start]
+            count[block[k]] += np.bincount(b, minlength=n_bins)
+            kinetic[block[k]] += np.bincount(b, frames.masses * v2[k - start], n_bins)
+    degrees = 3 * (frames.n_atoms - 1) / frames.n_atoms if frames.n_atoms > 1 else 3
+    factor = EV_PER_U_A2_PER_FS2 / (degrees * BOLTZMANN_EV_PER_K)
+    y, error = block_mean(kinetic * factor, count)
+    found["temperature profile"] = Table(x, y, error, label, "temperature / K")
     return found
+
+
+def _bins_along(positions, inverse, axis: int, n_bins: int) -> np.ndarray:
+    """(T, N) bin of each atom along a cell vector; inverse (T, 3, 3) of the cells."""
+    s = np.einsum("tni,ti->tn", positions, inverse[:, :, axis])
+    return np.minimum(((s - np.floor(s)) * n_bins).astype(int), n_bins - 1)
 
 
 @dataclass(frozen=True)
