@@ -186,11 +186,15 @@ def _in_words(paths, frames: Frames) -> list[tuple[str, str]]:
     atoms = ", ".join(f"{name} {len(members)}" for name, members in frames.species.items())
     blocks = frames.block_of[-1] + 1
     begin, end = frames.times_fs[[0, -1]] * 1e-3
+    timed = math.isfinite(begin)
     return [
         ("files", ", ".join(str(path) for path in paths)),
         ("atoms", f"{frames.n_atoms} ({atoms})"),
-        ("frames", f"{len(frames)}, from {begin:.6g} to {end:.6g} ps"),
-        ("error bars", f"one standard error, from {blocks} blocks of {(end - begin) / blocks:.4g} ps"),
+        ("frames", f"{len(frames)}, " + (f"from {begin:.6g} to {end:.6g} ps" if timed else "at unknown times")),
+        (
+            "error bars",
+            f"one standard error, from {blocks} blocks" + (f" of {(end - begin) / blocks:.4g} ps" if timed else ""),
+        ),
     ]
 
 

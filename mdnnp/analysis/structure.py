@@ -12,7 +12,7 @@ import numpy as np
 from ase.data import chemical_symbols, covalent_radii
 
 from mdnnp.analysis.frames import Frames, block_mean
-from mdnnp.errors import InputError
+from mdnnp.errors import FileError, InputError
 from mdnnp.jit import njit
 from mdnnp.neighbors import build, coordinates, image_vectors, neighbor_list
 from mdnnp.system import System, validate
@@ -332,24 +332,29 @@ def profiles(frames: Frames, axis: int = 2, n_bins: int = 50) -> dict[str, Table
     found = {"density profile": Table(x, y, error, label, "density / (g/cm³)",
                                       {"mean density / (g/cm³)": (float(mean[0]), float(mean[1]))})}  # fmt: skip
     try:
-        moving = frames.common("velocities", "positions", "cells")
+        y, error = _temperatures_along(frames.common("velocities", "positions", "cells"), axis, n_bins)
+        found["temperature profile"] = Table(x, y, error, label, "temperature / K")
+    except FileError as error:
+        frames.notes.append(f"temperature profile: {error}")
     except InputError:
-        return found
-    block = moving.block_of
+        pass  # there are no velocities
+    return found
+
+
+def _temperatures_along(frames: Frames, axis: int, n_bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """Temperature (n_bins,) K of each bin along a cell vector, and its error."""
+    block = frames.block_of
     count, kinetic = (np.zeros((block[-1] + 1, n_bins)) for _ in range(2))
-    for start, stop in moving.chunks():
-        inverse = np.linalg.inv(moving.read("cells", start, stop))
-        bins = _bins_along(moving.read("positions", start, stop), inverse, axis, n_bins)
-        v2 = np.sum(moving.read("velocities", start, stop) ** 2, axis=2)
+    for start, stop in frames.chunks():
+        inverse = np.linalg.inv(frames.read("cells", start, stop))
+        bins = _bins_along(frames.read("positions", start, stop), inverse, axis, n_bins)
+        v2 = np.sum(frames.read("velocities", start, stop) ** 2, axis=2)
         for k in range(start, stop):
             b = bins[k - start]
             count[block[k]] += np.bincount(b, minlength=n_bins)
             kinetic[block[k]] += np.bincount(b, frames.masses * v2[k - start], n_bins)
     degrees = 3 * (frames.n_atoms - 1) / frames.n_atoms if frames.n_atoms > 1 else 3
-    factor = EV_PER_U_A2_PER_FS2 / (degrees * BOLTZMANN_EV_PER_K)
-    y, error = block_mean(kinetic * factor, count)
-    found["temperature profile"] = Table(x, y, error, label, "temperature / K")
-    return found
+    return block_mean(kinetic * EV_PER_U_A2_PER_FS2 / (degrees * BOLTZMANN_EV_PER_K), count)
 
 
 def _bins_along(positions, inverse, axis: int, n_bins: int) -> np.ndarray:

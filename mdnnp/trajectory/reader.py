@@ -53,7 +53,7 @@ class Trajectory:
 
     def _open_group(self, wanted: str | None) -> None:
         particles = item_of(str(self.path), self._file, "particles")
-        if not isinstance(particles, h5py.Group) or "h5md" not in self._file:
+        if not isinstance(particles, h5py.Group) or item_of(str(self.path), self._file, "h5md") is None:
             raise FileError(f"{self.path}: an HDF5 file, but not a trajectory in H5MD format")
         try:
             names = [name for name in particles if item_of(str(self.path), particles, f"{name}/position") is not None]
@@ -165,8 +165,8 @@ class Trajectory:
         missing = np.flatnonzero(rows < 0)
         if len(missing):
             raise FileError(
-                f"{self.path}: {element.name} has no value at {self._where(at[missing[0]])}: its steps are not those of "
-                f"{self._clock.name}"
+                f"{self.path}: {element.name} has no value at {self._where(at[missing[0]])}: its steps are not "
+                f"those of {self._clock.name}"
             )
         values = element.numbers(rows, shape)
         if factor != 1.0:
@@ -483,7 +483,14 @@ class Trajectory:
     @property
     def observable_units(self) -> dict[str, str]:
         """Units of the observables; empty where the file states none."""
-        return {name: unit_of(group.get("value")) for name, group in self._observable_groups().items()}
+        found = {}
+        for name in self._observable_groups():
+            try:
+                element = self._element(f"observables/{name}")
+            except FileError:  # of which `notes` tell
+                element = None
+            found[name] = "" if element is None else element.unit
+        return found
 
     def _observable_groups(self) -> dict[str, h5py.Group]:
         """Those of the particles' group, and those of the whole system that are as good for it."""
@@ -573,7 +580,7 @@ class Trajectory:
     def _table(self, name: str) -> dict[str, np.ndarray]:
         """Columns of equal length. Raises FileError where one is not a column of numbers, or is too short."""
         group = item_of(str(self.path), self._file, name)
-        if not isinstance(group, h5py.Group) or "step" not in group:
+        if item_of(str(self.path), group, "step") is None:
             return {}
         found, count = {}, None
         try:
