@@ -199,9 +199,10 @@ def _axis(file: str, element: h5py.Group, name: str, n: int) -> np.ndarray | Non
     if series is None:
         return None
     where = f"{element.name}/{name}"
+    if isinstance(series, h5py.Dataset):
+        check_size(file, series)
     if not isinstance(series, h5py.Dataset) or series.dtype.kind not in "iuf" or series.ndim > 1:
         raise FileError(f"{file}: {where} is not a number, nor one for each value")
-    check_size(file, series)
     try:
         if series.shape == ():  # a fixed increment, as the format allows
             values = float(np.asarray(attribute(series, "offset", 0.0))) + float(series[()]) * np.arange(n)
@@ -226,12 +227,16 @@ def item_of(file: str, group, name: str):
 
 
 def check_size(file: str, series: h5py.Dataset) -> None:
-    """Raise FileError if a dataset says that it is far larger than what is stored of it."""
-    stored = series.id.get_storage_size() + 4096
-    if series.dtype.kind in "iufS" and series.size * series.dtype.itemsize > _DENSEST * stored and not series.external:
+    """Raise FileError if a dataset says that it is far larger than what is stored of it, or is damaged."""
+    try:
+        stored, declared, kind = series.id.get_storage_size(), series.size * series.dtype.itemsize, series.dtype.kind
+        elsewhere = series.external
+    except DAMAGE as error:
+        raise FileError(f"{file}: {series.name} cannot be read ({reason_of(error)})") from None
+    if kind in "iufS" and declared > _DENSEST * (stored + 4096) and not elsewhere:
         raise FileError(
-            f"{file}: {series.name} is said to be of shape {series.shape}, but only {stored - 4096} bytes are stored: "
-            "it was never written, or is damaged"
+            f"{file}: {series.name} is said to be of shape {series.shape}, but only {stored} bytes are stored: it was "
+            "never written, or is damaged"
         )
 
 
