@@ -8,20 +8,19 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from ase.data import atomic_masses, atomic_numbers, chemical_symbols
+from ase.data import chemical_symbols
 
 from mdnnp import units
 from mdnnp.errors import FileError, InputError
 from mdnnp.trajectory.elements import DAMAGE, TIMES_FS, Element, attribute, check_size, find, item_of, text, unit_of
 from mdnnp.trajectory.layout import FORCE_UNIT, reason_of
 from mdnnp.trajectory.repair import is_left_open
+from mdnnp.trajectory.species import atomic_numbers, number_of_symbol
 
 _ASE_ORIGIN = "ASE_ENTRY_ORIGIN"  # where znh5md had a value from
 _STRESSES = ("stress", "stress_tensor", "pressure", "pressure_tensor")
 _LENGTHS = {"Angstrom": 1.0, "nm": 10.0, "A": 1.0, "Å": 1.0, "pm": 0.01, "m": 1e10}
 _MASSES = {"u": 1.0, "amu": 1.0, "Da": 1.0, "g mol-1": 1.0, "g/mol": 1.0, "kg": 1 / 1.66053906660e-27}
-_BY_NUMBER = ("mdnnp", "znh5md", "ase")  # programs whose species are atomic numbers
-_BY_TYPE = ("lammps", "espresso", "espressomd")  # programs whose species are types that the user numbered
 _OF_ALL_ATOMS = ("total_energy", "potential_energy", "kinetic_energy", "conserved_energy")
 _NUMBERS_KEPT = ("n_degrees", "offset_energy_eV", "equilibration_steps", "timestep_fs")  # of `parameters`
 _AT_ONCE = 1_000_000  # values compared at a time
@@ -247,11 +246,20 @@ class Trajectory:
                 "velocities are read as sqrt(eV/u), ASE's unit: znh5md writes ASE's velocities as they are, though it "
                 "labels them Angstrom/fs (if the temperature is wrong by 104, this file is of a version that converts)"
             )
-        if (note := self._facts.get("species note")) is not None:
-            notes.append(note)
+        if not self.parameters and self._is_without_unit("mass"):
+            notes.append("mass states no unit and is taken in u")
+        if self._species:
+            notes.append(f"species are those of --species {' '.join(self._species)}")
         if len(self._groups) > 1 and (left := [n for n in self._shared_observables() if n in _OF_ALL_ATOMS]):
             notes.append(f"{', '.join(left)} of the whole system left out, as {self._name} is but a part of it")
         return (*notes, *self._notes_on_steps())
+
+    def _is_without_unit(self, name: str) -> bool:
+        try:
+            element = self._element(name)
+        except FileError:
+            return False
+        return element is not None and not element.unit
 
     def _notes_on_steps(self) -> list[str]:
         """Elements of which the steps are not those of the positions, and values that a restart replaced."""
@@ -342,36 +350,19 @@ class Trajectory:
         element = self._element("species")
         if element is None:
             if len(self._species) == 1 and "=" not in self._species[0]:
-                return np.full(self._n_atoms, _number_of(self._species[0]))
+                return np.full(self._n_atoms, number_of_symbol(self._species[0]))
             if self._species:
                 raise FileError(f"{self.path}: names no species, so that --species can only be one symbol, that of all")
             return None
-        labels = self._labels(element)
-        if self._species:
-            meaning = _meaning(self._species, labels, element, self.path)
-        elif isinstance(labels[0], str):
-            unknown = sorted(set(labels) - set(chemical_symbols[1:]))
-            if unknown:
-                raise FileError(
-                    f"{self.path}: species {', '.join(unknown)} are no elements; say which they are, as in "
-                    f"--species {' '.join(f'{label}=X' for label in unknown)}"
-                )
-            meaning = {label: atomic_numbers[label] for label in set(labels)}
-        else:
-            if self._may_be_types(labels):
-                found = ", ".join(map(str, sorted(set(labels))))
-                raise FileError(
-                    f"{self.path}: species {found} may be types of atoms instead of atomic numbers; say which elements "
-                    "types 1, 2, ... are, as in --species Si O"
-                )
-            meaning = {label: label for label in set(labels)}
-        return np.array([meaning[label] for label in labels], dtype=np.int64)
+        names = h5py.check_enum_dtype(element.values.dtype)
+        return atomic_numbers(
+            str(self.path), self._labels(element, names), self._species, names and sorted(names, key=names.get),
+            "mdnnp" if self.parameters else self.creator, lambda: self.masses,
+        )  # fmt: skip
 
-    def _labels(self, element: Element) -> list:
+    def _labels(self, element: Element, names: dict[str, int] | None) -> list:
         """Names or numbers of the species of each atom."""
-        dtype = element.values.dtype
-        names = h5py.check_enum_dtype(dtype)
-        if h5py.check_string_dtype(dtype) is not None:
+        if h5py.check_string_dtype(element.values.dtype) is not None:
             return [text(label).strip("\0 ") for label in self._constant_text(element)]
         values = self._constant("species", (self._n_atoms,))
         if names is not None:
@@ -380,10 +371,9 @@ class Trajectory:
             if unknown:
                 raise FileError(f"{self.path}: species {sorted(unknown)[0]} is not one of the enumeration's")
             return [by_value[value] for value in values.tolist()]
-        if (values != np.round(values)).any() or values.min() < 0 or values.max() >= len(chemical_symbols):
-            bad = values[(values != np.round(values)) | (values < 0) | (values >= len(chemical_symbols))][0]
-            if not self._species:
-                raise FileError(f"{self.path}: species {bad:g} is not an atomic number")
+        bad = (values != np.round(values)) | (values < 0) | (values >= len(chemical_symbols))
+        if bad.any():
+            raise FileError(f"{self.path}: species {values[bad][0]:g} is not an atomic number")
         return [int(value) for value in values]
 
     def _constant_text(self, element: Element) -> np.ndarray:
@@ -398,27 +388,6 @@ class Trajectory:
                 row = int(element.rows[start + int(np.argmax(changed))])
                 raise FileError(f"{self.path}: species change at {element.where(row)}: such files are not analysed")
         return first
-
-    def _may_be_types(self, labels: list[int]) -> bool:
-        """Whether species are, or may be, numbers that a user gave, and not those of elements: 1, 2, ... or He."""
-        if self.creator in _BY_NUMBER or self.parameters:
-            return False
-        there = set(labels)
-        if (
-            self.creator not in _BY_TYPE
-            and 0 not in there
-            and there != set(range(1, len(there) + 1))
-            and 2 not in there
-        ):
-            return False
-        try:
-            masses = self.masses
-        except FileError:
-            masses = None
-        if masses is None or 0 in there:
-            return True
-        expected = atomic_masses[np.array(labels)]
-        return bool((np.abs(masses - expected) > 0.1 * expected + 0.2).any())
 
     @property
     def masses(self) -> np.ndarray | None:
@@ -614,40 +583,6 @@ def _series_groups(path: str, group) -> dict[str, h5py.Group]:
         return {name: item for name, item in members.items() if isinstance(item, h5py.Group) and "value" in item}
     except DAMAGE as error:
         raise FileError(f"{path}: {group.name} cannot be read ({reason_of(error)})") from None
-
-
-def _number_of(symbol: str) -> int:
-    if symbol not in chemical_symbols[1:]:
-        raise InputError(f"--species: {symbol!r} is not the symbol of an element")
-    return atomic_numbers[symbol]
-
-
-def _meaning(given: Sequence[str], labels: list, element: Element, path) -> dict:
-    """Atomic number of each label, as --species gives them."""
-    there = sorted(set(labels), key=lambda label: (str(type(label)), label))
-    if any("=" in word for word in given):
-        if not all(word.count("=") == 1 for word in given):
-            raise InputError(f"--species {' '.join(given)}: expected symbols alone, or LABEL=SYMBOL throughout")
-        named = dict(word.split("=") for word in given)
-        missing = [label for label in there if str(label) not in named]
-        if missing:
-            raise InputError(f"--species: {path} has also {', '.join(map(str, missing))}, which it does not name")
-        return {label: _number_of(named[str(label)]) for label in there}
-    if isinstance(there[0], int):
-        begin = 0 if there[0] == 0 else 1
-        if there[0] < 0 or there[-1] - begin >= len(given):
-            raise InputError(
-                f"--species {' '.join(given)}: symbols for types {begin} to {begin + len(given) - 1}, but {path} has "
-                f"type {there[-1] if there[0] >= 0 else there[0]}"
-            )
-        return {label: _number_of(given[label - begin]) for label in there}
-    names = h5py.check_enum_dtype(element.values.dtype)
-    ordered = sorted(names, key=names.get) if names else there
-    if len(ordered) != len(given):
-        raise InputError(
-            f"--species {' '.join(given)}: {path} has the species {', '.join(ordered)}; name each: LABEL=SYMBOL"
-        )
-    return {label: _number_of(symbol) for label, symbol in zip(ordered, given, strict=True)}
 
 
 def _open_for_reading(path: Path) -> h5py.File:
