@@ -125,7 +125,7 @@ def read_series(path: str | Path, **choice) -> Series:
         if parameters.get("kind") == STEPS:
             notes.append("the frames are steps of a relaxation or a search, which step and time count")
             values = {name: values[name] for name in ("potential_energy", "pressure", "density") if name in values}
-        if masses is None and trajectory.holds("velocity"):
+        if masses is None and _or_note(notes, lambda: trajectory.holds("velocity")):
             notes.append("there are velocities but no masses, so nothing is made of them")
         kept = _usable(step, time_fs, values, notes)
         shadow = shadow[kept] if np.isfinite(shadow).any() else np.empty(0)
@@ -184,7 +184,7 @@ def _observables(trajectory: Trajectory, masses: np.ndarray | None, notes: list[
             if own is not None:
                 known[name] = own
     moving = None
-    if masses is not None and trajectory.holds("velocity"):
+    if masses is not None and _or_note(notes, lambda: trajectory.holds("velocity")):
         moving = _or_note(notes, lambda: _at_own_steps(trajectory, "velocity"))
     conserved = obs.conserved_column(known)
     names = [conserved] if conserved in known else sorted(known, key=lambda name: -len(known[name]))

@@ -211,6 +211,27 @@ def test_atoms_are_sorted_by_their_id(tmp_path):
         trajectory.positions()
 
 
+def test_ids_sort_atoms_only_and_species_stored_once_are_not_guessed(tmp_path):
+    """Of three atoms, as many as cell vectors."""
+    rng, steps, order = np.random.default_rng(3), np.arange(9), np.array([[0, 1, 2], [2, 0, 1], [1, 2, 0]] * 3)
+    cells = rng.random((9, 3, 3)) + 10 * np.eye(3)
+    x = rng.random((9, 3, 3))
+    with start(tmp_path / "x.h5") as file:
+        group = file.create_group("particles/all")
+        element(group, "position", np.take_along_axis(x, order[..., None], 1), steps, steps * 1.0, "Angstrom")
+        element(group, "id", order, steps, steps * 1.0)
+        box(group, cells, steps, steps * 1.0)
+        constant(group, 3)
+    with Trajectory(tmp_path / "x.h5") as trajectory:
+        np.testing.assert_array_equal(trajectory.cells(), cells)
+        np.testing.assert_array_equal(trajectory.positions(), x)
+        assert trajectory.numbers.tolist() == [18] * 3
+    with h5py.File(tmp_path / "x.h5", "a") as file:
+        file["particles/all/species"][1] = 36
+    with Trajectory(tmp_path / "x.h5") as trajectory, pytest.raises(FileError, match="species is stored once, but"):
+        _ = trajectory.numbers
+
+
 def carbon_monoxide(path, species, creator="casemaker", masses=None):
     rng, n = np.random.default_rng(5), 10
     centre, u = rng.random((n, 3)) * 25, rng.normal(size=(n, 3))
@@ -363,6 +384,19 @@ def test_a_clock_that_is_set_back_begins_the_run_anew(tmp_path):
         np.testing.assert_array_equal(one.read("positions", 0, 1000), x[1000:])
         np.testing.assert_array_equal(one.read("positions", 0, 1000), two.read("positions", 0, 1000))
         assert "1000 earlier frames" in " ".join(one.notes)
+
+
+def test_frames_that_were_never_written_do_not_count(tmp_path):
+    walk(tmp_path / "x.h5", np.arange(50))
+    with h5py.File(tmp_path / "x.h5", "a") as file:
+        group = file["particles/all/position"]
+        for name in ("value", "step", "time"):
+            values, unit = group[name][()], dict(group[name].attrs)
+            del group[name]
+            group[name] = np.concatenate([values, np.zeros_like(values[:7])])
+            group[name].attrs.update(unit)
+    with Frames([tmp_path / "x.h5"]) as frames:
+        assert len(frames) == 50 and "7 frames at the end, all zero" in " ".join(frames.notes)
 
 
 # --- Displacements at constant pressure -------------------------------------------------------------------

@@ -277,7 +277,10 @@ def complete_cells(cells: np.ndarray, pbc: np.ndarray) -> np.ndarray:
 
 
 def _has_cells(file: Trajectory) -> bool:
-    return file.holds("box/edges")
+    try:
+        return file.holds("box/edges") and bool(file.given("box/edges").any())
+    except FileError:  # for each analysis that needs them to say
+        return False
 
 
 def block_mean(sums: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -24,7 +24,8 @@ class Element:
     """A quantity of a file.
 
     path : of the file; name : within it; values : the dataset; constant : stored once, for all times
-    rows (n,) : of the dataset that count; replaced : number of those that a later branch of the run replaces
+    rows (n,) : of the dataset that count; replaced : number of those that a later branch of the run replaces;
+        unwritten : number at the end that a writer made room for and never filled
     steps (n,) int64 or None; times (n,) or None, in fs if `time_unit` is a known unit, else as stored
     """
 
@@ -34,6 +35,7 @@ class Element:
     constant: bool
     rows: np.ndarray
     replaced: int = 0
+    unwritten: int = 0
     steps: np.ndarray | None = None
     times: np.ndarray | None = None
     time_unit: str = ""
@@ -77,6 +79,8 @@ class Element:
         """`read` of finite numbers of a shape; raises FileError, which names the frame and the atom, for others."""
         self.require(shape)
         values = self.read(rows)
+        if values.dtype not in (np.float64, np.float32, np.int64, np.int32):  # of half precision, or of other machines
+            values = values.astype(np.float64 if values.dtype.kind == "f" else np.int64)
         bad = ~np.isfinite(values)
         if bad.any():
             k, *at = (int(i) for i in np.argwhere(bad)[0])
@@ -184,10 +188,16 @@ def find(file: str, group: h5py.Group, name: str, label: str) -> Element | None:
         if (steps != np.round(steps)).any() or (np.abs(steps) > 2**62).any():
             raise FileError(f"{file}: {item.name}/step holds what are no steps")
         steps = steps.astype(np.int64)
-    element = Element(file, label, value, False, np.arange(n), 0, steps, None if times is None else times * scale, unit)
+    element = Element(
+        file, label, value, False, np.arange(n), 0, 0, steps, None if times is None else times * scale, unit
+    )
     key = element.times if times is not None else steps
     if key is None or n < 2 or (np.diff(key) > 0).all():
         return element
+    end = int(np.flatnonzero(key)[-1]) + 1 if key.any() else n
+    if end < n and value.dtype.kind in "iuf" and not element.read(np.array([end, n - 1][end == n - 1 :])).any():
+        element, key = replace(element.take(np.arange(end)), unwritten=n - end), key[:end]
+        n = end
     later = np.append(np.minimum.accumulate(key[::-1])[::-1][1:], np.inf)
     kept = np.flatnonzero(key < later)
     return replace(element.take(kept), replaced=n - len(kept))

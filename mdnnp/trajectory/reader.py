@@ -170,7 +170,7 @@ class Trajectory:
         values = element.numbers(rows, shape)
         if factor != 1.0:
             values = values * factor
-        if shape[:1] == (self._n_atoms,) and name != "id":
+        if not name.startswith(("box/", "observables/")) and name != "id":
             values = self._sorted(name, values, element, at)
         return values[0] if single else values
 
@@ -199,9 +199,17 @@ class Trajectory:
                 f"{self.path}: the atoms of {self._where(k)}, by their id, are not those of the first frame, or an id "
                 "occurs twice: a number of atoms that varies is not analysed"
             )
-        if element.constant and (values != values[:, :1]).any() and (order != order[:1]).any():
+        if element.constant and (values != values[:, :1]).any() and self._order_changes():
             raise FileError(f"{self.path}: {name} is stored once, but the order of the atoms (id) changes")
         return np.take_along_axis(values, order.reshape(*order.shape, *[1] * (values.ndim - 2)), axis=1)
+
+    def _order_changes(self) -> bool:
+        ids = self._element("id")
+        blocks = range(0, len(ids), max(1, _AT_ONCE // self._n_atoms)) if not ids.constant else ()
+        if "order" not in self._facts:
+            rows = (ids.rows[start : start + blocks.step] for start in blocks)
+            self._facts["order"] = any((ids.read(part) != ids.read(ids.rows[:1])).any() for part in rows)
+        return self._facts["order"]
 
     # Particles ------------------------------------------------------------------------------------
 
@@ -269,6 +277,8 @@ class Trajectory:
                 f"time goes back in the positions, where a restart was appended: {position.replaced} earlier frames at "
                 f"or after the time of the restart are left out, {len(position)} are kept"
             )
+        if position.unwritten:
+            notes.append(f"{position.unwritten} frames at the end, all zero, were never written and are left out")
         for name in (
             "velocity",
             "box/edges",
@@ -284,6 +294,8 @@ class Trajectory:
                 continue
             if element is None or element.constant:
                 continue
+            if element.replaced and not position.replaced:
+                notes.append(f"time goes back in {name}: {element.replaced} earlier values are left out")
             n, of = int(np.sum(rows >= 0)), len(position)
             if element.steps is None and element.times is None and position.steps is not None and name != "box/edges":
                 notes.append(f"{name} says no steps: its {of} values are taken for those of the positions, in order")
