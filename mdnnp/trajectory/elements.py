@@ -195,7 +195,7 @@ def find(file: str, group: h5py.Group, name: str, label: str) -> Element | None:
     if key is None or n < 2 or (np.diff(key) > 0).all():
         return element
     end = int(np.flatnonzero(key)[-1]) + 1 if key.any() else n
-    if end < n and value.dtype.kind in "iuf" and not element.read(np.array([end, n - 1][end == n - 1 :])).any():
+    if end < n and value.dtype.kind in "iuf" and not element.read(np.unique([end, n - 1])).any():
         element, key = replace(element.take(np.arange(end)), unwritten=n - end), key[:end]
         n = end
     later = np.append(np.minimum.accumulate(key[::-1])[::-1][1:], np.inf)

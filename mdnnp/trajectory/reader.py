@@ -555,6 +555,8 @@ class Trajectory:
                 value = np.asarray(found.get(name, 0))
                 if value.shape != () or value.dtype.kind not in "iuf" or not np.isfinite(value):
                     raise FileError(f"{self.path}: parameters/mdnnp has {name} = {found[name]!r}, expected a number")
+            if "kind" in found:
+                found["kind"] = text(found["kind"])
             self._facts["parameters"] = found
         return self._facts["parameters"]
 
