@@ -15,6 +15,7 @@ from mdnnp.trajectory import STEPS, Trajectory
 N_BLOCKS = 10  # of an error bar
 MIN_BLOCKS = 4
 _VALUES_AT_ONCE = 6_000_000  # 48 MB
+_CELLS_AT_ONCE = 10_000
 _COPIES = 8  # of a piece that following atoms through images holds
 _ELEMENTS = {"positions": "position", "velocities": "velocity", "cells": "box/edges", "images": "image"}
 LOWEST_CELL_A, DENSEST_PER_A3 = 0.5, 5.0  # beyond which a cell is not of atoms, but in another unit, or damaged
@@ -181,7 +182,9 @@ class Frames:
                 raise InputError(f"{self._files[f].path}: holds no {what}")
             values = values if contiguous else values[local - local[0]]
             if what == "cells" and self.pbc.any():
-                self._check_cells(values, k)
+                once = values.strides[0] == 0  # a constant cell
+                for start in range(0, 1 if once else len(values), _CELLS_AT_ONCE):
+                    self._check_cells(values[start : 1 if once else start + _CELLS_AT_ONCE], k + start)
             pieces.append(values)
             k = same
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
