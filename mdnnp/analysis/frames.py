@@ -183,8 +183,8 @@ class Frames:
             values = values if contiguous else values[local - local[0]]
             if what == "cells" and self.pbc.any():
                 once = values.strides[0] == 0  # a constant cell
-                for start in range(0, 1 if once else len(values), _CELLS_AT_ONCE):
-                    self._check_cells(values[start : 1 if once else start + _CELLS_AT_ONCE], k + start)
+                for begin in range(0, 1 if once else len(values), _CELLS_AT_ONCE):
+                    self._check_cells(values[begin : 1 if once else begin + _CELLS_AT_ONCE], k + begin)
             pieces.append(values)
             k = same
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
@@ -269,7 +269,8 @@ class Frames:
         """(T,) volumes, Å^3. Raises InputError unless the cell is periodic in three directions."""
         if not self.pbc.all():
             raise InputError("the cell is not periodic in three directions, so that there is no density")
-        return np.abs(np.linalg.det(self.read("cells", 0, len(self))))
+        pieces = [np.abs(np.linalg.det(self.read("cells", start, stop))) for start, stop in self.chunks()]
+        return np.concatenate(pieces)
 
 
 def complete_cells(cells: np.ndarray, pbc: np.ndarray) -> np.ndarray:

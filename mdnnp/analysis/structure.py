@@ -317,15 +317,14 @@ def profiles(frames: Frames, axis: int = 2, n_bins: int = 50) -> dict[str, Table
     velocities. Raises InputError for cells that are not periodic in three directions.
     """
     volumes, block = frames.volumes(), frames.block_of
-    cells = frames.read("cells", 0, len(frames))
-    inverse = np.linalg.inv(cells)
-    height = float(np.mean(1.0 / np.linalg.norm(inverse[:, :, axis], axis=1)))
-    mass = np.zeros((block[-1] + 1, n_bins))
+    mass, heights = np.zeros((block[-1] + 1, n_bins)), np.empty(len(frames))
     for start, stop in frames.chunks():
-        bins = _bins_along(frames.read("positions", start, stop), inverse[start:stop], axis, n_bins)
+        inverse = np.linalg.inv(frames.read("cells", start, stop))
+        heights[start:stop] = 1.0 / np.linalg.norm(inverse[:, :, axis], axis=1)
+        bins = _bins_along(frames.read("positions", start, stop), inverse, axis, n_bins)
         for k in range(start, stop):
             mass[block[k]] += np.bincount(bins[k - start], frames.masses, n_bins) * n_bins / volumes[k]
-    x, label = (np.arange(n_bins) + 0.5) * height / n_bins, f"height along {'abc'[axis]} / Å"
+    x, label = (np.arange(n_bins) + 0.5) * float(np.mean(heights)) / n_bins, f"height along {'abc'[axis]} / Å"
     y, error = block_mean(mass * U_PER_A3_IN_G_PER_CM3, np.bincount(block).astype(float))
     total = mass.mean(axis=1) * U_PER_A3_IN_G_PER_CM3
     mean = block_mean(total, np.bincount(block).astype(float))
