@@ -43,6 +43,7 @@ class Trajectory:
         self.path = Path(path)
         self._species = tuple(species)
         self._facts: dict = {}  # what is found once, for all views
+        self._rows: dict[str, np.ndarray] = {}  # of each element, at the frames of this view
         self._file = _open_for_reading(self.path)
         try:
             self._open_group(group)
@@ -118,7 +119,7 @@ class Trajectory:
         if clock is None:
             raise FileError(f"{self.path}: holds no {names[0]}")
         view = copy.copy(self)
-        view._clock = clock
+        view._clock, view._rows = clock, {}
         for name in names[1:]:
             view._clock = view._clock.take(np.flatnonzero(view.given(name)))
         return view
@@ -178,11 +179,9 @@ class Trajectory:
         return self._clock.where(int(self._clock.rows[k]))
 
     def _rows_of(self, name: str) -> np.ndarray:
-        key = ("rows", name, id(self._clock))
-        if key not in self._facts:
-            self._facts[key] = self._element(name).rows_at(self._clock)
-            self._facts["clock", id(self._clock)] = self._clock  # keeps its id its own
-        return self._facts[key]
+        if name not in self._rows:
+            self._rows[name] = self._element(name).rows_at(self._clock)
+        return self._rows[name]
 
     def _sorted(self, name: str, values: np.ndarray, element: Element, at: np.ndarray) -> np.ndarray:
         """Values (frames, N, ...) in ascending order of the atoms' id: writers in parallel change the order."""
