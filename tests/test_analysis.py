@@ -458,7 +458,8 @@ def test_memory_does_not_grow_with_the_run_and_each_frame_is_read_a_few_times(tm
         sizes.append(size)
     assert times["positions"] < 10 and times["velocities"] < 5
     assert sizes[2] > 10 * limit
-    assert peaks[2] - peaks[1] < 0.15 * (sizes[2] - sizes[1])
+    # What does grow: steps, times and rows of each element, about 55 values a frame, of 300 for its 50 atoms.
+    assert peaks[2] - peaks[1] < 0.25 * (sizes[2] - sizes[1])
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits memory as Linux does")
