@@ -9,7 +9,7 @@ import json
 import math
 import tomllib
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 
@@ -59,6 +59,7 @@ class Series:
     extrapolations : number of events in the file
     notes : what was left out, and why
     ramp : what the input says of a temperature or pressure that changes, in words; empty if there is none
+    others : name -> (times_fs, values) of those that are not given at all of these steps
     """
 
     path: Path
@@ -77,6 +78,7 @@ class Series:
     extrapolations: int
     notes: tuple[str, ...]
     ramp: str = ""
+    others: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,22 +112,30 @@ class Analysis:
 # --- Reading ----------------------------------------------------------------------------------------------
 
 
-def read_series(path: str | Path) -> Series:
-    """Collect the time series of a trajectory: of its dense log, or else of its frames.
+def read_series(path: str | Path, **choice) -> Series:
+    """Collect the time series of a trajectory: of its dense log, or else of its observables and velocities.
 
+    choice : group and species, as `Trajectory` takes them
     Raises FileError if there is no such file or if it is not a trajectory.
     """
-    with Trajectory(path) as trajectory:
-        parameters, masses = trajectory.parameters, trajectory.masses
-        step, time_fs, values, shadow, momentum = _dense_log(trajectory) or _observables(trajectory)
+    with Trajectory(path, **choice) as trajectory:
+        parameters = trajectory.parameters
+        notes: list[str] = []
+        masses = _or_note(notes, lambda: trajectory.masses)
+        numbers = _or_note(notes, lambda: trajectory.numbers)
+        log = _or_note(notes, lambda: _dense_log(trajectory)) or _observables(trajectory, masses, notes)
+        step, time_fs, values, shadow, momentum, others = log
         n_degrees = int(parameters.get("n_degrees", 0)) or _degrees_of_freedom(values, trajectory.n_atoms)
-        if "kinetic_energy" in values and "temperature" not in values:
+        if "kinetic_energy" in values and "temperature" not in values and "temperature" not in others:
             values["temperature"] = np.asarray(obs.temperature(values["kinetic_energy"], n_degrees))
-        notes = list(trajectory.notes)
+        if "kinetic_energy" in others and "temperature" not in values and "temperature" not in others:
+            t, kinetic = others["kinetic_energy"]
+            others["temperature"] = (t, np.asarray(obs.temperature(kinetic, n_degrees)))
+        notes += trajectory.notes
         if parameters.get("kind") == STEPS:
             notes.append("the frames are steps of a relaxation or a search, which step and time count")
             values = {name: values[name] for name in ("potential_energy", "pressure", "density") if name in values}
-        if masses is None and trajectory.velocities(slice(0, 0)) is not None:
+        if masses is None and _or_note(notes, lambda: trajectory.holds("velocity")):
             notes.append("there are velocities but no masses, so nothing is made of them")
         kept = _usable(step, time_fs, values, notes)
         shadow = shadow[kept] if np.isfinite(shadow).any() else np.empty(0)
@@ -138,14 +148,15 @@ def read_series(path: str | Path) -> Series:
             momentum=momentum[kept] if len(momentum) else momentum,
             mass=math.nan if masses is None else float(np.sum(masses)),
             offset_eV=float(parameters.get("offset_energy_eV", 0.0)),
-            numbers=trajectory.numbers,
+            numbers=numbers,
             n_atoms=trajectory.n_atoms,
             n_frames=len(trajectory),
             n_degrees=n_degrees,
             equilibration_fs=float(parameters.get("equilibration_steps", 0)) * float(parameters.get("timestep_fs", 0)),
-            extrapolations=_extrapolations(trajectory),
-            notes=tuple(notes),
+            extrapolations=_or_note(notes, lambda: _extrapolations(trajectory)) or 0,
+            notes=tuple(dict.fromkeys(notes)),
             ramp=_recorded_ramp(parameters),
+            others=others,
         )
 
 
@@ -161,8 +172,17 @@ def _recorded_ramp(parameters: dict) -> str:
     )
 
 
+def _or_note(notes: list[str], function):
+    """What a function gives; None, and a note that says why, where a part of the file cannot be used."""
+    try:
+        return function()
+    except FileError as error:
+        notes.append(str(error))
+        return None
+
+
 def _dense_log(trajectory: Trajectory):
-    """Steps, times, series, shadow energies and momenta of the dense log; None if there is none, or it has no rows."""
+    """Steps, times, series, shadow energies, momenta (and no others) of the dense log; None if it has no rows."""
     thermo = trajectory.thermo
     if not len(thermo.get("step", ())):
         return None
@@ -171,28 +191,67 @@ def _dense_log(trajectory: Trajectory):
         del values["pressure"]  # an open system has none
     names = [f"momentum_{i}" for i in "xyz"]
     momentum = np.stack([thermo[name] for name in names], axis=1) if set(names) <= set(thermo) else np.empty((0, 3))
-    return thermo["step"], thermo["time"], values, thermo.get("shadow_energy", np.empty(0)), momentum
+    return thermo["step"], thermo["time"], values, thermo.get("shadow_energy", np.empty(0)), momentum, {}
 
 
-def _observables(trajectory: Trajectory):
-    """The same of the frames: observables in known units, and what follows from the velocities."""
-    units, n_frames = trajectory.observable_units, len(trajectory)
-    values = {
-        name: series
-        for name, series in trajectory.observables.items()
-        if name in _UNITS and units[name] == _UNITS[name] and series.shape == (n_frames,)
-    }
-    masses, momentum = trajectory.masses, np.empty((0, 3))
-    if masses is not None and n_frames and trajectory.velocities(slice(0, 0)) is not None:
-        chunk = max(1, _ATOMS_AT_ONCE // trajectory.n_atoms)
-        momenta, kinetic = [], []
-        for start in range(0, n_frames, chunk):
-            velocities = trajectory.velocities(slice(start, start + chunk))
-            momenta.append(obs.momentum(velocities, masses))
-            kinetic.append(obs.kinetic_energy(velocities, masses))
-        momentum = np.concatenate(momenta)
-        values.setdefault("kinetic_energy", np.concatenate(kinetic))
-    return trajectory.steps, trajectory.times_fs, values, np.empty(0), momentum
+def _observables(trajectory: Trajectory, masses: np.ndarray | None, notes: list[str]):
+    """The same of observables in known units, and what follows from the velocities.
+
+    All are taken at the steps of the conserved energy (or else of the observable with most values). Those that lack a
+    value at one of these steps are `others`, each with its own times.
+    """
+    known = {}
+    for name, unit in trajectory.observable_units.items():
+        if unit == _UNITS.get(name):
+            own = _or_note(notes, lambda name=name: _at_own_steps(trajectory, f"observables/{name}"))
+            if own is not None:
+                known[name] = own
+    moving = None
+    if masses is not None and _or_note(notes, lambda: trajectory.holds("velocity")):
+        moving = _or_note(notes, lambda: _at_own_steps(trajectory, "velocity"))
+    conserved = obs.conserved_column(known)
+    names = [conserved] if conserved in known else sorted(known, key=lambda name: -len(known[name]))
+    clock = known[names[0]] if names else moving
+    empty = np.empty((0, 3))
+    if clock is None:
+        return np.empty(0, np.int64), np.empty(0), {}, np.empty(0), empty, {}
+    values, others, momentum = {}, {}, empty
+    for name, own in known.items():
+        at = clock if own is clock or clock.given(f"observables/{name}").all() else own
+        series = _or_note(notes, lambda at=at, name=name: at.observable(name))
+        if series is not None and at is clock:
+            values[name] = series
+        elif series is not None:
+            others[name] = (at.times_fs, series)
+    if moving is not None:
+        at = clock if clock.given("velocity").all() else moving
+        found = _or_note(notes, lambda: _of_velocities(at, masses))
+        if found is not None and at is clock:
+            momentum = found[0]
+            values.setdefault("kinetic_energy", found[1])
+        elif found is not None and "kinetic_energy" not in known:
+            others["kinetic_energy"] = (at.times_fs, found[1])
+    if others:
+        notes.append(f"{', '.join(others)}: means from steps of their own, which are not all of those of {names[0]}")
+    return clock.steps, clock.times_fs, values, np.empty(0), momentum, others
+
+
+def _at_own_steps(trajectory: Trajectory, name: str) -> Trajectory:
+    """The trajectory at the steps of an element. Raises FileError where their times are not known."""
+    view = trajectory.common(name)
+    _ = view.times_fs
+    return view
+
+
+def _of_velocities(trajectory: Trajectory, masses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Total momenta (T, 3) u Å/fs and kinetic energies (T,) eV."""
+    chunk = max(1, _ATOMS_AT_ONCE // trajectory.n_atoms)
+    momenta, kinetic = [np.empty((0, 3))], [np.empty(0)]
+    for start in range(0, len(trajectory), chunk):
+        velocities = trajectory.velocities(slice(start, start + chunk))
+        momenta.append(obs.momentum(velocities, masses))
+        kinetic.append(obs.kinetic_energy(velocities, masses))
+    return np.concatenate(momenta), np.concatenate(kinetic)
 
 
 def _extrapolations(trajectory: Trajectory) -> int:
@@ -242,6 +301,10 @@ def analyze(series: Series, warmup_fs: float | None = None, until_fs: float | No
     time = series.time_fs
     kept = time >= time[0] + warmup_fs if len(time) else np.zeros(0, dtype=bool)
     means = {name: obs.mean_with_error(values[kept]) for name, values in series.values.items() if kept.any()}
+    for name, (times, values) in series.others.items():
+        later = times >= time[0] + warmup_fs if len(time) else np.zeros(0, dtype=bool)
+        if later.any():
+            means[name] = obs.mean_with_error(values[later])
     temperature = means["temperature"].mean if "temperature" in means else math.nan
     drift = shadow = None
     conserved = obs.conserved_column(series.values)
@@ -345,7 +408,7 @@ def _run_lines(analysis: Analysis) -> list[str]:
     lines += [f"Note: {note}." for note in series.notes]
     if analysis.ramp:
         lines.append(f"RAMP: {analysis.ramp}. Means are of no one state; choose a stretch (--warmup-ps, --until-ps).")
-    if not series.values:
+    if not series.values and not series.others:
         lines.append("Note: no energies, temperatures or velocities with known units are in the file.")
     return lines
 
@@ -583,7 +646,7 @@ def main(arguments) -> int:
     for path in paths:
         require_regular(path)
     settings = _settings(arguments)
-    analysis = analyze(_read_parts(paths), settings.warmup_fs, settings.until_fs)
+    analysis = analyze(_read_parts(paths, settings.choice), settings.warmup_fs, settings.until_fs)
     settings = replace(settings, ramp=analysis.ramp, ramp_tables=ramp_tables(analysis))
     numbers = json.dumps(as_dict(analysis), indent=2)
     wants_json = getattr(arguments, "json", False)
@@ -654,7 +717,13 @@ def _settings(arguments):
         temperature_K=scaled("temperature"),
         axis="abc".index(getattr(arguments, "axis", None) or "c"),
         bonds_A=bonds or None,
+        choice=_choice(arguments),
     )
+
+
+def _choice(arguments) -> dict:
+    """Group and species of other programs' files, as `Trajectory` takes them."""
+    return {"group": getattr(arguments, "group", None), "species": getattr(arguments, "species", None) or ()}
 
 
 def _physics(paths: list[Path], settings):
@@ -676,12 +745,12 @@ def _physics(paths: list[Path], settings):
             return None
 
 
-def _read_parts(paths: list[Path]) -> Series:
+def _read_parts(paths: list[Path], choice: dict) -> Series:
     """The series of all parts of a run; what of one overlaps with the next is the next one's."""
     parts = []
     for path in paths:
         try:
-            parts.append(read_series(path))
+            parts.append(read_series(path, **choice))
         except FileError as error:
             if len(paths) == 1:
                 raise
@@ -714,7 +783,14 @@ def _join(a: Series, b: Series) -> Series:
         n_frames=a.n_frames + b.n_frames,
         extrapolations=a.extrapolations + b.extrapolations,
         notes=(*a.notes, *b.notes),
+        others={name: _chain_others(a, b, name) for name in a.others if name in b.others},
     )
+
+
+def _chain_others(a: Series, b: Series, name: str) -> tuple[np.ndarray, np.ndarray]:
+    (time, values), (later_time, later_values) = a.others[name], b.others[name]
+    kept = time < b.time_fs[0] if len(b.time_fs) else np.ones(len(time), bool)
+    return np.concatenate([time[kept], later_time]), np.concatenate([values[kept], later_values])
 
 
 def _make_folder(folder: Path, names: list[str]) -> bool:

@@ -173,6 +173,13 @@ def _add_analysis(verb) -> None:
     p.add_argument("--viscosity", type=float, metavar="ETA", help="mPa s, for D at infinite size (cubic cells)")
     p.add_argument("--temperature", type=float, metavar="T", help="K (default: that of the velocities)")
     p.add_argument("--axis", choices=["a", "b", "c"], default="c", help="cell vector of the profiles (default: c)")
+    p.add_argument("--group", metavar="NAME", help="particles of another program's file (default: the first group)")
+    p.add_argument(
+        "--species",
+        nargs="+",
+        metavar="SYMBOL",
+        help="what the types of another program's file are: their elements in order, or each as LABEL=SYMBOL",
+    )
     p.add_argument(
         "--bond",
         nargs=3,

@@ -194,6 +194,27 @@ def test_znh5md_and_ase(five_frames):
     assert k == 4
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_every_reader_knows_where_a_slab_is_periodic(tmp_path):
+    slab = np.array([True, True, False])
+    path = tmp_path / "slab.h5"
+    with TrajectoryWriter.create(
+        path, numbers=NUMBERS, masses=MASSES, pbc=slab, thermo_units=THERMO, parameters={"seed": 3}
+    ) as writer:
+        writer.write_frame(**frame(0))
+    with Trajectory(path) as trajectory:
+        assert trajectory.pbc.tolist() == slab.tolist()
+    znh5md = pytest.importorskip("znh5md")
+    assert znh5md.IO(str(path))[0].pbc.tolist() == slab.tolist()
+    pyh5md = pytest.importorskip("pyh5md")
+    with pyh5md.File(str(path), "r") as file:
+        box = file.particles_group("trajectory")["box"]
+        assert list(box.attrs["boundary"]) == ["periodic", "periodic", "none"]
+    mda = pytest.importorskip("MDAnalysis")
+    universe = mda.Universe(str(path.rename(tmp_path / "slab.h5md")), format="H5MD", topology_format="MINIMAL")
+    assert np.allclose(universe.trajectory[0].positions, frame(0)["positions"], atol=1e-5)
+
+
 def argon(rng):
     """Positions (Å), velocities (Å/fs) and edge of a box of 5 atoms, 6 frames 10 fs apart."""
     velocities = rng.normal(0, 0.003, (6, 5, 3))

@@ -129,6 +129,7 @@ def n_lags_of(frames: Frames, lag_fs: float | None, fraction: float, most_fs: fl
 
 def temperature_K(frames: Frames) -> float:
     """Mean temperature from the velocities, with the three degrees of the total momentum left out."""
+    frames = frames.common("velocities")
     kinetic, n = 0.0, 3 * frames.n_atoms - (3 if frames.n_atoms > 1 else 0)
     for start, stop in frames.chunks():
         v = frames.read("velocities", start, stop)
@@ -217,8 +218,8 @@ def velocity_spectrum(frames: Frames, lag_fs: float | None = None) -> dict[str, 
     Where no direction is periodic, translation and rotation of the whole are taken out.
     Raises InputError without velocities. Source: Allen & Tildesley (2017), sect. 8.5.
     """
+    frames = frames.common("velocities")
     n_lags, dt = n_lags_of(frames, lag_fs, 0.2, 2000.0), frames.spacing_fs()
-    frames.read("velocities", 0, 1)
 
     isolated = not frames.pbc.any() and frames.n_atoms > 1
 

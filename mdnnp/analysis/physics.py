@@ -35,7 +35,7 @@ class Settings:
     """What is asked of the analyses; None: their own defaults.
 
     until_fs : time from the first frame at which to end
-    bonds_A : (symbol, symbol) -> (form, break), Å
+    bonds_A : (symbol, symbol) -> (form, break), Å; choice : group and species, as `Trajectory` takes them
     ramp : why the run is no equilibrium, in words, or empty; ramp_tables : curves against the temperature of one
     """
 
@@ -50,6 +50,7 @@ class Settings:
     bonds_A: dict[tuple[str, str], tuple[float, float]] | None = None
     ramp: str = ""
     ramp_tables: dict[str, Table] = field(default_factory=dict)
+    choice: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,10 @@ def physics(paths: Sequence[str | Path], settings: Settings, say: Callable[[str]
 
     Raises FileError and InputError only where nothing at all can be done.
     """
-    with Frames(paths, _warmup(paths, settings)) as frames:
+    with Frames(paths, _warmup(paths, settings), **settings.choice) as frames:
         if settings.until_fs is not None:
             frames.end_at(_start_fs(paths) + settings.until_fs)
-        notes = list(frames.notes)
+        notes = frames.notes  # to which analyses add
         tables: dict[str, Table] = dict(settings.ramp_tables)
         lag, s = settings.lag_fs, settings
         work = {
@@ -251,7 +252,9 @@ def _warmup(paths: Sequence[str | Path], settings: Settings) -> float:
     """As for the energies: the equilibration, or a tenth of the run."""
     if settings.warmup_fs is not None:
         return settings.warmup_fs
-    with Frames(paths) as frames:
+    with Frames(paths, **settings.choice) as frames:
+        if np.isnan(frames.times_fs[0]):
+            return 0.0
         own = frames.parameters
         equilibration = float(own.get("equilibration_steps", 0)) * float(own.get("timestep_fs", 0))
         return default_warmup_fs(frames.times_fs, equilibration)
@@ -259,7 +262,7 @@ def _warmup(paths: Sequence[str | Path], settings: Settings) -> float:
 
 def _from_log(paths, frames: Frames, settings: Settings, columns: list[str]) -> dict[str, Table]:
     """A Green-Kubo integral of columns of the dense log."""
-    time, values = _log(paths, columns)
+    time, values = _log(paths, columns, settings.choice)
     end = math.inf if settings.until_fs is None else _start_fs(paths) + settings.until_fs
     kept = (time >= frames.times_fs[0]) & (time <= end) & np.isfinite(values).all(axis=1)
     time, values = time[kept], values[kept]
@@ -273,12 +276,12 @@ def _from_log(paths, frames: Frames, settings: Settings, columns: list[str]) -> 
     return dynamics.thermal_conductivity(values, dt, volume, temperature, settings.lag_fs)
 
 
-def _log(paths, columns: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def _log(paths, columns: list[str], choice: dict) -> tuple[np.ndarray, np.ndarray]:
     """Times (rows,) and values (rows, columns) of the dense logs; a later file replaces what an earlier one has."""
     times, values = np.empty(0), np.empty((0, len(columns)))
     for path in paths:
         try:
-            trajectory = Trajectory(path)
+            trajectory = Trajectory(path, **choice)
         except FileError:
             continue
         with trajectory:
@@ -309,12 +312,16 @@ def _in_words(paths, frames: Frames) -> list[tuple[str, str]]:
     atoms = ", ".join(f"{name} {len(members)}" for name, members in frames.species.items())
     blocks = frames.block_of[-1] + 1
     begin, end = frames.times_fs[[0, -1]] * 1e-3
+    timed = math.isfinite(begin)
     return [
         ("files", ", ".join(str(path) for path in paths)),
         ("atoms", f"{frames.n_atoms} ({atoms})"),
-        ("frames", f"{len(frames)}, from {begin:.6g} to {end:.6g} ps"),
+        ("frames", f"{len(frames)}, " + (f"from {begin:.6g} to {end:.6g} ps" if timed else "at unknown times")),
         *([("spectrum", "without translation and rotation of the whole")] if not frames.pbc.any() else []),
-        ("error bars", f"one standard error, from {blocks} blocks of {(end - begin) / blocks:.4g} ps"),
+        (
+            "error bars",
+            f"one standard error, from {blocks} blocks" + (f" of {(end - begin) / blocks:.4g} ps" if timed else ""),
+        ),
     ]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from ase.data import chemical_symbols, covalent_radii
 
 from mdnnp.analysis.frames import Frames, block_mean
-from mdnnp.errors import InputError
+from mdnnp.errors import FileError, InputError
 from mdnnp.jit import njit
 from mdnnp.neighbors import build, coordinates, image_vectors, neighbor_list
 from mdnnp.system import System, validate
@@ -318,37 +318,49 @@ def profiles(frames: Frames, axis: int = 2, n_bins: int = 50) -> dict[str, Table
     velocities. Raises InputError for cells that are not periodic in three directions.
     """
     volumes, block = frames.volumes(), frames.block_of
-    cells = frames.read("cells", 0, len(frames))
-    inverse = np.linalg.inv(cells)
-    height = float(np.mean(1.0 / np.linalg.norm(inverse[:, :, axis], axis=1)))
-    n_blocks = block[-1] + 1
-    mass, count, kinetic = (np.zeros((n_blocks, n_bins)) for _ in range(3))
-    moving = True
+    mass, heights = np.zeros((block[-1] + 1, n_bins)), np.empty(len(frames))
     for start, stop in frames.chunks():
-        s = np.einsum("tni,ti->tn", frames.read("positions", start, stop), inverse[start:stop, :, axis])
-        bins = np.minimum(((s - np.floor(s)) * n_bins).astype(int), n_bins - 1)
-        try:
-            v2 = np.sum(frames.read("velocities", start, stop) ** 2, axis=2) if moving else None
-        except InputError:
-            moving, v2 = False, None
+        inverse = np.linalg.inv(frames.read("cells", start, stop))
+        heights[start:stop] = 1.0 / np.linalg.norm(inverse[:, :, axis], axis=1)
+        bins = _bins_along(frames.read("positions", start, stop), inverse, axis, n_bins)
         for k in range(start, stop):
-            b = bins[k - start]
-            mass[block[k]] += np.bincount(b, frames.masses, n_bins) * n_bins / volumes[k]
-            count[block[k]] += np.bincount(b, minlength=n_bins)
-            if v2 is not None:
-                kinetic[block[k]] += np.bincount(b, frames.masses * v2[k - start], n_bins)
-    x, label = (np.arange(n_bins) + 0.5) * height / n_bins, f"height along {'abc'[axis]} / Å"
+            mass[block[k]] += np.bincount(bins[k - start], frames.masses, n_bins) * n_bins / volumes[k]
+    x, label = (np.arange(n_bins) + 0.5) * float(np.mean(heights)) / n_bins, f"height along {'abc'[axis]} / Å"
     y, error = block_mean(mass * U_PER_A3_IN_G_PER_CM3, np.bincount(block).astype(float))
     total = mass.mean(axis=1) * U_PER_A3_IN_G_PER_CM3
     mean = block_mean(total, np.bincount(block).astype(float))
     found = {"density profile": Table(x, y, error, label, "density / (g/cm³)",
                                       {"mean density / (g/cm³)": (float(mean[0]), float(mean[1]))})}  # fmt: skip
-    if moving:
-        degrees = 3 * (frames.n_atoms - 1) / frames.n_atoms if frames.n_atoms > 1 else 3
-        factor = EV_PER_U_A2_PER_FS2 / (degrees * BOLTZMANN_EV_PER_K)
-        y, error = block_mean(kinetic * factor, count)
+    try:
+        y, error = _temperatures_along(frames.common("velocities", "positions", "cells"), axis, n_bins)
         found["temperature profile"] = Table(x, y, error, label, "temperature / K")
+    except FileError as error:
+        frames.notes.append(f"temperature profile: {error}")
+    except InputError:
+        pass  # there are no velocities
     return found
+
+
+def _temperatures_along(frames: Frames, axis: int, n_bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """Temperature (n_bins,) K of each bin along a cell vector, and its error."""
+    block = frames.block_of
+    count, kinetic = (np.zeros((block[-1] + 1, n_bins)) for _ in range(2))
+    for start, stop in frames.chunks():
+        inverse = np.linalg.inv(frames.read("cells", start, stop))
+        bins = _bins_along(frames.read("positions", start, stop), inverse, axis, n_bins)
+        v2 = np.sum(frames.read("velocities", start, stop) ** 2, axis=2)
+        for k in range(start, stop):
+            b = bins[k - start]
+            count[block[k]] += np.bincount(b, minlength=n_bins)
+            kinetic[block[k]] += np.bincount(b, frames.masses * v2[k - start], n_bins)
+    degrees = 3 * (frames.n_atoms - 1) / frames.n_atoms if frames.n_atoms > 1 else 3
+    return block_mean(kinetic * EV_PER_U_A2_PER_FS2 / (degrees * BOLTZMANN_EV_PER_K), count)
+
+
+def _bins_along(positions, inverse, axis: int, n_bins: int) -> np.ndarray:
+    """(T, N) bin of each atom along a cell vector; inverse (T, 3, 3) of the cells."""
+    s = np.einsum("tni,ti->tn", positions, inverse[:, :, axis])
+    return np.minimum(((s - np.floor(s)) * n_bins).astype(int), n_bins - 1)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,9 @@ def make_layout(file, numbers, masses, pbc, thermo_units, parameters, velocities
     _series(position, "value", (n, 3), np.float64, "Angstrom")
     box = group.create_group("box")
     box.attrs["dimension"] = 3
-    box.attrs["boundary"] = np.array(["periodic" if p else "none" for p in pbc], dtype="S8")
+    box.attrs["boundary"] = [
+        "periodic" if p else "none" for p in pbc
+    ]  # not of fixed length: znh5md compares bytes with text
     elements = [(box.create_group("edges"), (3, 3), np.float64, "Angstrom")]
     if velocities:
         elements.append((group.create_group("velocity"), (n, 3), np.float64, "Angstrom fs-1"))
@@ -103,4 +105,4 @@ def reason_of(error: Exception) -> str:
     if getattr(error, "errno", None):
         return os.strerror(error.errno)
     said = re.search(r"error message = '([^']*)'", str(error))  # HDF5 wraps what the system said
-    return said[1] if said else str(error).splitlines()[0]
+    return said[1] if said else (str(error).splitlines() or [type(error).__name__])[0]
