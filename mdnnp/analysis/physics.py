@@ -76,7 +76,7 @@ def physics(paths: Sequence[str | Path], settings: Settings, say: Callable[[str]
     """
     with Frames(paths, _warmup(paths, settings), **settings.choice) as frames:
         if settings.until_fs is not None:
-            frames.end_at(_start_fs(paths) + settings.until_fs)
+            frames.end_at(_start_fs(paths, settings) + settings.until_fs)
         notes = frames.notes  # to which analyses add
         tables: dict[str, Table] = dict(settings.ramp_tables)
         lag, s = settings.lag_fs, settings
@@ -243,8 +243,8 @@ def _attempt(name: str, function: Callable, notes: list[str]):
         return None
 
 
-def _start_fs(paths: Sequence[str | Path]) -> float:
-    with Frames(paths) as frames:
+def _start_fs(paths: Sequence[str | Path], settings: Settings) -> float:
+    with Frames(paths, **settings.choice) as frames:
         return float(frames.times_fs[0])
 
 
@@ -263,7 +263,7 @@ def _warmup(paths: Sequence[str | Path], settings: Settings) -> float:
 def _from_log(paths, frames: Frames, settings: Settings, columns: list[str]) -> dict[str, Table]:
     """A Green-Kubo integral of columns of the dense log."""
     time, values = _log(paths, columns, settings.choice)
-    end = math.inf if settings.until_fs is None else _start_fs(paths) + settings.until_fs
+    end = math.inf if settings.until_fs is None else _start_fs(paths, settings) + settings.until_fs
     kept = (time >= frames.times_fs[0]) & (time <= end) & np.isfinite(values).all(axis=1)
     time, values = time[kept], values[kept]
     if len(time) < 2 or np.ptp(np.diff(time)) > 1e-3 * np.median(np.diff(time)):
