@@ -181,7 +181,8 @@ def _convert(arguments) -> int:
     source = Path(arguments.input)
     check_distinct([arguments.output], potential_files(source))
     if source.is_dir():
-        from mdnnp.n2p2 import TERMS_FILE, read_potential, write_potential
+        from mdnnp.n2p2 import read_potential, write_potential
+        from mdnnp.n2p2.reader import TERMS_FILE
 
         model = read_potential(source, arguments.length_unit, arguments.energy_unit)
         terms = (source / TERMS_FILE).read_bytes() if (source / TERMS_FILE).exists() else None

@@ -27,8 +27,7 @@ from mdnnp.files import check_distinct, check_replaceable, check_writable, new_d
 from mdnnp.jit import get_threads
 from mdnnp.mlp import Network, mean_network
 from mdnnp.model import ElementModel, HDNNPModel, scaling_coefficients
-from mdnnp.n2p2 import TERMS_FILE
-from mdnnp.n2p2.reader import SIDECAR
+from mdnnp.n2p2.reader import SIDECAR, TERMS_FILE
 from mdnnp.n2p2.settings import read_settings
 from mdnnp.n2p2.writer import belongs, write_potential
 from mdnnp.potentials.committee import Committee

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mdnnp.errors import FileError, InputError
 from mdnnp.files import require_regular
-from mdnnp.n2p2 import TERMS_FILE
+from mdnnp.n2p2.reader import TERMS_FILE
 from mdnnp.n2p2.writer import belongs
 from mdnnp.potentials.committee import Committee
 from mdnnp.potentials.dispersion import D3
