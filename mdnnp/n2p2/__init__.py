@@ -12,7 +12,6 @@ from mdnnp.n2p2.inputdata import DataBlock, is_input_data, names_columns, read_i
 # Imported when they are asked for: potentials need compiled kernels, structures do not.
 _LATER = {
     "SIDECAR": "mdnnp.n2p2.reader",
-    "TERMS_FILE": "mdnnp.n2p2.reader",
     "read_potential": "mdnnp.n2p2.reader",
     "write_potential": "mdnnp.n2p2.writer",
 }
