@@ -24,16 +24,17 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from mdnnp.analyze import Analysis, analyze, read_series
-from mdnnp.config import RunConfig, parse_config, read_config, resolved_text
-from mdnnp.convergence import Order, fit_order
-from mdnnp.observables import plus_minus
-from mdnnp.run import run
-from mdnnp.structures import Structure, write_structures
-from mdnnp.style import STYLE
-from mdnnp.system import System
-from mdnnp.train import train
-from mdnnp.train_config import DescriptorsConfig, FitConfig, NetworkConfig, OutputConfig, read_train_config
+from mdnnp.analysis.energies import Analysis, analyze, read_series
+from mdnnp.atoms.structure import Structure
+from mdnnp.atoms.system import System
+from mdnnp.atoms.write import write_structures
+from mdnnp.base.report.style import STYLE
+from mdnnp.base.statistics import plus_minus
+from mdnnp.certify.order import Order, fit_order
+from mdnnp.dynamics.input import RunConfig, parse_config, read_config, resolved_text
+from mdnnp.dynamics.run import run
+from mdnnp.training.input import DescriptorsConfig, FitConfig, NetworkConfig, OutputConfig, read_train_config
+from mdnnp.training.train import train
 from mdnnp.trajectory import Trajectory
 
 SILICON = Path(__file__).resolve().parent.parent / "inputs" / "silicon"

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mdnnp.acsf.descriptors import Descriptors
-from mdnnp.acsf.functions import CORE_NAMES, SymmetryFunction
-from mdnnp.acsf.generate import FunctionSets, pool
-from mdnnp.system import System, make_system
+from mdnnp.atoms.system import System, make_system
+from mdnnp.potentials.hdnnp.functions.definitions import CORE_NAMES, SymmetryFunction
+from mdnnp.potentials.hdnnp.functions.descriptors import Descriptors
+from mdnnp.potentials.hdnnp.functions.generate import FunctionSets, pool
 
 
 def methane(radii_A: Sequence[float], pq: float, ps: float, qs: float) -> System:

@@ -31,7 +31,13 @@ import numpy as np
 import physical_validation as pv
 from ase.build import bulk
 
-from mdnnp.integrators import (
+from mdnnp.atoms.neighbors import VerletList
+from mdnnp.atoms.quantities import degrees_of_freedom, kinetic_energy, kinetic_tensor, pressure
+from mdnnp.atoms.system import make_system, volume
+from mdnnp.base.report.style import ACCENT, DATA, MAIN, STYLE
+from mdnnp.base.statistics import drift, mean_with_error
+from mdnnp.base.units import BOLTZMANN_EV_PER_K, EV_PER_A3_IN_GPA
+from mdnnp.dynamics.integrators import (
     CellRescaling,
     Langevin,
     MartynaTobiasKlein,
@@ -41,12 +47,7 @@ from mdnnp.integrators import (
     VelocityRescaling,
     maxwell_boltzmann,
 )
-from mdnnp.neighbors import VerletList
-from mdnnp.observables import degrees_of_freedom, drift, kinetic_energy, kinetic_tensor, mean_with_error, pressure
 from mdnnp.potentials.lennard_jones import LennardJones
-from mdnnp.style import ACCENT, DATA, MAIN, STYLE
-from mdnnp.system import make_system, volume
-from mdnnp.units import BOLTZMANN_EV_PER_K, EV_PER_A3_IN_GPA
 
 POTENTIAL = LennardJones({"Ar": (0.0103408, 3.4)}, cutoff_A=6.5, inner_cutoff_A=5.0, smoothing="poly3")
 TIMESTEP_FS = 5.0

@@ -13,9 +13,9 @@ import argparse
 import matplotlib.pyplot as plt
 import numpy as np
 
-from mdnnp.acsf.descriptors import Descriptors
-from mdnnp.acsf.generate import cost, default_functions, pool
-from mdnnp.style import STYLE
+from mdnnp.base.report.style import STYLE
+from mdnnp.potentials.hdnnp.functions.descriptors import Descriptors
+from mdnnp.potentials.hdnnp.functions.generate import cost, default_functions, pool
 from mdnnp.training.dataset import read_labelled
 from mdnnp.training.selection import sample, select_functions
 

@@ -11,10 +11,10 @@ from time import process_time
 
 import numpy as np
 
-from mdnnp.neighbors import VerletList
+from mdnnp.atoms.neighbors import VerletList
+from mdnnp.atoms.read import read_structures
+from mdnnp.atoms.system import replicate
 from mdnnp.potentials.load import load_potential
-from mdnnp.structures import read_structures
-from mdnnp.system import replicate
 
 
 def main() -> None:

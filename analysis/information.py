@@ -34,18 +34,19 @@ import numpy as np
 from degenerate_pairs import bond_order_energy, compare_pairs, four_body_energy, methane
 from stillinger_weber import MASS_U, Stage, StillingerWeber, diamond, frame_writer, read_frames, write_run
 
-from mdnnp.acsf.descriptors import Descriptors
-from mdnnp.acsf.generate import FunctionSets, default_functions
-from mdnnp.model import ElementModel, HDNNPModel
+from mdnnp.atoms.structure import Structure
+from mdnnp.atoms.system import System, make_system
+from mdnnp.atoms.write import write_structures
+from mdnnp.base.report.style import ACCENT, DATA, MAIN, STYLE
+from mdnnp.potentials.hdnnp.functions.descriptors import Descriptors
+from mdnnp.potentials.hdnnp.functions.generate import FunctionSets, default_functions
+from mdnnp.potentials.hdnnp.model import ElementModel, HDNNPModel
 from mdnnp.potentials.hdnnp.potential import HDNNP
-from mdnnp.structures import Structure, write_structures
-from mdnnp.style import ACCENT, DATA, MAIN, STYLE
-from mdnnp.system import System, make_system
-from mdnnp.train import train
-from mdnnp.train_config import parse_train_config
 from mdnnp.training.dataset import LabelledStructure
 from mdnnp.training.derivatives import Layout
-from mdnnp.training.stored import structure_part
+from mdnnp.training.descriptor_store import structure_part
+from mdnnp.training.input import parse_train_config
+from mdnnp.training.train import train
 
 PAIR_CUTOFF_A, CUTOFF_A = 4.0, 5.2
 RADII_A = (1.09, 1.15, 1.03)  # of +-p, q, s: of no importance, so let them differ

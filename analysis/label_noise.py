@@ -35,17 +35,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 from stillinger_weber import Stage, diamond, read_frames, write_run
 
-from mdnnp import jit
-from mdnnp.acsf.descriptors import Descriptors
-from mdnnp.acsf.generate import default_functions
-from mdnnp.style import ACCENT, DATA, MAIN, STYLE
+from mdnnp.base.compiled import jit
+from mdnnp.base.report.style import ACCENT, DATA, MAIN, STYLE
+from mdnnp.potentials.hdnnp.functions.descriptors import Descriptors
+from mdnnp.potentials.hdnnp.functions.generate import default_functions
 from mdnnp.training.dataset import fit_offsets, resolve_weights
 from mdnnp.training.derivatives import Layout, jacobian
+from mdnnp.training.descriptor_store import StoredDescriptors, store_descriptors
+from mdnnp.training.first_weights import initial_weights, linear_coefficients
 from mdnnp.training.fit import FitSettings, Member, fit
-from mdnnp.training.inputs import half_whitened
 from mdnnp.training.loss import Labels, Loss, Tolerances, make_labels
-from mdnnp.training.start import initial_weights, linear_coefficients
-from mdnnp.training.stored import StoredDescriptors, store_descriptors
+from mdnnp.training.network_inputs import half_whitened
 
 CUTOFF_A, RADIAL, ANGULAR, MAX_ZETA, HIDDEN = 4.5, 5, 1, 3, 6
 TOLERANCES = Tolerances(0.002, 0.1, 0.02)  # eV/atom, eV/Å; the noise of level 1

@@ -20,11 +20,11 @@ import numpy as np
 SPACING_A, STEP_FS, FORGET = 3.7, 10.0, 0.05
 ANALYSE = """
 import resource, sys
-import mdnnp.analysis, mdnnp.cli, matplotlib.pyplot, scipy.fft
+import mdnnp.analysis, mdnnp.command.cli, matplotlib.pyplot, scipy.fft
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 limit = used + int(float(sys.argv[1]) * 1e9)
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-code = mdnnp.cli.main(["analyze", sys.argv[2], "-o", sys.argv[3], "--lag-ps", "1", "--r-max", "6"])
+code = mdnnp.command.cli.main(["analyze", sys.argv[2], "-o", sys.argv[3], "--lag-ps", "1", "--r-max", "6"])
 usage = resource.getrusage(resource.RUSAGE_SELF)
 print("used", usage.ru_maxrss / 1e3, usage.ru_utime + usage.ru_stime)
 sys.exit(code)

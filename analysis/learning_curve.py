@@ -26,10 +26,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from mdnnp.style import ACCENT, MAIN, STYLE
-from mdnnp.train import train
-from mdnnp.train_config import TrainConfig, read_train_config
+from mdnnp.base.report.style import ACCENT, MAIN, STYLE
 from mdnnp.training.dataset import read_labelled, split
+from mdnnp.training.input import TrainConfig, read_train_config
+from mdnnp.training.train import train
 
 QUANTITIES = {"energy": "meV/atom", "force": "meV/Å"}
 COLOURS = {"train": ACCENT, "test": MAIN}

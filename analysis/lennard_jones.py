@@ -16,10 +16,10 @@ import numpy as np
 from mdnnp.analysis import Frames, mean_squared_displacement
 from mdnnp.analysis.dynamics import temperature_K
 from mdnnp.analysis.physics import Settings, physics
-from mdnnp.config import read_config
-from mdnnp.observables import plus_minus
-from mdnnp.run import run
-from mdnnp.units import ACCELERATION_A_PER_FS2, BOLTZMANN_EV_PER_K, ELEMENTARY_CHARGE_C
+from mdnnp.base.statistics import plus_minus
+from mdnnp.base.units import ACCELERATION_A_PER_FS2, BOLTZMANN_EV_PER_K, ELEMENTARY_CHARGE_C
+from mdnnp.dynamics.input import read_config
+from mdnnp.dynamics.run import run
 
 EPSILON_EV, SIGMA_A, MASS_U = 0.0103408, 3.4, 39.948
 DENSITY, TEMPERATURE = 0.8442, 0.722

@@ -24,12 +24,12 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
+from mdnnp.atoms.read import read_structures
+from mdnnp.atoms.system import System, complete_cell, heights, make_system, replicate
+from mdnnp.base.report.style import STYLE
 from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.interface import Potential
 from mdnnp.potentials.load import load_potential
-from mdnnp.structures import read_structures
-from mdnnp.style import STYLE
-from mdnnp.system import System, complete_cell, heights, make_system, replicate
 from mdnnp.trajectory import Trajectory, TrajectoryWriter
 
 COULOMB_EV_A = 14.399645  # e^2 / (4 pi eps0)

@@ -22,14 +22,14 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from mdnnp.analyze import analyze, read_series
-from mdnnp.integrators import MDState, maxwell_boltzmann, verlet_step
-from mdnnp.mlp import Network
-from mdnnp.observables import kinetic_energy
+from mdnnp.analysis.energies import analyze, read_series
+from mdnnp.atoms.quantities import kinetic_energy
+from mdnnp.atoms.system import System, make_system
+from mdnnp.base.report.style import STYLE
+from mdnnp.dynamics.integrators import MDState, maxwell_boltzmann, verlet_step
+from mdnnp.dynamics.shadow_energy import REACH, ShadowEnergy
+from mdnnp.potentials.hdnnp.networks import Network
 from mdnnp.potentials.interface import NO_EXTRAPOLATION, Results
-from mdnnp.shadow import REACH, ShadowEnergy
-from mdnnp.style import STYLE
-from mdnnp.system import System, make_system
 from mdnnp.trajectory import Trajectory, TrajectoryWriter
 
 DEPTH_EV, STIFFNESS_PER_A, BOND_A = 5.0, 2.2, 0.96  # Morse bonds

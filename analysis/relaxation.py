@@ -14,11 +14,11 @@ from ase import Atoms
 from ase.filters import FrechetCellFilter
 from ase.optimize import BFGS
 
-from mdnnp.interfaces.ase import HDNNPCalculator
-from mdnnp.optimize import METHODS, Goal, relax
+from mdnnp.atoms.read import read_structures
+from mdnnp.atoms.system import make_system, replicate
+from mdnnp.couplings.ase import HDNNPCalculator
+from mdnnp.landscape.relaxation import METHODS, Goal, relax
 from mdnnp.potentials.load import load_potential
-from mdnnp.structures import read_structures
-from mdnnp.system import make_system, replicate
 
 MOST = 2000
 

@@ -19,13 +19,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from mdnnp.bench.measure import Dynamics, Timing, interleaved, machine, run_process
-from mdnnp.bench.suite import write_inputs
-from mdnnp.bench.water import water_box, water_masses, water_model
-from mdnnp.bench.work import count_work
-from mdnnp.jit import available_cores
+from mdnnp.atoms.system import System, replicate
+from mdnnp.base.compiled.jit import available_cores
+from mdnnp.command.benchmark.measure import Dynamics, Timing, interleaved, machine, run_process
+from mdnnp.command.benchmark.suite import write_inputs
+from mdnnp.command.benchmark.water import water_box, water_masses, water_model
+from mdnnp.command.benchmark.work import count_work
 from mdnnp.potentials.hdnnp.potential import HDNNP
-from mdnnp.system import System, replicate
 
 NARROW, WIDE = "narrow angular functions (type 3)", "wide angular functions (type 9)"
 COLOURS = {NARROW: "#1f4e79", WIDE: "#c0392b"}

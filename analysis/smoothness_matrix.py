@@ -24,19 +24,19 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from mdnnp import jit
-from mdnnp.acsf.functions import CUTOFF_NAMES, CUTOFF_SMOOTHNESS, SymmetryFunction
-from mdnnp.convergence import Dynamics, Ladder, Rung, climb, equilibrated, fit_order
-from mdnnp.errors import PhysicsError
-from mdnnp.integrators import MDState, verlet_step
-from mdnnp.mlp import ACTIVATION_NAMES, Network
-from mdnnp.model import ElementModel, HDNNPModel, scaling_coefficients
-from mdnnp.neighbors import VerletList
+from mdnnp.atoms.neighbors import VerletList
+from mdnnp.atoms.system import System, make_system, replicate
+from mdnnp.base.compiled import jit
+from mdnnp.base.errors import PhysicsError
+from mdnnp.base.report.style import STYLE
+from mdnnp.certify.order import Dynamics, Ladder, Rung, climb, equilibrated, fit_order
+from mdnnp.dynamics.integrators import MDState, verlet_step
+from mdnnp.potentials.hdnnp.functions.definitions import CUTOFF_NAMES, CUTOFF_SMOOTHNESS, SymmetryFunction
+from mdnnp.potentials.hdnnp.model import ElementModel, HDNNPModel, scaling_coefficients
+from mdnnp.potentials.hdnnp.networks import ACTIVATION_NAMES, Network
 from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.potentials.smoothness import order_name
-from mdnnp.style import STYLE
-from mdnnp.system import System, make_system, replicate
 from mdnnp.trajectory import Trajectory, TrajectoryWriter
 
 EPSILON_EV, SIGMA_A, MASS_U = 0.0103408, 3.4, 39.948

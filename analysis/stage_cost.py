@@ -11,14 +11,14 @@ import time
 
 import numpy as np
 
-from mdnnp.acsf import kernels
-from mdnnp.edges import gather_edges, scatter_edges
-from mdnnp.jit import njit_kernel, vectorize_freely
-from mdnnp.mlp import network_gradient
-from mdnnp.neighbors import VerletList, coordinates, image_vectors
+from mdnnp.atoms.neighbors import VerletList, coordinates, image_vectors
+from mdnnp.atoms.read import read_structures
+from mdnnp.base.compiled.jit import njit_kernel, vectorize_freely
+from mdnnp.potentials.edges import gather_edges, scatter_edges
+from mdnnp.potentials.hdnnp.functions import center as kernels
+from mdnnp.potentials.hdnnp.networks import network_gradient
 from mdnnp.potentials.hdnnp.potential import PRECISIONS
 from mdnnp.potentials.load import load_potential
-from mdnnp.structures import read_structures
 
 STAGES = (
     "gather neighbours",

@@ -9,15 +9,15 @@ import argparse
 
 import numpy as np
 
-from mdnnp import jit
-from mdnnp.bench.measure import dgemm_gflops, seconds
-from mdnnp.integrators import MDState, maxwell_boltzmann, verlet_step
-from mdnnp.neighbors import VerletList
+from mdnnp.atoms.neighbors import VerletList
+from mdnnp.atoms.read import read_structures
+from mdnnp.atoms.system import replicate
+from mdnnp.base.compiled import jit
+from mdnnp.command.benchmark.measure import dgemm_gflops, seconds
+from mdnnp.dynamics.integrators import MDState, maxwell_boltzmann, verlet_step
 from mdnnp.potentials.hdnnp.potential import PRECISIONS, neural_network_of
 from mdnnp.potentials.layered import LayeredPotential, Mapped
 from mdnnp.potentials.load import load_potential
-from mdnnp.structures import read_structures
-from mdnnp.system import replicate
 
 
 def arguments() -> argparse.Namespace:

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mdnnp.convergence import equilibrated
-from mdnnp.integrators import verlet_step
-from mdnnp.neighbors import NeighborList, neighbor_list
+from mdnnp.atoms.neighbors import NeighborList, neighbor_list
+from mdnnp.atoms.system import System, make_system, replicate
+from mdnnp.certify.order import equilibrated
+from mdnnp.dynamics.integrators import verlet_step
 from mdnnp.potentials.interface import NO_EXTRAPOLATION, Potential, Results
-from mdnnp.system import System, make_system, replicate
 from mdnnp.training.dataset import LabelledStructure
 from mdnnp.trajectory import Trajectory, TrajectoryWriter
 

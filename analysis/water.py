@@ -18,9 +18,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from mdnnp.analysis import Frames, mean_squared_displacement, radial_distribution, velocity_spectrum
-from mdnnp.observables import plus_minus
-from mdnnp.style import ACCENT, DATA, MAIN, STYLE
-from mdnnp.units import BOHR_A
+from mdnnp.base.report.style import ACCENT, DATA, MAIN, STYLE
+from mdnnp.base.statistics import plus_minus
+from mdnnp.base.units import BOHR_A
 
 PAIRS = {"O-O": "goo.gdr", "H-O": "goh.gdr", "H-H": "ghh.gdr"}
 # 1/cm, between which a band of liquid water is looked for.

@@ -2,6 +2,6 @@
 
 import sys
 
-from mdnnp.cli import main
+from mdnnp.command.cli import main
 
 sys.exit(main())

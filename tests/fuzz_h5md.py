@@ -208,7 +208,7 @@ _CHANGES = [value for key, value in list(globals().items()) if key in (
 
 def outcome(path) -> tuple[int, str]:
     """Exit status of `mdnnp analyze` in this process, without drawing (which takes most of the time), and its words."""
-    from mdnnp.cli import main
+    from mdnnp.command.cli import main
 
     said = io.StringIO()
     with redirect_stdout(said), redirect_stderr(said), warnings.catch_warnings():
@@ -220,7 +220,7 @@ def outcome(path) -> tuple[int, str]:
 def _physics(path) -> int:
     """All analyses, without drawing them; 2 where there is nothing to analyse."""
     from mdnnp.analysis.physics import Settings, as_dict, physics
-    from mdnnp.errors import FileError, InputError
+    from mdnnp.base.errors import FileError, InputError
 
     try:
         json.dumps(as_dict(physics([path], Settings(lag_fs=50.0))))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mdnnp.errors import FileError, InputError, PhysicsError
+from mdnnp.atoms.system import make_system
+from mdnnp.base.errors import FileError, InputError, PhysicsError
 from mdnnp.potentials.load import load_potential
-from mdnnp.system import make_system
 
 GOLDEN = Path(__file__).parent / "golden"
 SOURCES = ("all1", "all4", "big1", "b_t2", "b_t9", "norm", "tv")

@@ -9,8 +9,9 @@ import warnings
 from collections import Counter
 from pathlib import Path
 
-from mdnnp.errors import MdnnpError
-from mdnnp.structures import read_structures, unit_suspicion
+from mdnnp.atoms.read import read_structures
+from mdnnp.atoms.unit_suspicion import unit_suspicion
+from mdnnp.base.errors import MdnnpError
 
 XYZ = """3
 Lattice="7 0 0 1 8 0 0.5 0.25 9" Properties=species:S:1:pos:R:3:f:R:3 energy=-3 stress="1 0 0 0 1 0 0 0 1" pbc="T T F"

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from mdnnp.atoms.system import make_system, volume
 from mdnnp.potentials.interface import NO_EXTRAPOLATION, Potential, Results
-from mdnnp.system import make_system, volume
 from mdnnp.training.dataset import LabelledStructure
 
 KINDS = ("crystal", "liquid", "surface")

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from mdnnp.acsf.functions import SymmetryFunction
-from mdnnp.mlp import Network
-from mdnnp.model import ElementModel, HDNNPModel
-from mdnnp.n2p2 import write_potential
+from mdnnp.potentials.hdnnp.files import write_potential
+from mdnnp.potentials.hdnnp.functions.definitions import SymmetryFunction
+from mdnnp.potentials.hdnnp.model import ElementModel, HDNNPModel
+from mdnnp.potentials.hdnnp.networks import Network
 
 FUNCTIONS = tuple(
     sorted(

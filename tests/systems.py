@@ -3,7 +3,7 @@
 import numpy as np
 from ase.geometry import cellpar_to_cell
 
-from mdnnp.system import System, make_system, replicate
+from mdnnp.atoms.system import System, make_system, replicate
 
 
 def water_molecule() -> System:
@@ -124,3 +124,10 @@ SYSTEMS = {
         far_outside, below_zero, several_elements, two_clusters, silicon, argon,
     )
 }  # fmt: skip
+
+
+def moved(system, atom, axis, by):
+    """The system with one atom moved along an axis, Å."""
+    positions = system.positions.copy()
+    positions[atom, axis] += by
+    return system._replace(positions=positions)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from labelled import make_labelled
 
-from mdnnp.acsf.descriptors import Descriptors
-from mdnnp.acsf.generate import default_functions
+from mdnnp.potentials.hdnnp.functions.descriptors import Descriptors
+from mdnnp.potentials.hdnnp.functions.generate import default_functions
 from mdnnp.training.dataset import resolve_weights
 from mdnnp.training.derivatives import Layout
-from mdnnp.training.inputs import half_whitened
+from mdnnp.training.descriptor_store import store_descriptors, symbols_of
 from mdnnp.training.loss import Loss, Tolerances, make_labels
-from mdnnp.training.stored import store_descriptors, symbols_of
+from mdnnp.training.network_inputs import half_whitened
 
 
 @dataclass

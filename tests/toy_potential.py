@@ -9,8 +9,8 @@ from itertools import product
 
 import numpy as np
 
+from mdnnp.atoms.system import System, complete_cell
 from mdnnp.potentials.interface import NO_EXTRAPOLATION, Potential, Results
-from mdnnp.system import System, complete_cell
 
 
 def smooth(x, kind):

@@ -23,8 +23,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from mdnnp import load_potential, make_system
-from mdnnp.properties.eos import fit_birch_murnaghan
-from mdnnp.style import ACCENT, MAIN, STYLE
+from mdnnp.base.report.style import ACCENT, MAIN, STYLE
+from mdnnp.materials.eos import fit_birch_murnaghan
 
 SILICON = Path(__file__).resolve().parents[2] / "inputs" / "silicon"
 LATTICE_CONSTANT_A = 5.469  # of volume 1

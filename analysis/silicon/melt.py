@@ -27,9 +27,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from mdnnp import load_potential, make_system
-from mdnnp.style import ACCENT, DATA, MAIN, STYLE
+from mdnnp.base.report.style import ACCENT, DATA, MAIN, STYLE
+from mdnnp.base.units import BOLTZMANN_EV_PER_K
 from mdnnp.trajectory import Trajectory
-from mdnnp.units import BOLTZMANN_EV_PER_K
 
 SILICON = Path(__file__).resolve().parents[2] / "inputs" / "silicon"
 BIN_A, BLOCKS = 0.05, 10

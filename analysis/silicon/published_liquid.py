@@ -23,9 +23,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from mdnnp.analysis import Frames, angular_distribution, radial_distribution
-from mdnnp.style import ACCENT, DATA, MAIN, STYLE
+from mdnnp.base.report.style import ACCENT, DATA, MAIN, STYLE
+from mdnnp.base.units import U_PER_A3_IN_G_PER_CM3
 from mdnnp.trajectory import Trajectory
-from mdnnp.units import U_PER_A3_IN_G_PER_CM3
 
 SMOOTHED_A, REACH_A = 0.1, 2.8
 BEGIN_A, END_A = 1.8, 5.0

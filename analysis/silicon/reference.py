@@ -33,7 +33,7 @@ from ase.build import bulk
 from ase.io import read, write
 from label import PSEUDOPOTENTIAL, run
 
-from mdnnp.units import EV_PER_A3_IN_GPA
+from mdnnp.base.units import EV_PER_A3_IN_GPA
 
 LATTICE_A = 5.489
 STRAIN, SHIFT_A = 0.01, 0.03

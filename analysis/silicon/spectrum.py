@@ -21,10 +21,10 @@ import matplotlib.pyplot as plt
 
 from mdnnp import load_potential
 from mdnnp.analysis.dynamics import CM_PER_THZ
-from mdnnp.properties.crystal import make_crystal
-from mdnnp.properties.lattice import find_force_constants, frequencies
-from mdnnp.structures import read_structures
-from mdnnp.style import ACCENT, MAIN, STYLE
+from mdnnp.atoms.read import read_structures
+from mdnnp.base.report.style import ACCENT, MAIN, STYLE
+from mdnnp.materials.crystal import make_crystal
+from mdnnp.materials.lattice import find_force_constants, frequencies
 
 SILICON = Path(__file__).resolve().parents[2] / "inputs" / "silicon"
 PEAKS_THZ = {"transverse acoustic": (3.0, 7.5), "longitudinal": (8.5, 11.0), "optical": (12.5, 15.0)}

@@ -35,8 +35,8 @@ from label import PSEUDOPOTENTIAL, run
 from reference import LATTICE_A
 
 from mdnnp import make_system
-from mdnnp.properties.surfaces import INDICES, J_PER_M2, slabs
-from mdnnp.system import System
+from mdnnp.atoms.system import System
+from mdnnp.materials.surfaces import INDICES, J_PER_M2, slabs
 
 THICKNESS_A, VACUUM_A = 15.0, 9.0
 PERIOD_A = 15.5  # of the cell whose Gamma point the k points along the surface amount to

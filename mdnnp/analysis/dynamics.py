@@ -13,11 +13,11 @@ from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import find_peaks
 from scipy.spatial.transform import Rotation
 
-from mdnnp import observables as obs
 from mdnnp.analysis.frames import MIN_BLOCKS, N_BLOCKS, Frames, block_mean
 from mdnnp.analysis.structure import Table
-from mdnnp.errors import InputError
-from mdnnp.units import BOLTZMANN_EV_PER_K, ELEMENTARY_CHARGE_C, EV_PER_U_A2_PER_FS2
+from mdnnp.atoms import quantities
+from mdnnp.base.errors import InputError
+from mdnnp.base.units import BOLTZMANN_EV_PER_K, ELEMENTARY_CHARGE_C, EV_PER_U_A2_PER_FS2
 
 MIN_LAGS = 8
 CM_PER_THZ = 1e12 / 2.99792458e10  # wave number of 1 THz, 1/cm
@@ -280,9 +280,9 @@ def _without_rotation(frames: Frames, start: int, stop: int, atoms: np.ndarray) 
     everyone = np.arange(frames.n_atoms)
     x = frames.unwrapped(start, stop, everyone)
     v = frames.series("velocities", start, stop, everyone)
-    v -= obs.centre_of_mass(v, frames.masses)[:, None]
-    turning = obs.angular_velocity(x, v, frames.masses)
-    v = obs.without_rotation(x, v, frames.masses)
+    v -= quantities.centre_of_mass(v, frames.masses)[:, None]
+    turning = quantities.angular_velocity(x, v, frames.masses)
+    v = quantities.without_rotation(x, v, frames.masses)
     if len(x) > 1:
         steps = Rotation.from_rotvec(0.5 * (turning[1:] + turning[:-1]) * np.diff(frames.times_fs[start:stop])[:, None])
         axes = np.eye(3)

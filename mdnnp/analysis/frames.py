@@ -9,7 +9,7 @@ import numpy as np
 from ase.data import atomic_masses, chemical_symbols
 from ase.geometry import complete_cell
 
-from mdnnp.errors import FileError, InputError
+from mdnnp.base.errors import FileError, InputError
 from mdnnp.trajectory import STEPS, Trajectory
 
 N_BLOCKS = 10  # of an error bar

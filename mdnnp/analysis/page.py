@@ -7,10 +7,11 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from mdnnp import __version__, html
+from mdnnp import __version__
 from mdnnp.analysis.physics import Physics, shown
 from mdnnp.analysis.structure import Table
-from mdnnp.style import ACCENT, DATA, MAIN, STYLE
+from mdnnp.base.report import html
+from mdnnp.base.report.style import ACCENT, DATA, MAIN, STYLE
 
 _COLOURS = (MAIN, ACCENT, "#2e7d32", "#8e5ea2", "#d98200", DATA)
 _MAX_POINTS = 4000

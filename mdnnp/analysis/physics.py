@@ -10,16 +10,10 @@ import numpy as np
 from mdnnp.analysis import dynamics, structure
 from mdnnp.analysis.frames import Frames
 from mdnnp.analysis.structure import Bonds, Table
-from mdnnp.errors import FileError, InputError
-from mdnnp.files import csv_text
-from mdnnp.observables import (
-    RESOLVED,
-    default_warmup_fs,
-    degrees_of_freedom,
-    kinetic_energy,
-    plus_minus,
-    temperature,
-)
+from mdnnp.atoms.quantities import degrees_of_freedom, kinetic_energy, temperature
+from mdnnp.base.errors import FileError, InputError
+from mdnnp.base.files import csv_text
+from mdnnp.base.statistics import RESOLVED, default_warmup_fs, plus_minus
 from mdnnp.trajectory import Trajectory
 
 MIN_DECAYS = 300  # length of a run in decay times below which a Green-Kubo integral is not to be trusted

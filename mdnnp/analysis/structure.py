@@ -12,11 +12,11 @@ import numpy as np
 from ase.data import chemical_symbols, covalent_radii
 
 from mdnnp.analysis.frames import Frames, block_mean
-from mdnnp.errors import FileError, InputError
-from mdnnp.jit import njit
-from mdnnp.neighbors import build, coordinates, image_vectors, neighbor_list
-from mdnnp.system import System, validate
-from mdnnp.units import BOLTZMANN_EV_PER_K, EV_PER_U_A2_PER_FS2, U_PER_A3_IN_G_PER_CM3
+from mdnnp.atoms.neighbors import build, coordinates, image_vectors, neighbor_list
+from mdnnp.atoms.system import System, validate
+from mdnnp.base.compiled.jit import njit
+from mdnnp.base.errors import FileError, InputError
+from mdnnp.base.units import BOLTZMANN_EV_PER_K, EV_PER_U_A2_PER_FS2, U_PER_A3_IN_G_PER_CM3
 
 FORM, BREAK = 1.2, 1.6  # of the sum of covalent radii: bonds form below, break above
 ANGLE_REACH = 1.3

@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mdnnp.errors import InputError, PhysicsError
-from mdnnp.jit import run_chunks
-from mdnnp.neighbors import NeighborList, build, coordinates, image_vectors
+from mdnnp.atoms.neighbors import NeighborList, build, coordinates, image_vectors
+from mdnnp.atoms.system import OVERLAP_A, System
+from mdnnp.base.compiled.jit import run_chunks
+from mdnnp.base.errors import InputError, PhysicsError
 from mdnnp.potentials.interface import Extrapolation, Neighbors, Potential, Results
-from mdnnp.system import OVERLAP_A, System
 
 _MAX_CHUNKS = 32  # each has a force array, of which only the parts that its atoms reach are ever backed by memory
 _ATOMS_PER_CHUNK = 64

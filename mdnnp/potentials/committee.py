@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mdnnp.errors import InputError
+from mdnnp.atoms.system import System
+from mdnnp.base.errors import InputError
 from mdnnp.potentials.hdnnp.shared import SharedFunctions
 from mdnnp.potentials.interface import Disagreement, Extrapolation, Neighbors, Potential, Results, roughest
 from mdnnp.potentials.smoothness import Ingredient
-from mdnnp.system import System
 
 
 class Committee(Potential):

@@ -8,11 +8,11 @@ bodies whose sums reach far: it takes no neighbour list, and its second derivati
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from mdnnp.errors import InputError, PhysicsError
+from mdnnp.atoms.system import System, complete_cell
+from mdnnp.base.errors import InputError, PhysicsError
+from mdnnp.base.units import energy_in_ev, length_in_angstrom
 from mdnnp.potentials.interface import Neighbors, Potential, Results, check_elements
 from mdnnp.potentials.keys import check_keys
-from mdnnp.system import System, complete_cell
-from mdnnp.units import energy_in_ev, length_in_angstrom
 
 _MOST_Z = 94
 _USUAL_A = 12.0  # within which most of the energy is: the size of what checks cut out

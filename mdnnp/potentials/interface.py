@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from ase.data import chemical_symbols
 
-from mdnnp.errors import InputError
-from mdnnp.neighbors import NeighborList, VerletList, VerletLists
+from mdnnp.atoms.neighbors import NeighborList, VerletList, VerletLists
+from mdnnp.atoms.system import System, volume
+from mdnnp.base.errors import InputError
 from mdnnp.potentials.smoothness import Ingredient
-from mdnnp.system import System, volume
 
 Neighbors = NeighborList | tuple[NeighborList, ...]
 DIFFERENCE_STEP_A = 1e-4  # longest move of an atom in a central difference

@@ -2,7 +2,7 @@
 
 from collections.abc import Set as AbstractSet
 
-from mdnnp.errors import InputError
+from mdnnp.base.errors import InputError
 
 
 def check_keys(table: dict, known: AbstractSet[str], source: str, also: str = "") -> None:

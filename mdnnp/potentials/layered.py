@@ -13,8 +13,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from mdnnp.atoms.system import System
 from mdnnp.potentials.interface import Neighbors, Potential, Results
-from mdnnp.system import System
 
 
 class LocalValues(Protocol):

@@ -3,13 +3,13 @@
 import numpy as np
 from ase.data import atomic_numbers
 
-from mdnnp.acsf.curvatures import evaluate_envelope_curvature
-from mdnnp.acsf.functions import CUTOFF_NAMES, LARGEST_CUTOFF
-from mdnnp.acsf.shapes import evaluate_envelope
-from mdnnp.edges import gather_edges, scatter_edges
-from mdnnp.errors import InputError
-from mdnnp.jit import njit
+from mdnnp.base.compiled.jit import njit
+from mdnnp.base.errors import InputError
 from mdnnp.potentials.assembly import Assembly, LocalPotential
+from mdnnp.potentials.edges import gather_edges, scatter_edges
+from mdnnp.potentials.hdnnp.functions.definitions import CUTOFF_NAMES, LARGEST_CUTOFF
+from mdnnp.potentials.hdnnp.functions.shapes import evaluate_envelope
+from mdnnp.potentials.hdnnp.functions.shapes_second import evaluate_envelope_curvature
 from mdnnp.potentials.interface import NO_EXTRAPOLATION, Extrapolation
 from mdnnp.potentials.keys import check_keys, check_number
 from mdnnp.potentials.smoothness import Ingredient, cutoff_ingredient
@@ -17,7 +17,7 @@ from mdnnp.potentials.smoothness import Ingredient, cutoff_ingredient
 _REMEDY = 'choose smoothing = "poly2" or "poly3"'
 _WITHOUT_CUTOFF_FUNCTION = {"truncated": -1, "shifted": 0}  # and their smoothness
 
-# How the pair energy ends at the cutoff: a cutoff function of `acsf.shapes.evaluate_envelope`, or a constant shift.
+# How the pair energy ends at the cutoff: a cutoff function of `shapes.evaluate_envelope`, or a constant shift.
 _SMOOTHINGS = {"truncated": 0, "shifted": -1, "cos": 1, "exp": 4, "poly1": 5, "poly2": 6, "poly3": 7, "poly4": 8}
 
 

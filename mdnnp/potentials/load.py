@@ -7,12 +7,12 @@ import sys
 import tomllib
 from pathlib import Path
 
-from mdnnp.errors import FileError, InputError
-from mdnnp.files import require_regular
-from mdnnp.n2p2.reader import TERMS_FILE
-from mdnnp.n2p2.writer import belongs
+from mdnnp.base.errors import FileError, InputError
+from mdnnp.base.files import require_regular
 from mdnnp.potentials.committee import Committee
 from mdnnp.potentials.dispersion import D3
+from mdnnp.potentials.hdnnp.files.reader import TERMS_FILE
+from mdnnp.potentials.hdnnp.files.writer import belongs
 from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.interface import Potential
 from mdnnp.potentials.keys import check_keys

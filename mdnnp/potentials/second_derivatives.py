@@ -5,9 +5,9 @@ A product with the Hessian costs a few force evaluations, whatever the number of
 
 import numpy as np
 
-from mdnnp.errors import InputError
+from mdnnp.atoms.system import System
+from mdnnp.base.errors import InputError
 from mdnnp.potentials.interface import Potential
-from mdnnp.system import System
 
 MOST_ATOMS = 2000  # of a full Hessian: 288 MB
 

@@ -8,7 +8,7 @@ any time step.
 import math
 from typing import NamedTuple
 
-from mdnnp.acsf.functions import CUTOFF_NAMES, CUTOFF_SMOOTHNESS
+from mdnnp.potentials.hdnnp.functions.definitions import CUTOFF_NAMES, CUTOFF_SMOOTHNESS
 
 _CUTOFF_EXP = 4
 _WITHOUT_INNER_CUTOFF = {2, 3}  # tanh cutoffs ignore alpha

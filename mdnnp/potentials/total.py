@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mdnnp.errors import InputError
-from mdnnp.neighbors import NeighborList
+from mdnnp.atoms.neighbors import NeighborList
+from mdnnp.atoms.system import System
+from mdnnp.base.errors import InputError
 from mdnnp.potentials.assembly import Assembly, LocalPotential, tangents, virial_tangent
 from mdnnp.potentials.interface import NO_EXTRAPOLATION, Extrapolation, Neighbors, Potential, Results, roughest
 from mdnnp.potentials.smoothness import Ingredient
-from mdnnp.system import System
 
 _SHARED_UP_TO_A = 10.0  # terms of shorter cutoffs share a list: walking it costs less than building one more
 

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 
-from mdnnp.acsf.functions import LARGEST_CUTOFF
-from mdnnp.edges import gather_edges, scatter_edges
-from mdnnp.errors import InputError
-from mdnnp.jit import njit, njit_fast
+from mdnnp.base.compiled.jit import njit, njit_fast
+from mdnnp.base.errors import InputError
 from mdnnp.potentials.assembly import Assembly, LocalPotential
+from mdnnp.potentials.edges import gather_edges, scatter_edges
+from mdnnp.potentials.hdnnp.functions.definitions import LARGEST_CUTOFF
 from mdnnp.potentials.interface import MAX_Z, NO_EXTRAPOLATION, Extrapolation, known_elements
 from mdnnp.potentials.keys import check_keys, check_number
 from mdnnp.potentials.smoothness import Ingredient

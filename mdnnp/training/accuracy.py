@@ -14,11 +14,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 from ase.data import chemical_symbols
 
-from mdnnp.errors import InputError, PhysicsError
+from mdnnp.atoms.system import System, volume
+from mdnnp.base.errors import InputError, PhysicsError
+from mdnnp.base.units import EV_PER_A3_IN_GPA
 from mdnnp.potentials.interface import Potential, Results
-from mdnnp.system import System, volume
 from mdnnp.training.dataset import LabelledStructure
-from mdnnp.units import EV_PER_A3_IN_GPA
 
 SAMPLE = 50_000
 WORST = 10  # configurations listed for each quantity

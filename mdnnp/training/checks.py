@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from ase.data import atomic_masses, chemical_symbols, covalent_radii
 
-from mdnnp.errors import InputError
-from mdnnp.structures import Structure, unit_suspicion
-from mdnnp.system import OVERLAP_A, System, complete_cell, heights
+from mdnnp.atoms.structure import Structure
+from mdnnp.atoms.system import OVERLAP_A, System, complete_cell, heights
+from mdnnp.atoms.unit_suspicion import unit_suspicion
+from mdnnp.base.errors import InputError
+from mdnnp.base.units import BOHR_A, EV_PER_A3_IN_GPA, HARTREE_EV, energy_in_ev
 from mdnnp.training.dataset import LabelledStructure, duplicate_groups, fit_offsets
-from mdnnp.units import BOHR_A, EV_PER_A3_IN_GPA, HARTREE_EV, energy_in_ev
 
 OVERLAP = 0.3  # atoms nearer than this, in units of the sum of their covalent radii, are refused
 # Duplicates may differ by so much, eV/atom and eV/Å: beyond it one of their labels is wrong.
@@ -162,7 +163,7 @@ def _bad_geometry(s: LabelledStructure) -> list[Finding]:
 
 def _closest_pair(system: System) -> tuple[float, int, int] | None:
     """Distance and atoms of the closest pair, if its atoms overlap."""
-    from mdnnp.neighbors import neighbor_list  # compiled kernels
+    from mdnnp.atoms.neighbors import neighbor_list  # compiled kernels
 
     radii = covalent_radii[system.numbers]
     try:

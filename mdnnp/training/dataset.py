@@ -14,9 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
-from mdnnp.errors import InputError, MdnnpWarning
-from mdnnp.structures import Structure, stream_structures
-from mdnnp.system import System, complete_cell, heights
+from mdnnp.atoms.read import stream_structures
+from mdnnp.atoms.structure import Structure
+from mdnnp.atoms.system import System, complete_cell, heights
+from mdnnp.base.errors import InputError, MdnnpWarning
 
 SAME_A = 1e-3  # geometries are the same if no coordinate and no cell vector differs by more
 ISOLATED_A = 7.0  # a single atom is a free one if its images are at least so far away
@@ -74,7 +75,7 @@ def stream_labelled(
                     "forces, stress (eV/Å^3, positive: tension) and virial (eV, minus volume times stress)"
                 )
                 warnings.warn(text, MdnnpWarning, stacklevel=2)
-            yield labelled(structure)
+            yield as_labelled(structure)
 
 
 def read_labelled(
@@ -111,7 +112,7 @@ def excluded_numbers(paths: Iterable[str | Path], names: Iterable[str]) -> dict[
     return found
 
 
-def labelled(structure: Structure) -> LabelledStructure:
+def as_labelled(structure: Structure) -> LabelledStructure:
     """The labels that a structure carries."""
     s = structure
     return LabelledStructure(s.system, s.energy, s.forces, s.stress, s.config_type, s.label, s.subset)

@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mdnnp.jit import njit, njit_fast, vectorize_freely
-from mdnnp.mlp import Network
-from mdnnp.training.inputs import Inputs
-from mdnnp.training.stored import Part
+from mdnnp.base.compiled.jit import njit, njit_fast, vectorize_freely
+from mdnnp.potentials.hdnnp.networks import Network
+from mdnnp.training.descriptor_store import Part
+from mdnnp.training.network_inputs import Inputs
 
 
 class Predictions(NamedTuple):

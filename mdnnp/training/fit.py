@@ -26,8 +26,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from mdnnp.checkpoint import Expected, check_contents, count, load_checkpoint, number, save_checkpoint
-from mdnnp.errors import FileError, InputError, PhysicsError
+from mdnnp.base.checkpoint import Expected, check_contents, count, load_checkpoint, number, save_checkpoint
+from mdnnp.base.errors import FileError, InputError, PhysicsError
 from mdnnp.training.loss import Loss, Score
 from mdnnp.training.optimizers import (
     State,

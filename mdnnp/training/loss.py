@@ -16,14 +16,16 @@ from typing import NamedTuple
 import numpy as np
 from ase.data import chemical_symbols
 
-from mdnnp.jit import run_chunks
-from mdnnp.system import volume
+from mdnnp.atoms.system import volume
+from mdnnp.base.compiled.jit import run_chunks
 from mdnnp.training.dataset import LabelledStructure, Weights
 from mdnnp.training.derivatives import Layout, Predictions, gradient, jacobian, mapped, predict
-from mdnnp.training.inputs import Inputs
-from mdnnp.training.stored import VOIGT, StoredDescriptors
+from mdnnp.training.descriptor_store import VOIGT, StoredDescriptors
+from mdnnp.training.network_inputs import Inputs
 
-LANES = 4  # partial sums, each of its own structures: bounds memory and threads, and fixes the order of summation
+PARTIAL_SUMS = (
+    4  # partial sums, each of its own structures: bounds memory and threads, and fixes the order of summation
+)
 _ROWS = 1500  # force components that are worked on at a time
 
 
@@ -142,14 +144,14 @@ class Loss:
         sums = np.zeros((self.end - self.begin, 3))
 
         def work(lane):
-            for begin, end in self._chunks[lane::LANES]:
+            for begin, end in self._chunks[lane::PARTIAL_SUMS]:
                 parts = self.parts(begin, end)
                 each = [predict(parts, self.layout, theta, self.want_strain) for theta in thetas]
                 predictions = Predictions(*(sum(own) / len(thetas) for own in zip(*each, strict=True)))
                 residuals = self.residuals(predictions, begin, end)
                 sums[begin - self.begin : end - self.begin] = self._squares(residuals, begin, end)
 
-        run_chunks(work, LANES)
+        run_chunks(work, PARTIAL_SUMS)
         return self._score(sums)
 
     def _squares(self, residuals: Predictions, begin: int, end: int) -> np.ndarray:
@@ -176,14 +178,14 @@ class Loss:
         Products of force rows are taken in single precision, block by block; all sums are double.
         """
         n = self.layout.n_parameters
-        matrices = [np.zeros((n, n), order="F") for _ in range(LANES)]
-        gradients = [np.zeros(n) for _ in range(LANES)]
+        matrices = [np.zeros((n, n), order="F") for _ in range(PARTIAL_SUMS)]
+        gradients = [np.zeros(n) for _ in range(PARTIAL_SUMS)]
 
         def work(lane):
-            for begin, end in self._chunks[lane::LANES]:
+            for begin, end in self._chunks[lane::PARTIAL_SUMS]:
                 self._add_normal_equations(theta, begin, end, matrices[lane], gradients[lane])
 
-        run_chunks(work, LANES)
+        run_chunks(work, PARTIAL_SUMS)
         matrix, half_gradient = sum(matrices[1:], matrices[0]), sum(gradients[1:], gradients[0])
         matrix[np.diag_indices(n)] += self.prior
         return matrix, half_gradient + self.prior * theta
@@ -238,10 +240,10 @@ class Loss:
         J is their derivative by the weights at `theta`.
         """
         h = 0.1
-        lanes = [np.zeros(self.layout.n_parameters) for _ in range(LANES)]
+        lanes = [np.zeros(self.layout.n_parameters) for _ in range(PARTIAL_SUMS)]
 
         def work(lane):
-            for begin, end in self._chunks[lane::LANES]:
+            for begin, end in self._chunks[lane::PARTIAL_SUMS]:
                 parts = self.parts(begin, end)
                 up, here, down = (predict(parts, self.layout, theta + k * v, self.want_strain) for k in (h, 0.0, -h))
                 f, n = self._factors(begin, end), self.labels.n_atoms[begin:end]
@@ -253,15 +255,15 @@ class Loss:
                 )
                 lanes[lane] += gradient(parts, self.layout, theta, upstream, self.want_strain)
 
-        run_chunks(work, LANES)
+        run_chunks(work, PARTIAL_SUMS)
         return sum(lanes[1:], lanes[0])
 
     def gradient(self, theta: np.ndarray, structures: Sequence[int]) -> tuple[float, np.ndarray]:
         """Loss and its gradient over some of the structures, the prior in proportion."""
-        lanes = [[0.0, np.zeros(self.layout.n_parameters)] for _ in range(LANES)]
+        lanes = [[0.0, np.zeros(self.layout.n_parameters)] for _ in range(PARTIAL_SUMS)]
 
         def work(lane):
-            for s in structures[lane::LANES]:
+            for s in structures[lane::PARTIAL_SUMS]:
                 parts = self.parts(s, s + 1)
                 predictions = predict(parts, self.layout, theta, self.want_strain)
                 f, r = self._factors(s, s + 1), self.residuals(predictions, s, s + 1)
@@ -276,7 +278,7 @@ class Loss:
                 lanes[lane][0] += float((squares * weights / np.square(self.tolerances)).sum())
                 lanes[lane][1] += gradient(parts, self.layout, theta, upstream, self.want_strain)
 
-        run_chunks(work, LANES)
+        run_chunks(work, PARTIAL_SUMS)
         share = len(structures) / (self.end - self.begin)
         loss = sum(lane[0] for lane in lanes) + share * self.prior * float(theta @ theta)
         return loss, sum(lane[1] for lane in lanes) + 2.0 * share * self.prior * theta

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from ase.data import chemical_symbols
 
-from mdnnp.acsf.generate import Cost, FunctionSets, cost, default_functions, pool
-from mdnnp.n2p2.writer import function_line
+from mdnnp.potentials.hdnnp.files.writer import function_line
+from mdnnp.potentials.hdnnp.functions.generate import Cost, FunctionSets, cost, default_functions, pool
 from mdnnp.training.dataset import LabelledStructure
 from mdnnp.training.redundancy import Redundancy, redundancy
 from mdnnp.training.redundancy import text as redundancy_text

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mdnnp.acsf.descriptors import DEFAULT_CUTOFF_TYPE, Descriptors
-from mdnnp.acsf.functions import SymmetryFunction
-from mdnnp.acsf.generate import FunctionSets
-from mdnnp.n2p2.writer import function_line
+from mdnnp.potentials.hdnnp.files.writer import function_line
+from mdnnp.potentials.hdnnp.functions.definitions import SymmetryFunction
+from mdnnp.potentials.hdnnp.functions.descriptors import DEFAULT_CUTOFF_TYPE, Descriptors
+from mdnnp.potentials.hdnnp.functions.generate import FunctionSets
 from mdnnp.training.dataset import LabelledStructure
 
 RANK_TOLERANCE = 1e-6  # of the largest singular value: below, double precision leaves few digits

@@ -18,10 +18,10 @@ import numpy as np
 from ase.data import chemical_symbols
 from tqdm import tqdm
 
-from mdnnp.acsf.descriptors import DEFAULT_CUTOFF_TYPE, Descriptors
-from mdnnp.acsf.functions import SymmetryFunction
-from mdnnp.acsf.generate import FunctionSets, pool, shared_work
-from mdnnp.errors import InputError
+from mdnnp.base.errors import InputError
+from mdnnp.potentials.hdnnp.functions.definitions import SymmetryFunction
+from mdnnp.potentials.hdnnp.functions.descriptors import DEFAULT_CUTOFF_TYPE, Descriptors
+from mdnnp.potentials.hdnnp.functions.generate import FunctionSets, pool, shared_work
 from mdnnp.training.dataset import LabelledStructure, fit_offsets
 
 METHODS = ("labels", "spread", "cur", "farthest")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import h5py
 import numpy as np
 
-from mdnnp.errors import FileError
+from mdnnp.base.errors import FileError
 from mdnnp.trajectory.layout import reason_of
 
 TIMES_FS = {"fs": 1.0, "ps": 1e3, "ns": 1e6, "us": 1e9, "s": 1e15}

@@ -10,8 +10,8 @@ import h5py
 import numpy as np
 from ase.data import chemical_symbols
 
-from mdnnp import units
-from mdnnp.errors import FileError, InputError
+from mdnnp.base import units
+from mdnnp.base.errors import FileError, InputError
 from mdnnp.trajectory.elements import DAMAGE, TIMES_FS, Element, attribute, check_size, find, item_of, text, unit_of
 from mdnnp.trajectory.layout import FORCE_UNIT, reason_of
 from mdnnp.trajectory.repair import is_left_open

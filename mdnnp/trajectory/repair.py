@@ -8,7 +8,7 @@ import os
 import struct
 from pathlib import Path
 
-from mdnnp.errors import FileError
+from mdnnp.base.errors import FileError
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SIZE = 48

@@ -6,7 +6,7 @@ import numpy as np
 from ase.data import atomic_masses, chemical_symbols
 from ase.data import atomic_numbers as number_of
 
-from mdnnp.errors import FileError, InputError
+from mdnnp.base.errors import FileError, InputError
 
 _BY_NUMBER = ("mdnnp", "znh5md", "ase")  # programs whose species are atomic numbers
 _BY_TYPE = ("lammps", "espresso", "espressomd")  # programs whose species are types that the user numbered

@@ -12,9 +12,9 @@ import h5py
 import numpy as np
 from h5py import h5f, h5p
 
-from mdnnp import units
-from mdnnp.errors import FileError
-from mdnnp.files import check_writable
+from mdnnp.base import units
+from mdnnp.base.errors import FileError
+from mdnnp.base.files import check_writable
 from mdnnp.trajectory.layout import (
     EXTRAPOLATION_COLUMNS,
     FRAME_OBSERVABLES,

@@ -4,11 +4,18 @@ import math
 
 import numpy as np
 
-from mdnnp.acsf.functions import ANGULAR, COMPACT, CUTOFF_NAMES, NARROW, WEIGHTED, SymmetryFunction
-from mdnnp.mlp import ACTIVATION_NAMES
-from mdnnp.model import ElementModel, HDNNPModel, without_spread
+from mdnnp.base.units import length_in_angstrom
+from mdnnp.potentials.hdnnp.functions.definitions import (
+    ANGULAR,
+    COMPACT,
+    CUTOFF_NAMES,
+    NARROW,
+    WEIGHTED,
+    SymmetryFunction,
+)
+from mdnnp.potentials.hdnnp.model import ElementModel, HDNNPModel, without_spread
+from mdnnp.potentials.hdnnp.networks import ACTIVATION_NAMES
 from mdnnp.potentials.smoothness import Ingredient, cutoff_ingredient, order_name
-from mdnnp.units import length_in_angstrom
 
 _OTHER_CUTOFF = "choose cutoff_type 6 (poly2) or 7 (poly3), and refit: functions and their scaling change"
 _OTHER_ACTIVATION = "choose tanh (t) or softplus (p), and refit"

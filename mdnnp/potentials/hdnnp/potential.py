@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 from ase.data import atomic_numbers
 
-from mdnnp import units
-from mdnnp.acsf.functions import COMPACT
-from mdnnp.acsf.kernels import Scratch, arrange, center_gradient, center_values, make_scratch
-from mdnnp.acsf.tables import build_tables
-from mdnnp.edges import gather_edges, scatter_edges
-from mdnnp.errors import InputError
-from mdnnp.jit import PerThread, njit_kernel, vectorize_freely
-from mdnnp.mlp import build_layers, make_network_scratch, network_gradient
-from mdnnp.model import HDNNPModel, scaling_coefficients
-from mdnnp.n2p2 import read_potential
+from mdnnp.atoms.system import System
+from mdnnp.base import units
+from mdnnp.base.compiled.jit import PerThread, njit_kernel, vectorize_freely
+from mdnnp.base.errors import InputError
 from mdnnp.potentials.assembly import Assembly, LocalPotential
+from mdnnp.potentials.edges import gather_edges, scatter_edges
 from mdnnp.potentials.hdnnp import description
+from mdnnp.potentials.hdnnp.files import read_potential
+from mdnnp.potentials.hdnnp.functions.center import Scratch, arrange, center_gradient, center_values, make_scratch
+from mdnnp.potentials.hdnnp.functions.definitions import COMPACT
+from mdnnp.potentials.hdnnp.functions.tables import build_tables
+from mdnnp.potentials.hdnnp.model import HDNNPModel, scaling_coefficients
+from mdnnp.potentials.hdnnp.networks import build_layers, make_network_scratch, network_gradient
 from mdnnp.potentials.interface import NO_EXTRAPOLATION, Extrapolation, Neighbors, Potential, Results
 from mdnnp.potentials.smoothness import Ingredient
-from mdnnp.system import System
 
 MAX_EVENTS = 64  # extrapolation events listed per evaluation and chunk of atoms; all are counted
 PRECISIONS = ("double", "mixed")
@@ -141,7 +141,9 @@ class HDNNP(LocalPotential):
 
     def add_tangent(self, assembly: Assembly, displacements: np.ndarray, strain: np.ndarray) -> None:
         """As `LocalPotential.add_tangent`."""
-        from mdnnp.acsf.tangent import make_tangent_scratch  # compiled only where it is used
+        from mdnnp.potentials.hdnnp.functions.center_tangent import (
+            make_tangent_scratch,  # compiled only where it is used
+        )
         from mdnnp.potentials.hdnnp.tangent import evaluate_tangent
 
         if self._tangent_workspace is None:

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mdnnp.acsf.kernels import center_gradient
-from mdnnp.edges import scatter_edges
-from mdnnp.jit import njit, njit_fast, vectorize_freely
-from mdnnp.mlp import build_layers, network_gradient
-from mdnnp.neighbors import NeighborList
+from mdnnp.atoms.neighbors import NeighborList
+from mdnnp.atoms.system import System
+from mdnnp.base.compiled.jit import njit, njit_fast, vectorize_freely
 from mdnnp.potentials.assembly import Assembly
+from mdnnp.potentials.edges import scatter_edges
+from mdnnp.potentials.hdnnp.functions.center import center_gradient
+from mdnnp.potentials.hdnnp.networks import build_layers, network_gradient
 from mdnnp.potentials.hdnnp.potential import _VALUES, HDNNP, MAX_EVENTS, _evaluate
 from mdnnp.potentials.interface import Potential, Results
-from mdnnp.system import System
 
 _MOST_FORCE_ARRAYS = 64  # of N atoms each; bounds the memory: 24 bytes per atom each
 

@@ -4,11 +4,11 @@ Positions move by r_i -> r_i + s (v_i + r_i strain), so that r_ij_t = v_j - v_i 
 tangents of D_ij to forces and strain derivative as that in `potential` adds D_ij.
 """
 
-from mdnnp.acsf.kernels import arrange, center_values
-from mdnnp.acsf.tangent import center_gradient_tangent, center_tangents
-from mdnnp.edges import gather_edges, scatter_edges
-from mdnnp.jit import njit_kernel, vectorize_freely
-from mdnnp.mlp import network_tangent
+from mdnnp.base.compiled.jit import njit_kernel, vectorize_freely
+from mdnnp.potentials.edges import gather_edges, scatter_edges
+from mdnnp.potentials.hdnnp.functions.center import arrange, center_values
+from mdnnp.potentials.hdnnp.functions.center_tangent import center_gradient_tangent, center_tangents
+from mdnnp.potentials.hdnnp.networks import network_tangent
 
 
 @njit_kernel

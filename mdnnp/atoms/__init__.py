@@ -1,0 +1,1 @@
+"""Atoms: systems, neighbours, symmetry, quantities, and structures in files."""

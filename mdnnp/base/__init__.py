@@ -1,0 +1,1 @@
+"""The ground: errors, units, files, reports, inputs, compilation. Nothing here knows atoms."""

@@ -1,0 +1,1 @@
+"""Compilation: how kernels are compiled and run, vectors of the processor, elementary functions."""

@@ -1,0 +1,1 @@
+"""Input files: TOML, read strictly into frozen records."""

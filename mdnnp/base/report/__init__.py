@@ -1,0 +1,1 @@
+"""Reports: HTML, the style of figures, the screen."""

@@ -1,0 +1,1 @@
+"""Certificates: does a potential behave, and is it smooth enough for dynamics?"""

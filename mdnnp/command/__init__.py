@@ -1,0 +1,1 @@
+"""The command `mdnnp`: one file for each verb."""

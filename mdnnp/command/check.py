@@ -1,0 +1,13 @@
+"""The verb `mdnnp check`: proves on a structure that a potential behaves."""
+
+from mdnnp.command.common import load_both
+
+
+def main(arguments) -> int:
+    from mdnnp.certify.invariances import check, progress
+
+    potential, structure = load_both(arguments)
+    with progress() as begin:
+        report = check(potential, structure.system, begin=begin)
+    print(report.to_json() if arguments.json else report.table())
+    return report.exit_code

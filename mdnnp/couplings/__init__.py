@@ -1,0 +1,1 @@
+"""Couplings: other programs that call our potentials."""

@@ -1,0 +1,111 @@
+"""mdnnp as an ASE calculator."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from ase.calculators.calculator import Calculator, all_changes
+from ase.data import chemical_symbols
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from mdnnp.atoms.structure import Structure, question_units
+from mdnnp.atoms.system import System, make_system, volume
+from mdnnp.base.errors import DisagreementWarning, ExtrapolationWarning
+from mdnnp.potentials.interface import Potential, Results
+from mdnnp.potentials.load import load_potential
+
+
+class HDNNPCalculator(Calculator):
+    """ASE calculator for any potential that mdnnp runs: energy, energies, forces, and stress of periodic cells.
+
+    potential : path of an n2p2 directory or Lennard-Jones file, or a potential that is loaded already
+    length_unit, energy_unit : native units of a directory that does not state them, e.g. "Bohr", "Hartree"
+    skin_A : the neighbour list is kept until an atom has moved by half of this, Å
+    precision : of a potential given by its path, "double" or "mixed" (`HDNNP`)
+    warn_above_eV_A : members of a committee that disagree on a force by more than this are warned of, eV/Å
+
+    Results are in ASE's units (eV, Å) and with its sign of the stress (positive: tension). `results` also holds
+    "extrapolations", how many symmetry functions are out of range, and of a committee "forces_disagreement" (N,) eV/Å
+    and "energy_disagreement" eV/atom; `extrapolation` names the atoms and functions (`potential.Extrapolation`).
+    Raises InputError for atoms that the potential cannot treat, PhysicsError for results that are not finite. Warns
+    once: ExtrapolationWarning, DisagreementWarning, and MdnnpWarning of lengths that look like another unit's.
+    """
+
+    implemented_properties = ("energy", "free_energy", "energies", "forces", "stress", "stresses")
+
+    def __init__(
+        self,
+        potential: str | Path | Potential,
+        length_unit: str | None = None,
+        energy_unit: str | None = None,
+        skin_A: float = 1.0,
+        precision: str = "double",
+        warn_above_eV_A: float = 0.2,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if isinstance(potential, str | Path):
+            potential = load_potential(potential, length_unit, energy_unit, precision=precision)
+        self.potential = potential
+        self.warn_above_eV_A = warn_above_eV_A
+        self.extrapolation = None
+        self._neighbors = potential.make_lists(skin_A)
+        self._looked_at_units = False
+        self._warned: set[type[Warning]] = set()
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        """Called by ASE; fills `self.results`."""
+        super().calculate(atoms, properties, system_changes)
+        system = make_system(atoms.positions, atoms.numbers, atoms.cell.array, atoms.pbc, where="Atoms")
+        if not self._looked_at_units:
+            list(question_units([Structure(system, atoms.get_masses(), label="Atoms")]))
+            self._looked_at_units = True
+        results = self.potential.compute(
+            system, self._neighbors.update(system), atomic_virials="stresses" in properties
+        )
+        self.results = {
+            "energy": results.energy,
+            "free_energy": results.energy,
+            "energies": results.atomic_energies,
+            "forces": results.forces,
+            "extrapolations": results.extrapolation.count,
+        }
+        self.extrapolation = results.extrapolation
+        if results.disagreement is not None:
+            self.results["forces_disagreement"] = results.disagreement.forces
+            self.results["energy_disagreement"] = results.disagreement.energy
+        self._warn(system, results)
+        if system.pbc.all():
+            v = volume(system.cell)
+            stress = -results.virial / v
+            self.results["stress"] = full_3x3_to_voigt_6_stress(0.5 * (stress + stress.T))
+            if len(results.atomic_virials):
+                stresses = -results.atomic_virials / v
+                symmetric = 0.5 * (stresses + np.swapaxes(stresses, 1, 2))
+                self.results["stresses"] = full_3x3_to_voigt_6_stress(symmetric)
+
+    def _warn(self, system: System, results: Results) -> None:
+        """Warn of what makes the results doubtful, of each kind once."""
+        outside, disagreement = results.extrapolation, results.disagreement
+        if outside.count:
+            self._once(
+                ExtrapolationWarning,
+                f"{outside.count} symmetry functions are out of the range of the potential's data, such as number "
+                f"{outside.function[0]} of atom {outside.atom[0]}: {outside.value[0]:.6g}, range "
+                f"{outside.lower[0]:.6g} to {outside.upper[0]:.6g}; do not trust the results. Later ones are counted "
+                'in results["extrapolations"]',
+            )
+        if disagreement is not None and disagreement.forces.max() > self.warn_above_eV_A:
+            atom = int(np.argmax(disagreement.forces))
+            self._once(
+                DisagreementWarning,
+                f"the members of the committee disagree by {disagreement.forces[atom]:.3g} eV/Å on the force on atom "
+                f"{atom} ({chemical_symbols[system.numbers[atom]]}), more than warn_above_eV_A = "
+                f"{self.warn_above_eV_A:g}; do not trust the results. Later ones are in "
+                'results["forces_disagreement"]',
+            )
+
+    def _once(self, kind: type[Warning], text: str) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
+            warnings.warn(f"{text} (this warning comes once per calculator)", kind, stacklevel=5)

@@ -1,0 +1,1 @@
+"""Molecular dynamics: from an input file to a trajectory, and on after an interruption."""

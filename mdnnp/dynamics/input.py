@@ -1,0 +1,522 @@
+"""The input of a run: a TOML file, read strictly into frozen records.
+
+The records are the only description of the input: the text of `mdnnp init`, the reference in docs/input.md
+and the comparison at a restart derive from them. Names carry units; paths are relative to the input file.
+"""
+# ruff: noqa: RUF009 (`key` makes the fields)
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Literal
+
+from mdnnp.base import units
+from mdnnp.base.checkpoint import previous_path
+from mdnnp.base.errors import InputError
+from mdnnp.base.inputs.records import Rule, key, read_records, refuse, toml_value
+from mdnnp.base.inputs.rules import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SEED
+from mdnnp.base.inputs.toml import Document, Mistake, parse_toml, read_toml
+
+
+def _knows(convert: Callable[[str], float], unit: str) -> bool:
+    """Whether a function of `units` knows the name of a unit."""
+    try:
+        convert(unit)
+    except InputError:
+        return False
+    return True
+
+
+STEPS = Rule(lambda v: 0 <= v <= 10**12, "must not be negative (nor above 1e12)")
+TIMESTEP = Rule(
+    lambda v: 1e-6 <= v <= 100,
+    "must be larger than 0, and is in femtoseconds: 0.5 is usual with hydrogen, 1 to 2 without, 100 the most",
+)
+LENGTH_UNIT = Rule(lambda v: _knows(units.length_in_angstrom, v), "must be Angstrom, Bohr or nm")
+ENERGY_UNIT = Rule(lambda v: _knows(units.energy_in_ev, v), "must be eV, Hartree, Rydberg, kJ/mol or kcal/mol")
+TEMPERATURE = Rule(lambda v: 0 <= v <= 1e6, "must lie between 0 and 1e6 K")
+REPEATS = Rule(lambda v: all(1 <= n <= 10_000 for n in v), "needs three whole numbers, each at least 1")
+THERMOSTAT = Rule(lambda v: 0 < v <= 1e7, "must be larger than 0, and is in femtoseconds")
+FRICTION = Rule(lambda v: 0 < v <= 1e6, "must be larger than 0, and is in 1/ps")
+PRESSURE = Rule(lambda v: -1e4 <= v <= 1e4, "must lie between -1e4 and 1e4 GPa; 1 bar is 0.0001")
+COMPRESSIBILITY = Rule(lambda v: 0 < v <= 1e4, "must be larger than 0, and is in 1/GPa")
+ATOMS = Rule(
+    lambda v: all(0 <= n < 2**31 for n in v) and len(set(v)) == len(v),
+    "needs indices of atoms, counted from 0, each once",
+)
+INDEX = Rule(lambda v: -(2**31) <= v < 2**31, "must be the number of a structure, from 0, or -1 for the last")
+SKIN = Rule(lambda v: 0 <= v <= 10, "must lie between 0 and 10 Å")
+LENGTH_UNIT = Rule(units.is_length, "must be a unit of length: Angstrom, Bohr or nm")
+ENERGY_UNIT = Rule(units.is_energy, "must be a unit of energy: eV, Hartree, Rydberg, kJ/mol or kcal/mol")
+MASSES = Rule(
+    lambda v: all(_is_element(s) and 0 < m < 1000 for s, m in v.items()),
+    "needs element symbols with masses in u (above 0, below 1000), such as {H = 2.014}",
+)
+
+
+@dataclass(frozen=True)
+class StructureConfig:
+    """Where the atoms start."""
+
+    file: Path = key(
+        "Starting structure: any format that ASE reads (xyz, cif, POSCAR, ...), or n2p2's input.data.",
+        restart="free",
+        example='"structure.xyz"',
+    )
+    index: int = key("Which structure of the file, counted from 0; -1 is the last.", -1, rule=INDEX, restart="free")
+    length_unit: str | None = key(
+        "Unit of length of an input.data file, which does not state it: Angstrom, Bohr or nm.",
+        None,
+        rule=LENGTH_UNIT,
+        restart="free",
+        example='"Bohr"',
+    )
+    energy_unit: str | None = key(
+        "Unit of energy of an input.data file: eV, Hartree, Rydberg, kJ/mol or kcal/mol.",
+        None,
+        rule=ENERGY_UNIT,
+        restart="free",
+        example='"Hartree"',
+    )
+    replicate: tuple[int, int, int] = key(
+        "Copies of the structure along its cell vectors a, b, c.",
+        (1, 1, 1),
+        rule=REPEATS,
+        example="[2, 2, 2]",
+    )
+    pbc: tuple[bool, bool, bool] | None = key(
+        "Periodic along a, b, c? By default as the file says.", None, example="[true, true, false]"
+    )
+    masses: dict[str, float] = key(
+        "Masses in u that differ from the standard atomic weights (isotopes).",
+        {},
+        rule=MASSES,
+        example="{H = 2.014}",
+    )
+
+
+@dataclass(frozen=True)
+class PotentialConfig:
+    """What acts between the atoms."""
+
+    path: Path = key(
+        "Directory of an n2p2 potential (input.nn, scaling.data, weights.*.data), or the TOML file of a "
+        "Lennard-Jones potential.",
+        restart="free",
+        example='"potential"',
+    )
+    length_unit: str | None = key(
+        "Unit of length of the potential: Angstrom, Bohr or nm. Needed unless mdnnp.toml in its directory says.",
+        None,
+        rule=LENGTH_UNIT,
+        restart="free",
+        example='"Bohr"',
+    )
+    energy_unit: str | None = key(
+        "Unit of energy of the potential: eV, Hartree, Rydberg, kJ/mol or kcal/mol. Needed unless "
+        "mdnnp.toml in its directory says.",
+        None,
+        rule=ENERGY_UNIT,
+        restart="free",
+        example='"Hartree"',
+    )
+    precision: Literal["double", "mixed"] = key(
+        "Precision of a neural network potential. Mixed is faster: single precision in the sums over pairs of "
+        "neighbours, double in everything else; forces change by a few millionths.",
+        "double",
+    )
+
+
+@dataclass(frozen=True)
+class DynamicsConfig:
+    """How the atoms move: velocity Verlet, with a thermostat and a barostat if the ensemble has them."""
+
+    steps: int = key(
+        "Steps in the ensemble, after those of the equilibration; 0 evaluates the start alone. Raise it "
+        "to prolong a finished run with --resume (not one with a ramp).",
+        rule=STEPS,
+        restart="free",
+        example="10000",
+    )
+    timestep_fs: float = key(
+        "Time step in fs; at most a tenth of the period of the fastest vibration, which the run prints.",
+        rule=TIMESTEP,
+        example="0.5",
+    )
+    ensemble: Literal["nve", "nvt-langevin", "nvt-nose-hoover", "nvt-rescale", "npt-mtk", "npt-rescale"] = key(
+        "What is constant: the energy (nve); volume and temperature (nvt-) with Langevin dynamics, a Nose-Hoover "
+        "chain or stochastic velocity rescaling; pressure and temperature (npt-) with Martyna-Tobias-Klein dynamics "
+        "or stochastic cell and velocity rescaling.",
+        "nve",
+    )
+    velocities: Literal["maxwell-boltzmann", "file", "zero"] = key(
+        "Starting velocities: drawn at temperature_K, read from the structure file, or zero.",
+        "maxwell-boltzmann",
+    )
+    temperature_K: float | None = key(
+        "Temperature of drawn velocities, of the equilibration and of the thermostat, in K. Needed for any of them.",
+        None,
+        rule=TEMPERATURE,
+        example="300",
+    )
+    temperature_end_K: float | None = key(
+        "The thermostat goes linearly from temperature_K to this temperature during `steps`, in K.",
+        None,
+        rule=TEMPERATURE,
+        example="600",
+    )
+    friction_per_ps: float = key("nvt-langevin: rate at which velocities are forgotten, in 1/ps.", 1.0, rule=FRICTION)
+    thermostat_time_fs: float = key(
+        "Other thermostats: time in which the kinetic energy is forgotten (rescale), or that sets the masses of the "
+        "chain (nose-hoover, mtk), in fs.",
+        100.0,
+        rule=THERMOSTAT,
+    )
+    pressure_GPa: float | None = key(
+        "npt-: pressure of the surroundings, in GPa, positive in compression. Needed for them.",
+        None,
+        rule=PRESSURE,
+        example="0.0001",
+    )
+    pressure_end_GPa: float | None = key(
+        "npt-: the pressure goes linearly from pressure_GPa to this one during `steps`, in GPa.",
+        None,
+        rule=PRESSURE,
+        example="10",
+    )
+    barostat_time_fs: float = key(
+        "npt-: time in which the volume relaxes (rescale), or that sets the mass of the cell (mtk), in fs.",
+        1000.0,
+        rule=THERMOSTAT,
+    )
+    cell: Literal["isotropic", "anisotropic", "flexible"] = key(
+        "npt-: what may change: the volume; the extents along x, y and z; or all lengths and angles. A liquid wants "
+        "the first.",
+        "isotropic",
+    )
+    compressibility_per_GPa: float | None = key(
+        "npt-rescale: estimate of the isothermal compressibility, in 1/GPa; the relaxation time alone depends on it. "
+        "Liquids have about 0.5, metals and semiconductors 0.01. Needed for it.",
+        None,
+        rule=COMPRESSIBILITY,
+        example="0.5",
+    )
+    fixed: tuple[int, ...] = key(
+        "Atoms that do not move, counted from 0 in the replicated structure. Not with npt-.",
+        (),
+        rule=ATOMS,
+        example="[0, 1, 2]",
+    )
+    seed: int = key("Seed of the drawn velocities, and of stochastic thermostats and barostats.", 1, rule=SEED)
+    exact_temperature: bool = key(
+        "Scale drawn velocities to temperature_K exactly; otherwise their temperature fluctuates about it.",
+        True,
+    )
+    remove_momentum: bool = key(
+        "Remove the centre-of-mass motion from the starting velocities, and where no direction is periodic the "
+        "rotation of drawn ones. Both stay away, except with nvt-langevin.",
+        True,
+    )
+    equilibration_steps: int = key(
+        "Steps at the start, in the fixed cell, during which velocities are scaled to temperature_K every 10 steps. "
+        "They do not count for the drift.",
+        0,
+        rule=STEPS,
+    )
+    skin_A: float = key(
+        "Margin of the neighbour list beyond the cutoff, in Å. Changes the speed, and results by rounding.",
+        1.0,
+        rule=SKIN,
+    )
+
+    @property
+    def has_barostat(self) -> bool:
+        """Whether the cell moves."""
+        return self.ensemble.startswith("npt")
+
+    @property
+    def has_ramp(self) -> bool:
+        """Whether temperature or pressure change during the run."""
+        return self.temperature_end_K is not None or self.pressure_end_GPa is not None
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """What is written, and how often."""
+
+    file: Path | None = key(
+        "Trajectory in H5MD format; by default the input's name with the ending .h5. The checkpoint is put beside it.",
+        None,
+        restart="free",
+        example='"run.h5"',
+    )
+    frame_interval: int = key(
+        "Steps between frames of the trajectory (positions, velocities, forces).", 100, rule=AT_LEAST_ONE
+    )
+    thermo_interval: int = key(
+        "Steps between records of energy, temperature, stress and momentum, which give the drift.",
+        10,
+        rule=AT_LEAST_ONE,
+    )
+    checkpoint_interval: int = key(
+        "Steps between checkpoints, which `mdnnp run --resume` goes on from.",
+        1000,
+        rule=AT_LEAST_ONE,
+        restart="free",
+    )
+    log_interval: int | None = key(
+        "Steps between lines on the screen; by default a twentieth of the run.",
+        None,
+        rule=AT_LEAST_ONE,
+        restart="free",
+        example="1000",
+    )
+    velocities: bool = key("Store velocities in the frames.", True)
+    forces: bool = key("Store forces in the frames.", True)
+    heat_current: bool = key(
+        "Record the heat current, from which `mdnnp analyze` computes the thermal conductivity. Steps cost more.", False
+    )
+
+
+@dataclass(frozen=True)
+class LimitsConfig:
+    """What stops a run that goes wrong. All that was written until then is kept."""
+
+    max_extrapolations: int | None = key(
+        "Stop after more than so many extrapolations (a symmetry function of an atom outside the range of "
+        "scaling.data, at a step); by default never.",
+        None,
+        rule=NOT_NEGATIVE,
+        restart="free",
+        example="1000",
+    )
+    max_force_disagreement_eV_A: float | None = key(
+        "Stop if the members of a committee disagree by more than this on the force on an atom, in eV/Å; by default "
+        "never.",
+        None,
+        rule=POSITIVE,
+        restart="free",
+        example="1.0",
+    )
+    max_temperature_K: float = key("Stop above this temperature, in K.", 50_000.0, rule=POSITIVE, restart="free")
+    max_displacement_A: float = key(
+        "Stop if an atom moves further than this in one step, in Å.", 1.0, rule=POSITIVE, restart="free"
+    )
+
+
+@dataclass(frozen=True)
+class CommitteeConfig:
+    """What a run with a committee (directories member-1, member-2, ...) collects to be labelled."""
+
+    collect_above_eV_A: float | None = key(
+        "Collect configurations in which the members disagree by more than this on the force on an atom, in eV/Å (root "
+        "of the mean squared deviation from their mean); by default none.",
+        None,
+        rule=POSITIVE,
+        restart="free",
+        example="0.2",
+    )
+    collect_file: Path | None = key(
+        "Where they go, as extended XYZ; by default the input's name with the ending .collected.xyz.",
+        None,
+        restart="free",
+        example='"collected.xyz"',
+    )
+    collect_interval: int = key(
+        "Steps at least between collected configurations.", 100, rule=AT_LEAST_ONE, restart="free"
+    )
+    collect_most: int = key("Configurations collected at most.", 100, rule=AT_LEAST_ONE, restart="free")
+
+
+_RAMP = ("temperature_end_K",)
+_BAROSTAT = ("thermostat_time_fs", "pressure_GPa", "pressure_end_GPa", "barostat_time_fs", "cell")
+KEYS_OF_ENSEMBLES: dict[str, tuple[str, ...]] = {
+    "nve": ("fixed",),
+    "nvt-langevin": (*_RAMP, "friction_per_ps", "fixed"),
+    "nvt-nose-hoover": (*_RAMP, "thermostat_time_fs", "fixed"),
+    "nvt-rescale": (*_RAMP, "thermostat_time_fs", "fixed"),
+    "npt-mtk": (*_RAMP, *_BAROSTAT),
+    "npt-rescale": (*_RAMP, *_BAROSTAT, "compressibility_per_GPa"),
+}
+STEPS_PER_RELAXATION = 10  # fewest, where a shorter time makes the dynamics unstable
+_RELAXATIONS: dict[str, tuple[str, ...]] = {
+    "nvt-nose-hoover": ("thermostat_time_fs",),
+    "npt-mtk": ("thermostat_time_fs", "barostat_time_fs"),
+    "npt-rescale": ("barostat_time_fs",),
+}
+
+SECTIONS: dict[str, type] = {
+    "structure": StructureConfig,
+    "potential": PotentialConfig,
+    "dynamics": DynamicsConfig,
+    "output": OutputConfig,
+    "limits": LimitsConfig,
+    "committee": CommitteeConfig,
+}
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The input of a run; paths are absolute.
+
+    source : the input file
+    text : its verbatim text
+    lines : of the keys that it gives, by 'section.key'
+    """
+
+    structure: StructureConfig
+    potential: PotentialConfig
+    dynamics: DynamicsConfig
+    output: OutputConfig
+    limits: LimitsConfig
+    committee: CommitteeConfig
+    source: Path
+    text: str
+    lines: dict[str, int] = field(default_factory=dict, compare=False)
+
+    def at(self, key: str) -> str:
+        """'section.key at file:line', for messages; without a line where the key has its default."""
+        return f"{key} at {self.source}" + (f":{self.lines[key]}" if key in self.lines else "")
+
+    @property
+    def trajectory_path(self) -> Path:
+        """Where the trajectory goes."""
+        return self.output.file or self.source.with_suffix(".h5")
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Where the checkpoint goes: beside the trajectory."""
+        return self.trajectory_path.with_suffix(".checkpoint")
+
+    @property
+    def collect_path(self) -> Path | None:
+        """Where configurations on which a committee disagrees are collected; None if they are not."""
+        if self.committee.collect_above_eV_A is None:
+            return None
+        return self.committee.collect_file or self.trajectory_path.with_suffix(".collected.xyz")
+
+    @property
+    def output_paths(self) -> tuple[Path, ...]:
+        """All files that the run writes."""
+        collected = () if self.collect_path is None else (self.collect_path,)
+        return (self.trajectory_path, self.checkpoint_path, previous_path(self.checkpoint_path), *collected)
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the equilibration and of the run proper."""
+        return self.dynamics.equilibration_steps + self.dynamics.steps
+
+
+def read_config(path: str | Path) -> RunConfig:
+    """Read the input file of a run.
+
+    Raises FileError if it cannot be read, and InputError with one line for each of its mistakes.
+    """
+    return _build(read_toml(path), Path(path))
+
+
+def parse_config(text: str, source: str | Path = "run.toml") -> RunConfig:
+    """As `read_config`, from a text; `source` is the file that it stands for."""
+    return _build(parse_toml(text, str(source)), Path(source))
+
+
+def resolved_text(config: RunConfig) -> str:
+    """The input with every default filled in, as TOML."""
+    lines, meaningless = [], _meaningless(config.dynamics.ensemble)
+    for section, record in SECTIONS.items():
+        lines += ["", f"[{section}]"]
+        for f in fields(record):
+            value = getattr(getattr(config, section), f.name)
+            if value not in (None, ()) and not (section == "dynamics" and f.name in meaningless):
+                lines.append(f"{f.name} = {toml_value(value)}")
+    return "\n".join(lines[1:]) + "\n"
+
+
+def restart_settings(config: RunConfig) -> dict[str, object]:
+    """Settings that must be the same when a run is resumed, by 'section.key', in JSON types."""
+    settings = {
+        f"{section}.{f.name}": json.loads(json.dumps(getattr(getattr(config, section), f.name)))
+        for section, record in SECTIONS.items()
+        for f in fields(record)
+        if f.metadata.get("restart") != "free"
+    }
+    if config.dynamics.has_ramp:  # its slope depends on the length of the run
+        settings["dynamics.steps"] = config.dynamics.steps
+    return settings
+
+
+def _build(document: Document, source: Path) -> RunConfig:
+    values, mistakes = read_records(document, SECTIONS, source.parent)
+    refuse(mistakes + _missing_temperature(document, values["dynamics"]) + _unfit(document, values["dynamics"]))
+    records = {section: record(**values[section]) for section, record in SECTIONS.items()}
+    return RunConfig(**records, source=source.absolute(), text=document.text, lines=document.by_name())
+
+
+def _missing_temperature(document: Document, dynamics: dict) -> list[Mistake]:
+    if "temperature_K" in dynamics or ("dynamics", "temperature_K") in document.lines:
+        return []
+    reasons = []
+    if dynamics.get("velocities", "maxwell-boltzmann") == "maxwell-boltzmann":
+        reasons.append('velocities = "maxwell-boltzmann"' + ("" if "velocities" in dynamics else " (the default)"))
+    if dynamics.get("equilibration_steps", 0) > 0:
+        reasons.append(f"equilibration_steps = {dynamics['equilibration_steps']}")
+    if dynamics.get("ensemble", "nve") != "nve":
+        reasons.append(f'ensemble = "{dynamics["ensemble"]}"')
+    if not reasons:
+        return []
+    where = _place(document)
+    text = f"missing key 'temperature_K' in [dynamics] at {where}: {' and '.join(reasons)} needs it"
+    return [Mistake(math.inf, text)]
+
+
+def _unfit(document: Document, dynamics: dict) -> list[Mistake]:
+    """What the ensemble lacks, and what it has no use for."""
+    if ("dynamics", "ensemble") in document.lines and "ensemble" not in dynamics:
+        return []  # reported already, and unknown
+    ensemble = dynamics.get("ensemble", "nve")
+    mistakes: list[Mistake] = []
+
+    def complain(name: str, text: str) -> None:
+        path = ("dynamics", name)
+        shown = (
+            f"dynamics.{name} = {toml_value(dynamics[name])} at {document.at(path)}: " if path in document.lines else ""
+        )
+        mistakes.append(Mistake(document.lines.get(path, math.inf), shown + text))
+
+    for name in _meaningless(ensemble) & dynamics.keys():
+        users = [f'"{e}"' for e, names in KEYS_OF_ENSEMBLES.items() if name in names]
+        complain(name, f'has no meaning with ensemble = "{ensemble}"; remove it, or choose {" or ".join(users)}')
+    needed = {"pressure_GPa": "0.0001", "compressibility_per_GPa": "0.5"}
+    for name in needed.keys() & set(KEYS_OF_ENSEMBLES[ensemble]):
+        if ("dynamics", name) not in document.lines:
+            text = f"missing key '{name}' in [dynamics] at {_place(document)}: ensemble = \"{ensemble}\" needs it"
+            mistakes.append(Mistake(math.inf, f"{text}; add, for example: {name} = {needed[name]}"))
+    if ensemble == "nve":
+        return mistakes
+    for name in ("temperature_K", "temperature_end_K"):
+        if dynamics.get(name) == 0.0:
+            complain(name, "a thermostat needs a temperature above 0")
+    if not dynamics.get("remove_momentum", True) and ensemble != "nvt-langevin":
+        complain("remove_momentum", f'ensemble = "{ensemble}" needs the total momentum to be zero; remove the key')
+    shortest = STEPS_PER_RELAXATION * dynamics.get("timestep_fs", 0.0)
+    for name in _RELAXATIONS.get(ensemble, ()):
+        if dynamics.get(name, math.inf) < shortest:
+            complain(name, f"must be at least {STEPS_PER_RELAXATION} time steps, {shortest:g} fs")
+    return mistakes
+
+
+def _meaningless(ensemble: str) -> set[str]:
+    """Keys of [dynamics] that another ensemble has, but not this one."""
+    return set().union(*KEYS_OF_ENSEMBLES.values()) - set(KEYS_OF_ENSEMBLES[ensemble])
+
+
+def _place(document: Document) -> str:
+    return document.at(("dynamics",)) if ("dynamics",) in document.lines else document.name
+
+
+def _is_element(symbol: str) -> bool:
+    from ase.data import atomic_numbers
+
+    return atomic_numbers.get(symbol, 0) > 0

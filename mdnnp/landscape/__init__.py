@@ -1,0 +1,1 @@
+"""The energy landscape: minima, saddle points, vibrations."""

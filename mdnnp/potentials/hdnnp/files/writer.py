@@ -1,0 +1,211 @@
+"""Writing a potential directory that n2p2, RuNNer's relatives and `read_potential` understand."""
+
+import json
+import re
+import warnings
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from ase.data import atomic_numbers
+
+from mdnnp.base import units
+from mdnnp.base.errors import InputError, MdnnpWarning
+from mdnnp.base.files import new_directory
+from mdnnp.potentials.hdnnp.files.function_lines import FIELD_NAMES, FUNCTION_ARGUMENTS
+from mdnnp.potentials.hdnnp.files.reader import SIDECAR, TERMS_FILE
+from mdnnp.potentials.hdnnp.functions.definitions import SymmetryFunction
+from mdnnp.potentials.hdnnp.model import HDNNPModel
+from mdnnp.potentials.hdnnp.networks import Network
+
+_FLAGS = {
+    "none": (),
+    "scale": ("scale_symmetry_functions",),
+    "center": ("center_symmetry_functions",),
+    "scalecenter": ("scale_symmetry_functions", "center_symmetry_functions"),
+    "scalesigma": ("scale_symmetry_functions_sigma",),
+}
+_BELONGS = re.compile(
+    r"input\.nn|scaling\.data|weights\.\d{3}\.data|" + re.escape(SIDECAR) + "|" + re.escape(TERMS_FILE)
+)
+
+
+def belongs(name: str) -> bool:
+    """Whether a file of this name is one of a potential directory's, which overwriting may delete."""
+    return bool(_BELONGS.fullmatch(name))
+
+
+def write_potential(
+    model: HDNNPModel,
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    provenance: Mapping[str, str | int | float | bool] | None = None,
+    terms: bytes | None = None,
+) -> None:
+    """Write `model` as a directory; `read_potential(path)` gives the same numbers back, to the last bit.
+
+    overwrite : replace a potential that is there (never a directory that holds anything else)
+    provenance : where the potential comes from, kept in the sidecar file beside the units
+    terms : contents of the file TERMS_FILE, terms that belong to the potential
+    The directory appears complete or not at all. Raises FileError if it exists or cannot be written,
+    InputError for a model that the format cannot hold. Warns where n2p2 itself would read the files
+    differently.
+    """
+    _check_model(model)
+    files = {
+        "input.nn": _input_nn(model),
+        "scaling.data": _scaling(model),
+        SIDECAR: _sidecar(model, provenance or {}),
+    }
+    for symbol, element in model.elements.items():
+        files[f"weights.{atomic_numbers[symbol]:03d}.data"] = _weights(element.network)
+    with new_directory(path, overwrite, belongs) as directory:
+        for name, text in files.items():
+            (directory / name).write_text(text, encoding="utf-8", newline="\n")
+        if terms is not None:
+            (directory / TERMS_FILE).write_bytes(terms)
+
+
+def _check_model(model: HDNNPModel) -> None:
+    """Refuse what would not read back."""
+    units.length_in_angstrom(model.length_unit)
+    units.energy_in_ev(model.energy_unit)
+    if len({element.network.normalize_nodes for element in model.elements.values()}) > 1:
+        raise InputError(f"{model.source}: normalize_nodes differs between elements, which the format cannot express")
+    for symbol, element in model.elements.items():
+        where, network = f"{model.source}: element {symbol}", element.network
+        sizes = [len(element.functions), *(w.shape[1] for w in network.weights)]
+        layers = list(pairwise(sizes))
+        if (
+            [w.shape for w in network.weights] != layers
+            or [b.shape for b in network.biases] != [(n_out,) for _, n_out in layers]
+            or len(network.activations) != len(layers)
+            or len(layers) < 2
+            or sizes[-1] != 1
+        ):
+            raise InputError(
+                f"{where}: the network's layers {[w.shape for w in network.weights]} do not lead from "
+                f"{len(element.functions)} functions over a hidden layer to one output"
+            )
+        if not all(np.isfinite(array).all() for array in (*network.weights, *network.biases)):
+            raise InputError(f"{where}: the network has weights that are not finite numbers")
+        if element.scaling.shape != (len(element.functions), 4) or not np.isfinite(element.scaling[:, :3]).all():
+            raise InputError(f"{where}: the scaling data must be {len(element.functions)} rows of finite numbers")
+        if list(element.functions) != sorted(element.functions, key=SymmetryFunction.sort_key):
+            raise InputError(f"{where}: the symmetry functions are not in the potential's order (sort_key)")
+
+
+def _input_nn(model: HDNNPModel) -> str:
+    symbols = list(model.elements)
+    lines = [
+        "# High-dimensional neural network potential, written by mdnnp.",
+        f"# Length unit: {model.length_unit}; energy unit: {model.energy_unit}",
+        "",
+    ]
+    if model.normalized:
+        lines += [f"{key:<36}{float(getattr(model, key))!r}" for key in ("mean_energy", "conv_energy", "conv_length")]
+    lines += [f"{'number_of_elements':<36}{len(symbols)}", f"{'elements':<36}{' '.join(symbols)}"]
+    lines += [
+        f"{'atom_energy':<36}{symbol:<2} {float(element.atom_energy)!r}"
+        for symbol, element in model.elements.items()
+        if element.atom_energy != 0.0
+    ]
+    lines.append(f"{'cutoff_type':<36}{model.cutoff_type} {float(model.cutoff_alpha)!r}")
+    lines += _FLAGS[model.scaling_mode]
+    lines += [f"{key:<36}{float(getattr(model, key[:9]))!r}" for key in ("scale_min_short", "scale_max_short")]
+    lines += _topology_lines({symbol: element.network for symbol, element in model.elements.items()})
+    lines.append("")
+    lines += [function_line(f) for element in model.elements.values() for f in element.functions]
+    return "\n".join(lines) + "\n"
+
+
+def _topology_lines(networks: dict[str, Network]) -> list[str]:
+    """The topology of the first element as the global one; overrides for elements that differ from it."""
+    nodes = {symbol: [str(w.shape[1]) for w in network.weights[:-1]] for symbol, network in networks.items()}
+    letters = {symbol: " ".join(network.activations) for symbol, network in networks.items()}
+    first = next(iter(networks))
+    lines = [
+        f"{'global_hidden_layers_short':<36}{len(nodes[first])}",
+        f"{'global_nodes_short':<36}{' '.join(nodes[first])}",
+        f"{'global_activation_short':<36}{letters[first]}",
+    ]
+    for symbol in networks:
+        if len(nodes[symbol]) != len(nodes[first]):
+            lines.append(f"{'element_hidden_layers_short':<36}{symbol:<2} {len(nodes[symbol])}")
+        if nodes[symbol] != nodes[first]:
+            lines.append(f"{'element_nodes_short':<36}{symbol:<2} {' '.join(nodes[symbol])}")
+        if letters[symbol] != letters[first]:
+            lines.append(f"{'element_activation_short':<36}{symbol:<2} {letters[symbol]}")
+    if len(lines) > 3:
+        warnings.warn(
+            "the networks of the elements differ in shape or activations; n2p2 misreads such potentials "
+            "(mdnnp does not)",
+            MdnnpWarning,
+            stacklevel=4,
+        )
+    if networks[first].normalize_nodes:
+        lines.append("normalize_nodes")
+    return lines
+
+
+def function_line(f: SymmetryFunction) -> str:
+    """The line of `input.nn` that defines a function."""
+    neighbors = iter(f.neighbors)
+    words = [f"symfunction_short {f.center:<2} {f.type:>2}"]
+    for name in FUNCTION_ARGUMENTS[f.type].split():
+        if name in ("e1", "e2"):
+            words.append(f"{next(neighbors):<2}")
+        elif name == "subtype":
+            words.append(f.subtype)
+        elif name != "[rs]" or f.rs != 0.0:
+            plain = name.strip("[]")
+            words.append(repr(float(getattr(f, FIELD_NAMES.get(plain, plain)))))
+    return " ".join(words)
+
+
+def _scaling(model: HDNNPModel) -> str:
+    lines = [
+        "# Raw symmetry functions: element and function (from 1, elements by atomic number), min, max, mean, sigma"
+    ]
+    for e, element in enumerate(model.elements.values()):
+        for i, row in enumerate(element.scaling):
+            values = row if np.isfinite(row[3]) else row[:3]
+            lines.append(f"{e + 1:10d} {i + 1:10d} " + " ".join(f"{value:24.16E}" for value in values))
+    return "\n".join(lines) + "\n"
+
+
+def _weights(network: Network) -> str:
+    """Weights and biases with n2p2's columns: value, kind, number, layer and node of source and target."""
+    lines = ["# Weights (a) and biases (b): value, kind, number, [source layer, node,] target layer, node"]
+    number = 0
+    for m, (weights, biases) in enumerate(zip(network.weights, network.biases, strict=True)):
+        for j, row in enumerate(weights):
+            for k, value in enumerate(row):
+                number += 1
+                lines.append(f"{value:24.16E} a {number:9d} {m:5d} {j + 1:5d} {m + 1:5d} {k + 1:5d}")
+        for k, value in enumerate(biases):
+            number += 1
+            lines.append(f"{value:24.16E} b {number:9d} {m + 1:5d} {k + 1:5d}")
+    return "\n".join(lines) + "\n"
+
+
+def _sidecar(model: HDNNPModel, provenance: Mapping) -> str:
+    lines = [
+        "# Native units of the potential in this directory; n2p2's own files do not state them.",
+        f"length_unit = {_toml(model.length_unit)}",
+        f"energy_unit = {_toml(model.energy_unit)}",
+    ]
+    if provenance:
+        lines += [
+            "",
+            "[provenance]",
+            *(f"{_toml(key)} = {_toml(value)}" for key, value in provenance.items()),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: str | int | float | bool) -> str:
+    """A TOML value; JSON's notation of strings, numbers and booleans is TOML's too."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

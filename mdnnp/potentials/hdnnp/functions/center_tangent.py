@@ -1,0 +1,406 @@
+"""Tangents of the symmetry functions of one centre, and of their gradient along its edges.
+
+Let the neighbours move by r_ij -> r_ij + s r_ij_t. `center_tangents` gives G_t = dG/ds, and `center_gradient_tangent`,
+from W = dE/dG and W_t = dW/ds, the change of the edge gradients D_ij = dE/dr_ij that `center.center_gradient` gives:
+forward differentiation of that pass, line by line (R. E. Wengert, Commun. ACM 7, 463 (1964)). One such pass is a
+product of the Hessian of E_i with a displacement. Names that end in _t are tangents; the formulas differentiated are
+those in `center`, and the loops, strips and scratch are the same.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mdnnp.base.compiled.jit import njit_fast, njit_inline
+from mdnnp.base.compiled.vectors import LANES
+from mdnnp.potentials.hdnnp.functions import blocks, blocks_tangent
+from mdnnp.potentials.hdnnp.functions import center as kernels
+from mdnnp.potentials.hdnnp.functions.blocks import BLOCK
+from mdnnp.potentials.hdnnp.functions.center import (
+    KEPT,
+    Gradients,
+    Moments,
+    Scratch,
+    evaluate_angles,
+    evaluate_polynomial,
+    make_scratch,
+)
+from mdnnp.potentials.hdnnp.functions.shapes_second import evaluate_angle_curvature, evaluate_envelope_curvature
+from mdnnp.potentials.hdnnp.functions.tables import Tables
+
+
+class NearTangent(NamedTuple):
+    """Tangents of the strips in `center.Near`, and the curvatures that they need."""
+
+    x: np.ndarray  # (n,) r_ij_t, Å
+    y: np.ndarray
+    z: np.ndarray
+    r: np.ndarray
+    inverse: np.ndarray
+    curvature: np.ndarray  # (envelopes, n) L', 1/Å^2
+    channel: np.ndarray  # (channels, n) g_t
+
+
+class TangentScratch(NamedTuple):
+    """Working memory beside `center.Scratch`, of which `gradients` takes the tangents of D_ij."""
+
+    near: NearTangent
+    gradients: Gradients  # alpha: the coefficient of r_ij in D_ij itself; position: r_ij_t; edge: what goes with it
+    moments: Moments
+    products: np.ndarray  # (2, monomials) the two parts of M_a_t
+    kept: (
+        np.ndarray
+    )  # (blocks, rows, BLOCK) tangents of c and r_jk; from row KEPT on L' at r_jk of envelopes and h_t of channels
+    second: np.ndarray  # (angles, BLOCK) d2P/dc2
+    bottom: np.ndarray  # (20, BLOCK) accumulators
+    line: np.ndarray  # (8, n) short-lived strips
+
+
+def make_tangent_scratch(n: int, tables: Tables) -> tuple[Scratch, TangentScratch]:
+    """Scratch of both passes for centres with at most `n` neighbours."""
+    work, other = make_scratch(n, tables), make_scratch(n, tables)
+    near, triplets = other.near, other.triplets
+    kept = np.zeros_like(triplets.kept)
+    n_angles = triplets.angle.shape[0] // 2
+    tangent = TangentScratch(
+        NearTangent(near.x, near.y, near.z, near.r, near.inverse, near.slope, near.channel),
+        other.gradients,
+        other.moments,
+        np.zeros_like(other.moments.value[:1].repeat(2, axis=0)),
+        kept,
+        np.zeros((n_angles, BLOCK)),
+        np.zeros((20, BLOCK)),
+        np.zeros((8, near.x.size)),
+    )
+    return work, tangent
+
+
+@njit_inline
+def displace_edges(i, n, displacements, strain, near, tangent):
+    """r_ij_t = v_j - v_i + r_ij strain at the `n` places and the dummies; displacements v (N, 3), strain (3, 3)."""
+    x, y, z, inverse, who = near.x, near.y, near.z, near.inverse, near.who
+    x_t, y_t, z_t, r_t, inverse_t = tangent.x, tangent.y, tangent.z, tangent.r, tangent.inverse
+    for t in range(n + LANES):
+        j = who[t]
+        a, b, c = x[t], y[t], z[t]
+        x_t[t] = displacements[j, 0] - displacements[i, 0] + a * strain[0, 0] + b * strain[1, 0] + c * strain[2, 0]
+        y_t[t] = displacements[j, 1] - displacements[i, 1] + a * strain[0, 1] + b * strain[1, 1] + c * strain[2, 1]
+        z_t[t] = displacements[j, 2] - displacements[i, 2] + a * strain[0, 2] + b * strain[1, 2] + c * strain[2, 2]
+        r_t[t] = (a * x_t[t] + b * y_t[t] + c * z_t[t]) * inverse[t]
+        inverse_t[t] = -inverse[t] * inverse[t] * r_t[t]
+
+
+@njit_inline
+def channel_tangents(n, envelopes, channels, pairs, used, near, tangent, line):
+    """Curvatures of the envelopes and tangents of the channels of a centre at its `n` places."""
+    for v in range(envelopes.size):
+        row = envelopes[v]
+        evaluate_envelope_curvature(
+            row.kind, row.low, row.high, near.r, n + LANES, tangent.curvature[v], line[0], line[1], line[2]
+        )
+    for b in range(pairs.size):
+        own = slice(near.segment[b], near.segment[b + 1])
+        for k in range(pairs[b].used_first, pairs[b].used_end):
+            channel = channels[used[k]]
+            blocks_tangent.neighbor_channel(
+                near.r[own], tangent.r[own], near.slope[channel.envelope][own], channel.eta, channel.rs,
+                near.channel[used[k]][own], tangent.channel[used[k]][own],
+            )  # fmt: skip
+
+
+@njit_inline
+def radial_tangents(pairs, terms, near, tangent, values_t):
+    """Add the tangents of the radial functions of a centre to `values_t`."""
+    for b in range(pairs.size):
+        for row in range(pairs[b].term_first, pairs[b].term_end):
+            term = terms[row]
+            g_t = tangent.channel[term.channel]
+            values_t[term.function] += term.weight * blocks.total(g_t[near.segment[b] : near.segment[b + 1]])
+
+
+@njit_inline
+def radial_gradient_tangent(channels, pairs, terms, near, tangent, alpha, alpha_t, gradient, gradient_t):
+    """Add the coefficients of r_ij in D_ij of the radial functions, and their tangents."""
+    for b in range(pairs.size):
+        own = slice(near.segment[b], near.segment[b + 1])
+        for row in range(pairs[b].term_first, pairs[b].term_end):
+            term, channel = terms[row], channels[terms[row].channel]
+            blocks_tangent.add_radial(
+                gradient[term.function] * term.weight, gradient_t[term.function] * term.weight,
+                near.r[own], tangent.r[own], near.inverse[own],
+                near.channel[term.channel][own], tangent.channel[term.channel][own],
+                near.slope[channel.envelope][own], tangent.curvature[channel.envelope][own],
+                channel.eta, channel.rs, alpha[own], alpha_t[own],
+            )  # fmt: skip
+
+
+@njit_inline
+def monomial_tangents(n, count, near, tangent, m, m_t):
+    """Tangents of the monomials of `center.evaluate_monomials`, into the rows of `m_t`."""
+    x, y, z, u = near.x[:n], near.y[:n], near.z[:n], near.inverse[:n]
+    x_t, y_t, z_t, u_t = tangent.x[:n], tangent.y[:n], tangent.z[:n], tangent.inverse[:n]
+    one = m_t[0]
+    for t in range(n):
+        one[t] = 0.0
+    begin = 0
+    for p in range(1, count.size):
+        end = count[p - 1]
+        size = end - begin
+        for k in range(size):
+            blocks_tangent.direction_product(x, x_t, u, u_t, m[begin + k], m_t[begin + k], m_t[end + k])
+        for k in range(p):
+            blocks_tangent.direction_product(y, y_t, u, u_t, m[end - p + k], m_t[end - p + k], m_t[end + size + k])
+        blocks_tangent.direction_product(z, z_t, u, u_t, m[end - 1], m_t[end - 1], m_t[end + size + p])
+        begin = end
+
+
+@njit_inline
+def moment_tangents(n, sets, count, near, near_t, moments, moments_t, products):
+    """Tangents of the moments of all sets of a centre with `n` places."""
+    m, m_t = moments.monomial, moments_t.monomial
+    monomial_tangents(n, count, near, near_t, m, m_t)
+    for v in range(sets.size):
+        own = slice(near.segment[sets[v].element], near.segment[sets[v].element + 1])
+        g, g_t, value_t = near.channel[sets[v].channel][own], near_t.channel[sets[v].channel][own], moments_t.value[v]
+        for a in range(0, count[sets[v].degree], 4):
+            blocks.four_moments(g_t, m[a][own], m[a + 1][own], m[a + 2][own], m[a + 3][own], products[0], a)
+            blocks.four_moments(g, m_t[a][own], m_t[a + 1][own], m_t[a + 2][own], m_t[a + 3][own], products[1], a)
+        for a in range(count[sets[v].degree]):
+            value_t[a] = products[0, a] + products[1, a]
+        moments_t.square[v] = 2.0 * blocks.triple_product(g.size, g, g_t, m[0][own])
+
+
+@njit_inline
+def wide_tangents(center, wide, moments, moments_t, values_t):
+    """Add the tangents of the wide functions that are products of moments to `values_t`."""
+    for row in range(center.wide_first, center.wide_end):
+        own, c = wide.function[row], wide.coefficient[row]
+        count, first, second = wide.count[own.zeta], moments.value[own.set1], moments.value[own.set2]
+        total = blocks.triple_product(count, c, first, moments_t.value[own.set2])
+        if own.set1 == own.set2:
+            total = total - 0.5 * own.same * moments_t.square[own.set1]
+        else:
+            total += blocks.triple_product(count, c, moments_t.value[own.set1], second)
+        values_t[own.function] += own.weight * total
+
+
+@njit_inline
+def moment_gradient_tangents(center, wide, moments, moments_t, gradient, gradient_t):
+    """Tangents of dE/dM_a of all sets, given those of dE/dG."""
+    for v in range(center.set_end - center.set_first):
+        moments_t.square_gradient[v] = 0.0
+        blocks.clear(moments_t.gradient.shape[1], moments_t.gradient[v])
+    for row in range(center.wide_first, center.wide_end):
+        own, c = wide.function[row], wide.coefficient[row]
+        weight, weight_t = gradient[own.function] * own.weight, gradient_t[own.function] * own.weight
+        count, by1, by2 = wide.count[own.zeta], moments_t.gradient[own.set1], moments_t.gradient[own.set2]
+        blocks.add_scaled_product(count, weight, c, moments_t.value[own.set2], by1)
+        blocks.add_scaled_product(count, weight_t, c, moments.value[own.set2], by1)
+        if own.set1 == own.set2:
+            moments_t.square_gradient[own.set1] -= 0.5 * weight_t * own.same
+        else:
+            blocks.add_scaled_product(count, weight, c, moments_t.value[own.set1], by2)
+            blocks.add_scaled_product(count, weight_t, c, moments.value[own.set1], by2)
+
+
+@njit_inline
+def polynomial_gradient(lower, wide, by_u, polynomial):
+    """The gradient by u of sum_a by_u_a u^a, in monomials of one degree less, of which there are `lower`."""
+    for axis in range(3):
+        raised, factor, coefficient = wide.raised[axis], wide.factor[axis], polynomial[axis]
+        for a in range(lower):
+            coefficient[a] = factor[a] * by_u[raised[a]]
+        for a in range(lower, (lower + 3) // 4 * 4):
+            coefficient[a] = 0.0
+
+
+@njit_fast
+def polynomial_tangent(count, c, c_t, monomial, monomial_t, own, value_t):
+    """Tangent of `center.evaluate_polynomial`."""
+    evaluate_polynomial(count, c_t, monomial, own, value_t)
+    for a in range(0, count, 4):
+        m0, m1, m2, m3 = (
+            monomial_t[a][own], monomial_t[a + 1][own], monomial_t[a + 2][own], monomial_t[a + 3][own],
+        )  # fmt: skip
+        blocks.add_four(a < 0, c[a], c[a + 1], c[a + 2], c[a + 3], m0, m1, m2, m3, value_t)
+
+
+@njit_inline
+def wide_gradient_tangent(center, channels, wide, near, moments, tangent, line, gradients, gradient, gradient_t):
+    """Add the tangents of the edge gradients of the wide functions."""
+    near_t, moments_t, line_t, out = tangent.near, tangent.moments, tangent.line, tangent.gradients
+    kernels.moment_gradients(center, wide, moments, gradient)
+    moment_gradient_tangents(center, wide, moments, moments_t, gradient, gradient_t)
+    for v in range(center.set_end - center.set_first):
+        row = wide.set[center.set_first + v]
+        own = slice(near.segment[row.element], near.segment[row.element + 1])
+        count, lower = wide.count[row.degree], wide.count[row.degree - 1]
+        by_u, by_u_t = moments.gradient[v], moments_t.gradient[v]
+        polynomial_gradient(lower, wide, by_u, moments.polynomial)
+        polynomial_gradient(lower, wide, by_u_t, moments_t.polynomial)
+        p, p_t = line[3][own], line_t[3][own]
+        evaluate_polynomial(count, by_u, moments.monomial, own, p)
+        polynomial_tangent(count, by_u, by_u_t, moments.monomial, moments_t.monomial, own, p_t)
+        for axis in range(3):
+            c, c_t = moments.polynomial[axis], moments_t.polynomial[axis]
+            evaluate_polynomial(lower, c, moments.monomial, own, line[axis][own])
+            polynomial_tangent(lower, c, c_t, moments.monomial, moments_t.monomial, own, line_t[axis][own])
+        channel = channels[row.channel]
+        blocks_tangent.add_moment_edges(
+            near.x[own], near.y[own], near.z[own], near_t.x[own], near_t.y[own], near_t.z[own],
+            near.r[own], near_t.r[own], near.inverse[own], near_t.inverse[own],
+            near.channel[row.channel][own], near_t.channel[row.channel][own],
+            near.slope[channel.envelope][own], near_t.curvature[channel.envelope][own], channel.eta, channel.rs,
+            2.0 * moments.square_gradient[v], 2.0 * moments_t.square_gradient[v],
+            p, line[0][own], line[1][own], line[2][own], p_t, line_t[0][own], line_t[1][own], line_t[2][own],
+            out.alpha[own], gradients.alpha[own], gradients.x[own], gradients.y[own], gradients.z[own],
+        )  # fmt: skip
+
+
+@njit_inline
+def block_tangents(part, start, envelopes, channels, tables, near, triplets, tangent, values_t):
+    """Tangents of what `center.block_values` does for a block, after it was called; keeps what the rest needs."""
+    near_t, bottom, block = tangent.near, tangent.bottom, start // BLOCK
+    kept, kept_t, angle = triplets.kept[block], tangent.kept[block], triplets.angle
+    j, k, d = triplets.j[start : start + BLOCK], triplets.k[start : start + BLOCK], triplets.d[start : start + BLOCK]
+    c, inverse_jk, c_t, far_t, work = kept[0], kept[5], kept_t[0], kept_t[1], triplets.work
+    squares_t, sides_t, log_t, turned, r_jk = bottom[0], bottom[1], bottom[2], bottom[3], bottom[4]
+    third = 1.0 if part.narrow else 0.0
+    blocks_tangent.geometry(
+        third, j, k, c, inverse_jk, near.x, near.y, near.z, near_t.x, near_t.y, near_t.z,
+        near.r, near_t.r, near.inverse, c_t, far_t, squares_t, sides_t,
+    )  # fmt: skip
+    evaluate_angles(part, tables.angle, c, angle, work)
+    for t in range(BLOCK):
+        r_jk[t] = d[t] * inverse_jk[t]
+    channel_row = KEPT + part.window_end - part.window_first
+    for v in range(part.window_first, part.window_end):
+        envelope, own_row = tables.window[v].envelope, KEPT + v - part.window_first
+        if part.narrow:
+            row = envelopes[envelope]
+            evaluate_envelope_curvature(
+                row.kind, row.low, row.high, r_jk, r_jk.size, kept_t[own_row], work[0], work[1], work[2]
+            )
+        blocks_tangent.envelope_product(part.narrow, j, k, near.slope[envelope], near_t.r, kept[own_row], far_t, log_t)
+        for u in range(tables.window[v].channel_first, tables.window[v].channel_end):
+            own, row_h = tables.channel[u], channel_row + u - part.channel_first
+            h_t, channel = kept_t[row_h], channels[own.channel]
+            blocks_tangent.channel(kept[row_h], log_t, squares_t, sides_t, c_t, channel.eta, channel.rs, h_t, turned)
+            for m in range(own.term_first, own.term_end):
+                term = tables.term[m]
+                values_t[term.function] += term.weight * blocks_tangent.two_dots(
+                    h_t, angle[2 * term.angle], turned, angle[2 * term.angle + 1]
+                )
+
+
+@njit_inline
+def block_gradient_tangent(part, start, channels, tables, near, triplets, tangent, gradients, gradient, gradient_t):
+    """Tangent of what `center.block_gradient` does for a block."""
+    near_t, bottom, block = tangent.near, tangent.bottom, start // BLOCK
+    kept, kept_t, angle, second = triplets.kept[block], tangent.kept[block], triplets.angle, tangent.second
+    j, k = triplets.j[start : start + BLOCK], triplets.k[start : start + BLOCK]
+    c, inverse_jk, c_t, far_t, work = kept[0], kept[5], kept_t[0], kept_t[1], triplets.work
+    evaluate_angles(part, tables.angle, c, angle, work)
+    for row in range(part.angle_first, part.angle_end):
+        own = tables.angle[row]
+        evaluate_angle_curvature(
+            own.kind, own.a, own.b, BLOCK, c, second[row - part.angle_first], work[0], work[1], work[2], work[3],
+            bottom[0],
+        )  # fmt: skip
+    p0, p1, p2, q0, q1 = bottom[0], bottom[1], bottom[2], bottom[3], bottom[4]
+    s1, s2, s3, s1_t, s2_t, s3_t = bottom[5], bottom[6], bottom[7], bottom[8], bottom[9], bottom[10]
+    bend, bend_t, along_j, along_k, along_jk = bottom[11], bottom[12], bottom[13], bottom[14], bottom[15]
+    along_j_t, along_k_t, along_jk_t = bottom[16], bottom[17], bottom[18]
+    if not part.narrow:
+        blocks.clear(along_jk.size, along_jk)
+        blocks.clear(along_jk_t.size, along_jk_t)
+    channel_row = KEPT + part.window_end - part.window_first
+    for v in range(part.window_first, part.window_end):
+        window = tables.window[v]
+        for u in range(window.channel_first, window.channel_end):
+            row_h, own = channel_row + u - part.channel_first, tables.channel[u]
+            h, h_t, channel = kept[row_h], kept_t[row_h], channels[own.channel]
+            for row in range(own.term_first, own.term_end):
+                term = tables.term[row]
+                blocks_tangent.add_term(
+                    row == own.term_first, gradient[term.function] * term.weight,
+                    gradient_t[term.function] * term.weight,
+                    angle[2 * term.angle], angle[2 * term.angle + 1], second[term.angle], p0, p1, p2, q0, q1,
+                )  # fmt: skip
+            blocks_tangent.add_channel(
+                u == window.channel_first, h, h_t, c_t, p0, p1, q0, channel.eta, channel.eta * channel.rs,
+                s1, s2, s3, s1_t, s2_t, s3_t,
+            )  # fmt: skip
+            blocks_tangent.add_bend(u == part.channel_first, h, h_t, c_t, p1, p2, q1, bend, bend_t)
+        first, own_row = v == part.window_first, KEPT + v - part.window_first
+        slope, curvature = near.slope[window.envelope], near_t.curvature[window.envelope]
+        blocks_tangent.add_side(
+            first, j, near.r, near_t.r, slope, curvature, s1, s2, s3, s1_t, s2_t, s3_t, along_j, along_j_t
+        )
+        blocks_tangent.add_side(
+            first, k, near.r, near_t.r, slope, curvature, s1, s2, s3, s1_t, s2_t, s3_t, along_k, along_k_t
+        )
+        if part.narrow:
+            blocks_tangent.add_far_side(
+                first, kept[own_row], kept_t[own_row], far_t, inverse_jk, s1, s2, s3, s1_t, s2_t, s3_t,
+                along_jk, along_jk_t,
+            )  # fmt: skip
+    blocks_tangent.finish_sides(
+        j, k, near.inverse, near_t.r, c, c_t, bend, bend_t, along_j, along_k, along_jk,
+        along_j_t, along_k_t, along_jk_t,
+    )  # fmt: skip
+    out = tangent.gradients
+    blocks.add_edges(j, k, along_j_t, along_k_t, along_jk_t, gradients.position, gradients.edge, gradients.own)
+    blocks.add_edges(j, k, along_j, along_k, along_jk, out.position, out.edge, out.own)
+
+
+@njit_inline
+def center_tangents(i, e, n, tables, work, tangent, displacements, strain, values_t):
+    """Add the tangents of all functions of the centre that `center.center_values` has just seen to `values_t`."""
+    near, triplets, moments, line = work.near, work.triplets, work.moments, work.line
+    center, radial, angular, wide = tables.center[e], tables.radial, tables.triplets, tables.wide
+    envelopes = tables.envelope[center.envelope_first : center.envelope_end]
+    channels = tables.channel[center.channel_first : center.channel_end]
+    pairs = radial.pair[e]
+    displace_edges(i, n, displacements, strain, near, tangent.near)
+    channel_tangents(n, envelopes, channels, pairs, radial.used, near, tangent.near, line)
+    radial_tangents(pairs, radial.term, near, tangent.near, values_t)
+    if center.wide_end > center.wide_first:
+        sets = wide.set[center.set_first : center.set_end]
+        moment_tangents(n, sets, wide.count, near, tangent.near, moments, tangent.moments, tangent.products)
+        wide_tangents(center, wide, moments, tangent.moments, values_t)
+    for p in range(center.part_first, center.part_end):
+        own = p - center.part_first
+        for start in range(triplets.part_start[own], triplets.part_start[own + 1], BLOCK):
+            block_tangents(angular.part[p], start, envelopes, channels, angular, near, triplets, tangent, values_t)
+
+
+@njit_inline
+def center_gradient_tangent(e, n, tables, work, tangent, gradient, gradient_t):
+    """Tangents of D_ij = dE/dr_ij into work.gradients, given gradient = dE/dG and its tangent."""
+    near, triplets, moments, line, out = work.near, work.triplets, work.moments, work.line, work.gradients
+    near_t, other = tangent.near, tangent.gradients
+    center, radial, angular, wide = tables.center[e], tables.radial, tables.triplets, tables.wide
+    channels = tables.channel[center.channel_first : center.channel_end]
+    dx, dy, dz, alpha_t, alpha = out.x, out.y, out.z, out.alpha, other.alpha
+    position, edge, velocity, edge_of_velocity = out.position, out.edge, other.position, other.edge
+    for t in range(n + 1):
+        alpha[t] = alpha_t[t] = dx[t] = dy[t] = dz[t] = 0.0
+        position[t, 0], position[t, 1], position[t, 2], position[t, 3] = near.x[t], near.y[t], near.z[t], 0.0
+        velocity[t, 0], velocity[t, 1], velocity[t, 2], velocity[t, 3] = near_t.x[t], near_t.y[t], near_t.z[t], 0.0
+        for a in range(4):
+            edge[t, a] = edge_of_velocity[t, a] = 0.0
+    radial_gradient_tangent(channels, radial.pair[e], radial.term, near, near_t, alpha, alpha_t, gradient, gradient_t)
+    if center.wide_end > center.wide_first:
+        wide_gradient_tangent(center, channels, wide, near, moments, tangent, line, out, gradient, gradient_t)
+    for p in range(center.part_first, center.part_end):
+        own = p - center.part_first
+        for start in range(triplets.part_start[own], triplets.part_start[own + 1], BLOCK):
+            block_gradient_tangent(
+                angular.part[p], start, channels, angular, near, triplets, tangent, out, gradient, gradient_t
+            )
+    for t in range(n):
+        along_t, along = alpha_t[t] + edge[t, 3], alpha[t] + edge_of_velocity[t, 3]
+        dx[t] += edge[t, 0] + edge_of_velocity[t, 0] + along_t * near.x[t] + along * near_t.x[t]
+        dy[t] += edge[t, 1] + edge_of_velocity[t, 1] + along_t * near.y[t] + along * near_t.y[t]
+        dz[t] += edge[t, 2] + edge_of_velocity[t, 2] + along_t * near.z[t] + along * near_t.z[t]

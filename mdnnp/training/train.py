@@ -1,0 +1,645 @@
+"""A fit from its input to a potential directory and a report: the verb `mdnnp train`."""
+
+import contextlib
+import csv
+import dataclasses
+import json
+import math
+import re
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mdnnp import __version__
+from mdnnp.base.checkpoint import load_checkpoint, previous_path
+from mdnnp.base.compiled.jit import get_threads
+from mdnnp.base.errors import FileError, InputError, Interrupted, MdnnpWarning
+from mdnnp.base.files import check_distinct, check_replaceable, check_writable, locked, new_directory, new_file
+from mdnnp.base.inputs.toml import read_toml
+from mdnnp.base.report import screen
+from mdnnp.base.units import length_in_angstrom
+from mdnnp.dynamics import messages
+from mdnnp.potentials.committee import Committee
+from mdnnp.potentials.hdnnp.files.reader import SIDECAR, TERMS_FILE
+from mdnnp.potentials.hdnnp.files.settings import read_settings
+from mdnnp.potentials.hdnnp.files.writer import belongs, write_potential
+from mdnnp.potentials.hdnnp.functions.descriptors import Descriptors
+from mdnnp.potentials.hdnnp.functions.generate import FunctionSets, default_functions
+from mdnnp.potentials.hdnnp.model import ElementModel, HDNNPModel, scaling_coefficients
+from mdnnp.potentials.hdnnp.networks import Network, mean_network
+from mdnnp.potentials.hdnnp.potential import HDNNP
+from mdnnp.potentials.interface import Potential
+from mdnnp.potentials.load import load_terms
+from mdnnp.potentials.total import TotalPotential
+from mdnnp.training.accuracy import Errors, brief, evaluate
+from mdnnp.training.checks import check_dataset, leaks, refuse, summary
+from mdnnp.training.dataset import (
+    LabelledStructure,
+    Weights,
+    data_hash,
+    excluded_numbers,
+    fit_offsets,
+    read_labelled,
+    resolve_weights,
+    split,
+)
+from mdnnp.training.derivatives import Layout
+from mdnnp.training.descriptor_store import (
+    StoredDescriptors,
+    check_descriptors_directory,
+    remove_descriptors,
+    store_descriptors,
+    symbols_of,
+)
+from mdnnp.training.first_weights import initial_weights, linear_coefficients
+from mdnnp.training.fit import COLUMNS, FitResult, FitSettings, Member, Progress, fit
+from mdnnp.training.fit_report import provenance, write_report
+from mdnnp.training.input import (
+    ACTIVATION_LETTERS,
+    ANGULAR,
+    CUTOFF_TYPES,
+    MOST_FUNCTIONS,
+    RADIAL,
+    SELECTED,
+    TrainConfig,
+)
+from mdnnp.training.loss import Labels, Loss, Tolerances, make_labels
+from mdnnp.training.network_inputs import Inputs, fold, half_whitened
+from mdnnp.training.selection import choose_functions
+
+_WAY_OUT = 'What is not to be fitted to, or tested on, goes into data.exclude = ["FILE:NUMBER", ...].'
+SAME_CUTOFF = 1e-3  # relative difference of cutoffs that are the same, rounded
+LENGTH_UNITS = ("Bohr", "nm", "Angstrom")
+_SECONDS_BETWEEN_LINES = 30.0
+_ROUNDING = 1e-10  # a function whose standard deviation is below this, in its own size or 1, varies by rounding alone
+
+
+class Sets(NamedTuple):
+    """The structures by what they are for."""
+
+    train: list[LabelledStructure]
+    validation: list[LabelledStructure]
+    test: list[LabelledStructure]
+
+
+class Functions(NamedTuple):
+    """The symmetry functions of every element, lengths in Å, and their cutoff function."""
+
+    functions: FunctionSets
+    cutoff_type: int
+    cutoff_alpha: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a fit gave.
+
+    potential : HDNNP or Committee, or the sum of it and fixed terms; path, report : where it and the report are
+    errors : by set: "train", "validation", "test"
+    result : of the optimisation
+    """
+
+    potential: Potential
+    path: Path
+    report: Path
+    errors: dict[str, Errors]
+    result: FitResult
+
+
+def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False) -> Trained:
+    """Fit what `config` describes, or go on with it; prints to stdout.
+
+    Raises InputError and FileError before anything is written; PhysicsError if the fit diverges. What is there is
+    never replaced unless `overwrite` says so; the checkpoint lets a fit that was stopped go on. SIGINT and SIGTERM end
+    it at once with Interrupted, which says where it can go on.
+    """
+    _check_outputs(config, resume, overwrite)
+    with locked(config.report_path, config.checkpoint_path), _interruptible(config):
+        sets, findings = read_sets(config)
+        if findings:
+            lines = ["about the data (also in the report):", *findings, _WAY_OUT]
+            warnings.warn("\n".join(lines), MdnnpWarning, stacklevel=2)
+        screen.say(_header(config, sets))
+        fixed = None if config.network.terms is None else load_terms(config.network.terms)
+        given, sets = sets, _without(sets, fixed)
+        chosen = choose(config, sets.train)
+        fitted = [*sets.train, *sets.validation]
+        offsets = fit_offsets(sets.train, config.data.offsets_eV)
+        descriptors = Descriptors(chosen.functions, chosen.cutoff_type, chosen.cutoff_alpha)
+        screen.say(_functions_line(config, chosen, offsets))
+        stored = store_descriptors(
+            config.descriptors_path, [s.system for s in fitted], descriptors, progress=_bar("symmetry functions")
+        )
+        skeleton = _model(config, chosen, stored, offsets, None)
+        if not resume:  # an earlier fit that may be replaced
+            for path in (config.checkpoint_path, previous_path(config.checkpoint_path)):
+                path.unlink(missing_ok=True)
+        members, layout = make_members(config, sets, stored, skeleton, make_labels_of(config, sets, offsets))
+        result = fit(
+            members,
+            _settings(config),
+            config.checkpoint_path,
+            _key(config, sets, stored, offsets),
+            resume=resume and _has_checkpoint(config),
+            on_epoch=_Reporter(config),
+        )
+        models = [
+            _model(config, chosen, stored, offsets, _networks(layout, own.best, members[0].train.inputs, skeleton))
+            for own in result.members
+        ]
+        trained = _finish(config, given, fixed, models, result, findings, overwrite or resume)
+        if not config.output.keep_descriptors:
+            remove_descriptors(config.descriptors_path)
+        return trained
+
+
+@contextlib.contextmanager
+def _interruptible(config: TrainConfig) -> Iterator[None]:
+    """SIGINT and SIGTERM raise Interrupted, which tells what is kept. Nothing is lost: checkpoints are atomic."""
+
+    def stop(number, frame):
+        raise KeyboardInterrupt(number)
+
+    main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if main_thread else None
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        number = interrupt.args[0] if interrupt.args else signal.SIGINT
+        kept = "no epoch was done, so start it again"
+        if _has_checkpoint(config):
+            epoch = load_checkpoint(config.checkpoint_path)[0].get("epoch")
+            where = messages.short(config.checkpoint_path)
+            kept = f"kept: {where} of epoch {epoch}; go on with: mdnnp train {messages.short(config.source)} --resume"
+        raise Interrupted(f"interrupted by {signal.Signals(number).name}\n{kept}", number) from None
+    finally:
+        if main_thread:
+            signal.signal(signal.SIGTERM, before)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Before the fit
+
+
+def _check_outputs(config: TrainConfig, resume: bool, overwrite: bool) -> None:
+    """Refuse, before any work, outputs that exist or could not be written, or that would replace an input."""
+    checkpoints = (config.checkpoint_path, previous_path(config.checkpoint_path))
+    outputs = (config.potential_path, config.descriptors_path, config.report_path, config.epochs_path, *checkpoints)
+    inputs = (config.source, *config.data.train, *(config.data.test or ()), config.descriptors.functions)
+    check_distinct(outputs, inputs)
+    check_descriptors_directory(config.descriptors_path)
+    allowed = overwrite or (resume and _has_checkpoint(config))
+    way_out = "give --resume to go on with it, or --overwrite"
+    if resume and not allowed:
+        way_out = f"there is no checkpoint ({config.checkpoint_path}) to go on from, so give --overwrite to begin anew"
+    for path in (config.report_path, config.epochs_path, *checkpoints):
+        check_writable(path, overwrite=allowed, instead=way_out)
+    if resume and not overwrite:  # what is replaced must be of an earlier fit
+        for path, begin in ((config.report_path, "<!DOCTYPE html>"), (config.epochs_path, "member,epoch,")):
+            if path.exists() and not path.read_bytes().startswith(begin.encode()):
+                raise FileError(f"{path}: no fit has written it; give --overwrite to replace it, or move it away")
+    if config.potential_path.exists() and not allowed:
+        raise FileError(f"{config.potential_path} exists already; {way_out}, or another name in [output]")
+    if not config.potential_path.parent.is_dir():
+        raise FileError(f"{config.potential_path}: its directory does not exist; make it, or choose another name")
+    if config.potential_path.exists():
+        check_replaceable(config.potential_path, allowed, _belongs(config))
+
+
+def _belongs(config: TrainConfig) -> Callable[[str], bool]:
+    """Tells of a name in the directory of the result whether overwriting may delete it."""
+    if config.fit.members == 1:
+        return belongs
+    return lambda name: (
+        name == TERMS_FILE or (re.fullmatch(r"member-\d+/[^/]+", name) is not None and belongs(name.split("/")[1]))
+    )
+
+
+def _has_checkpoint(config: TrainConfig) -> bool:
+    return config.checkpoint_path.exists() or previous_path(config.checkpoint_path).exists()
+
+
+def read_sets(config: TrainConfig) -> tuple[Sets, list[str]]:
+    """Training, validation and test structures, and lines on what looks wrong in them.
+
+    Raises InputError for data that cannot be fitted.
+    """
+    data = config.data
+    files = {"data.train": data.train, "data.test": data.test or (), "descriptors.functions": ()}
+    if config.descriptors.functions is not None:
+        files["descriptors.functions"] = (config.descriptors.functions,)
+    for key, paths in files.items():
+        for path in paths:
+            if not path.exists():
+                raise FileError(f"{config.at(key)}: {path} does not exist")
+    exclude = excluded_numbers([*data.train, *(data.test or ())], data.exclude or ())
+    structures = read_labelled(data.train, data.length_unit, data.energy_unit, exclude)
+    test = read_labelled(data.test or (), data.length_unit, data.energy_unit, exclude)
+    structures, test, marks = _divide_by_marks(config, structures, test)
+    findings = check_dataset([*structures, *test])
+    refuse(findings)
+    unusable = [s.name for s in structures if s.energy_eV is None and s.forces is None]
+    if unusable:
+        raise InputError(f"{unusable[0]}: has neither energy nor forces to fit")
+    if missing := set(symbols_of(s.system for s in test)) - set(symbols_of(s.system for s in structures)):
+        raise InputError(f"the test structures have {min(missing)}, which the training structures do not")
+    if test:
+        findings += leaks(structures, test)
+    parts = split(structures, data.validation_fraction, data.test_fraction, data.seed)
+    sets = Sets(*([structures[k] for k in part] for part in parts))
+    return sets._replace(test=sets.test or test), marks + summary(findings)
+
+
+def _divide_by_marks(
+    config: TrainConfig, structures: list[LabelledStructure], test: list[LabelledStructure]
+) -> tuple[list[LabelledStructure], list[LabelledStructure], list[str]]:
+    """Structures to fit and to test on, as `set=train` and `set=test` in their files divide them; and lines on that.
+
+    What is marked for testing is never fitted to. Raises InputError if the input divides them in another way.
+    """
+    marked = [s for s in structures if s.subset == "test"]
+    n_train = sum(s.subset == "train" for s in structures)
+    if (marked or n_train) and config.data.test_fraction:
+        first = next(s for s in structures if s.subset)
+        raise InputError(
+            f"{config.source.name}: test_fraction = {config.data.test_fraction:g} would divide anew what {first.file} "
+            f"marks: set=train {n_train}, set=test {len(marked)} structures; leave test_fraction out, or take the "
+            "marks out of the file"
+        )
+    lines = []
+    if marked:
+        beside = f", beside the {len(test)} of data.test" if test else ""
+        lines.append(f"{len(marked)} structures are marked set=test: tested on{beside}, not fitted to")
+    if wrong := [s for s in test if s.subset == "train"]:
+        lines.append(f"{wrong[0].name}: is the first of {len(wrong)} in data.test that are marked set=train: tested on")
+    fit = [s for s in structures if s.subset != "test"]
+    if not fit:
+        raise InputError(f"{structures[0].file}: all structures are marked set=test; there is nothing to fit to")
+    names = {s.name for s in marked}
+    test = [*marked, *(s for s in test if s.name not in names)]
+    fit, test = ([dataclasses.replace(s, subset=None) for s in own] for own in (fit, test))
+    return fit, test, lines
+
+
+def _without(sets: Sets, fixed: Potential | None) -> Sets:
+    """The structures with the labels that fixed terms leave for the network."""
+    if fixed is None:
+        return sets
+
+    def left(s: LabelledStructure) -> LabelledStructure:
+        try:
+            results = fixed.compute(s.system)
+        except InputError as error:
+            raise InputError(f"{s.name}: {fixed.source}: {error}") from None
+        return dataclasses.replace(
+            s,
+            energy_eV=None if s.energy_eV is None else s.energy_eV - results.energy,
+            forces=None if s.forces is None else s.forces - results.forces,
+            stress=None if s.stress is None else s.stress - results.stress(s.system),
+        )
+
+    return Sets(*([left(s) for s in own] for own in sets))
+
+
+def choose(config: TrainConfig, structures: Sequence[LabelledStructure]) -> Functions:
+    """The symmetry functions that [descriptors] asks for."""
+    d, symbols = config.descriptors, symbols_of(s.system for s in structures)
+    if d.functions is not None:
+        settings, length = read_settings(d.functions), _functions_length(config)
+        if missing := set(symbols) - set(settings.elements):
+            raise InputError(f"{d.functions}: has no functions for {min(missing)}, which the structures have")
+        own = {e: tuple(f.in_unit(length) for f in settings.functions[e]) for e in symbols}
+        if foreign := {n for f in own.values() for g in f for n in g.neighbors} - set(symbols):
+            raise InputError(f"{d.functions}: has functions with {min(foreign)}, which no structure has")
+        _check_cutoff(config, max(f.cutoff for e in symbols for f in settings.functions[e]), length)
+        return Functions(own, settings.cutoff_type, settings.cutoff_alpha)
+    kind = CUTOFF_TYPES[d.cutoff_type]
+
+    def choose(n: int) -> FunctionSets:
+        screen.say(f"choosing {n} symmetry functions for each of {', '.join(symbols)} by the structures to fit")
+        bar = _bar("candidates")
+        return choose_functions(structures, d.cutoff_A, n, max_zeta=d.max_zeta, cutoff_type=kind, progress=bar)
+
+    if d.select is not None:
+        return Functions(choose(d.select), kind, 0.0)
+    radial, angular = (default if n is None else n for n, default in ((d.radial, RADIAL), (d.angular, ANGULAR)))
+    own = default_functions(symbols, d.cutoff_A, radial=radial, angular=angular, max_zeta=d.max_zeta)
+    if max(map(len, own.values())) > MOST_FUNCTIONS and d.radial is None and d.angular is None:
+        own = choose(SELECTED)
+    return Functions(own, kind, 0.0)
+
+
+def _functions_length(config: TrainConfig) -> float:
+    """Å per unit of length of the input.nn in `functions`; Å if neither the input nor mdnnp.toml beside it says."""
+    path, given = config.descriptors.functions, config.descriptors.functions_length_unit
+    sidecar = path.with_name(SIDECAR)
+    stated = read_toml(sidecar).values.get(("length_unit",)) if sidecar.is_file() else None
+    if given and stated and length_in_angstrom(given) != length_in_angstrom(stated):
+        raise InputError(
+            f"{config.source.name}: functions_length_unit = {given!r}, but {sidecar} says {stated!r}; leave it out"
+        )
+    return length_in_angstrom(given or stated or "Angstrom")
+
+
+def _check_cutoff(config: TrainConfig, cutoff: float, length: float) -> None:
+    """Refuse symmetry functions with another cutoff than `cutoff_A`: perhaps they are in another unit."""
+    d, cutoff_A = config.descriptors, cutoff * length
+    if math.isclose(cutoff_A, d.cutoff_A, rel_tol=SAME_CUTOFF):
+        return
+    fitting = next(
+        (u for u in LENGTH_UNITS if math.isclose(cutoff * length_in_angstrom(u), d.cutoff_A, rel_tol=0.02)), None
+    )
+    way_out = f'if its lengths are in {fitting}, give functions_length_unit = "{fitting}"; else ' if fitting else ""
+    raise InputError(
+        f"{config.source.name}: cutoff_A = {d.cutoff_A:g}, but the largest cutoff in {d.functions} is {cutoff:g}, that "
+        f"is {cutoff_A:.6g} Å in its unit of length (functions_length_unit); {way_out}give cutoff_A = {cutoff_A:.6g}, "
+        "or state the right unit"
+    )
+
+
+def make_labels_of(config: TrainConfig, sets: Sets, offsets: Mapping[str, float]) -> Labels:
+    """Labels of training and validation structures, in that order."""
+    fitted = [*sets.train, *sets.validation]
+    by_type: dict[str, dict[str, float]] = {}
+    for name, weight in config.data.weights.items():
+        kind, _, quantity = name.rpartition(".")
+        by_type.setdefault(kind, {})[quantity] = weight
+    try:
+        weights = resolve_weights(fitted, by_type)
+    except InputError as error:
+        raise InputError(f"{config.source.name}: data.weights: {error}") from None
+    if not config.fit.use_stress:
+        weights = weights._replace(stress=np.zeros(len(fitted)))
+    return make_labels(fitted, offsets, weights)
+
+
+def make_members(
+    config: TrainConfig, sets: Sets, stored: StoredDescriptors, skeleton: HDNNPModel, labels: Labels
+) -> tuple[list[Member], Layout]:
+    """The networks to fit, those of a member together, with weights to start from: network k draws from seed + k."""
+    hidden, letter = config.network.hidden, ACTIVATION_LETTERS[config.network.activation]
+    inputs = [
+        half_whitened(stored.values(symbol), *scaling_coefficients(part, skeleton))
+        for symbol, part in skeleton.elements.items()
+    ]
+    layout = Layout([(own.number, *hidden, 1) for own in inputs], letter * len(hidden) + "l")
+    f = config.fit
+    tolerances = Tolerances(
+        1e-3 * f.energy_tolerance_meV, 1e-3 * f.force_tolerance_meV_A, 1e-3 * f.stress_tolerance_meV
+    )
+    n, m = len(sets.train), len(sets.train) + len(sets.validation)
+    validation = Loss(stored, layout, inputs, labels, tolerances, 0.0, n, m) if m > n else None
+    # Adam's steps are of one length for all weights, and the linear model's coefficients are not.
+    from_linear = f.optimizer == "levenberg-marquardt"
+    first = tolerances._replace(energy=f.energy_loosening * tolerances.energy)
+    linear = linear_coefficients(stored, inputs, labels, first, n) if from_linear else []
+    members = []
+    for first_seed in range(f.seed, f.seed + f.members * f.networks, f.networks):
+        own = _resampled(labels, n, np.random.default_rng([first_seed, 1])) if f.bootstrap else labels
+        rngs = [np.random.default_rng(first_seed + k) for k in range(f.networks)]
+        thetas = [
+            initial_weights(layout, linear, stored, inputs, rng) if from_linear else layout.initial(rng) for rng in rngs
+        ]
+        train = Loss(stored, layout, inputs, own, tolerances, f.prior, 0, n)
+        members.append(Member(train, validation, np.array(thetas)))
+    return members, layout
+
+
+def _networks(layout: Layout, thetas: np.ndarray, inputs: Sequence[Inputs], skeleton: HDNNPModel) -> list[Network]:
+    """The networks of the scaled functions, element by element: the means of those with weights `thetas`."""
+    fits = zip(*(layout.networks(theta) for theta in thetas), strict=True)
+    return [
+        mean_network([fold(network, x, *scaling_coefficients(part, skeleton)) for network in own])
+        for own, x, part in zip(fits, inputs, skeleton.elements.values(), strict=True)
+    ]
+
+
+def _resampled(labels: Labels, n: int, rng: np.random.Generator) -> Labels:
+    """The first n structures weighted with how often each is drawn, of n draws with replacement."""
+    times = np.ones(len(labels.n_atoms))
+    times[:n] = rng.multinomial(n, np.full(n, 1.0 / n))
+    return labels._replace(weights=Weights(*(w * times for w in labels.weights)))
+
+
+def _settings(config: TrainConfig) -> FitSettings:
+    f = config.fit
+    limit = {} if f.time_limit_minutes is None else {"time_limit_s": 60.0 * f.time_limit_minutes}
+    return FitSettings(
+        f.optimizer, f.epochs, f.patience, f.energy_loosening, f.learning_rate, f.batch_structures, f.seed, **limit
+    )
+
+
+def _key(config: TrainConfig, sets: Sets, stored: StoredDescriptors, offsets: Mapping[str, float]) -> str:
+    """What must be the same for a fit to be resumed, as JSON."""
+    free = {"epochs", "patience", "time_limit_minutes"} - ({"epochs"} if config.fit.optimizer == "adam" else set())
+    values = {
+        "form of the checkpoint": 2,
+        "structures or symmetry functions": stored.key,
+        "labels": data_hash([*sets.train, *sets.validation]),
+        "division of the data": [len(sets.train), len(sets.validation)],
+        "offsets_eV": dict(offsets),
+        "weights": config.data.weights,
+        "hidden": config.network.hidden,
+        "activation": config.network.activation,
+    }
+    values |= {k: v for k, v in dataclasses.asdict(config.fit).items() if k not in free}
+    return json.dumps(values, sort_keys=True)
+
+
+def _model(config: TrainConfig, chosen: Functions, stored: StoredDescriptors, offsets, networks) -> HDNNPModel:
+    """The potential with these networks (without: of the fit); scaling from all stored structures.
+
+    A function that varies by rounding alone, as those of angles in a set of dimers, would have its noise blown up to
+    variance one. In the fit its sigma is 0, so that networks do not see it; as their weights for it are then zero,
+    it is written as 1, by which other programs can divide.
+    """
+    elements = {}
+    for k, symbol in enumerate(stored.elements):
+        values = stored.values(symbol)
+        mean, sigma = values.mean(axis=0), values.std(axis=0)
+        sigma[sigma < _ROUNDING * np.maximum(1.0, np.abs(mean))] = 0.0 if networks is None else 1.0
+        scaling = np.stack([values.min(axis=0), values.max(axis=0), mean, sigma], axis=1)
+        network = None if networks is None else networks[k]
+        elements[symbol] = ElementModel(chosen.functions[symbol], scaling, network, offsets[symbol])
+    return HDNNPModel(
+        elements,
+        chosen.cutoff_type,
+        chosen.cutoff_alpha,
+        "scalesigma",
+        "Angstrom",
+        "eV",
+        source=str(config.potential_path),
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is printed
+
+
+def _header(config: TrainConfig, sets: Sets) -> str:
+    n_atoms = sum(len(s.system) for s in sets.train)
+    return "\n".join(
+        [
+            f"mdnnp {__version__} train {config.source.name}, {get_threads()} threads",
+            f"structures: {len(sets.train)} to fit ({n_atoms} atoms), {len(sets.validation)} to validate, "
+            f"{len(sets.test)} to test" + (f", {len(config.data.exclude)} left out" if config.data.exclude else ""),
+        ]
+    )
+
+
+def _functions_line(config: TrainConfig, chosen: Functions, offsets: Mapping[str, float]) -> str:
+    functions = ", ".join(f"{e} {len(f)}" for e, f in chosen.functions.items())
+    energies = ", ".join(f"{e} {v:.4f} eV" for e, v in offsets.items())
+    hidden = "-".join(map(str, config.network.hidden))
+    return f"symmetry functions: {functions}; hidden nodes {hidden}; offsets {energies}"
+
+
+def _bar(description: str):
+    """Wraps a sequence with its progress and remaining time: a bar on a terminal, else a line every half minute."""
+
+    def wrap(items):
+        if not sys.stderr.isatty():
+            return _lines(items, description)
+        from tqdm import tqdm
+
+        return tqdm(items, desc=description, leave=False, delay=1.0)
+
+    return wrap
+
+
+def _lines(items, description: str):
+    begun = said = time.perf_counter()
+    for done, item in enumerate(items, start=1):
+        yield item
+        now = time.perf_counter()
+        if now - said > _SECONDS_BETWEEN_LINES:
+            said, left = now, (now - begun) / done * (len(items) - done)
+            screen.say(f"{description}: {done} of {len(items)} structures, {screen.duration(left)} left")
+
+
+class _Reporter:
+    """Prints a line and rewrites the table of epochs after every epoch."""
+
+    def __init__(self, config: TrainConfig):
+        self._config, self._first = config, None
+
+    def __call__(self, epoch: int, progress: list[Progress], seconds: float) -> None:
+        if self._first is None:
+            self._first = (epoch, seconds)
+        _write_epochs(self._config.epochs_path, progress)
+        for k, own in enumerate(progress):
+            if len(own.history) and own.history[-1, 0] == epoch:
+                member = f" member {k + 1}" if len(progress) > 1 else ""
+                screen.say(f"epoch {epoch:4d}{member}: {_errors_line(own)}{self._left(epoch, seconds)}")
+
+    def _left(self, epoch: int, seconds: float) -> str:
+        done = epoch - self._first[0]
+        if done <= 0:
+            return ""
+        f = self._config.fit
+        left = (seconds - self._first[1]) / done * (f.epochs - epoch)
+        if f.time_limit_minutes is not None:
+            left = min(left, max(0.0, 60.0 * f.time_limit_minutes - seconds))
+        return f"   at most {screen.duration(left)} left"
+
+
+def _errors_line(own: Progress) -> str:
+    row = dict(zip(COLUMNS, own.history[-1], strict=True))
+    texts = []
+    for name in ("train", "validation"):
+        energy, force = 1e3 * row[f"energy_{name}"], 1e3 * row[f"force_{name}"]
+        if np.isfinite(energy) or np.isfinite(force):
+            texts.append(f"{name} {energy:.2f} meV/atom, {force:.1f} meV/Å")
+    best = " *" if own.best_epoch == row["epoch"] else ""
+    return "; ".join(texts) + best
+
+
+def _write_epochs(path: Path, progress: Sequence[Progress]) -> None:
+    with new_file(path, overwrite=True) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["member", *COLUMNS])
+        for k, own in enumerate(progress):
+            table.writerows([k + 1, int(row[0]), *row[1:].tolist()] for row in own.history)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# After the fit
+
+
+def _finish(
+    config: TrainConfig,
+    sets: Sets,
+    fixed: Potential | None,
+    models: list[HDNNPModel],
+    result: FitResult,
+    findings: list[str],
+    overwrite: bool,
+) -> Trained:
+    """Write the potential, measure it, write the report."""
+    for k, own in enumerate(result.members):
+        member = f"member {k + 1}: " if len(result.members) > 1 else ""
+        screen.say(f"{member}best epoch {own.best_epoch} of {len(own.history)}; {own.stopped or 'limit reached'}")
+    origin = _provenance(config, sets, result)
+    _write(config, models, origin, overwrite)
+    networks = [HDNNP(model) for model in models]
+    source = str(config.potential_path)
+    potential = networks[0] if len(networks) == 1 else Committee(networks, source)
+    if fixed is not None:
+        potential = TotalPotential([potential, fixed], source, ["network", "terms"])
+    errors = {name: evaluate(potential, own) for name, own in sets._asdict().items() if own}
+    for name, own in errors.items():
+        screen.say(f"\n{name}\n" + "\n".join(brief(own)))
+    first = result.members[0]
+    write_report(
+        config.report_path,
+        errors,
+        title=f"Fit {config.source.stem}",
+        history=_report_history(first.history),
+        best_epoch=first.best_epoch,
+        notes=findings,
+        provenance=origin | provenance(),
+        overwrite=overwrite,
+    )
+    screen.say(f"\nWritten: {config.potential_path}, {config.report_path}")
+    return Trained(potential, config.potential_path, config.report_path, errors, result)
+
+
+def _write(config: TrainConfig, models: list[HDNNPModel], origin: Mapping[str, object], overwrite: bool) -> None:
+    terms = config.network.terms
+    if len(models) == 1:
+        fixed = None if terms is None else terms.read_bytes()
+        write_potential(models[0], config.potential_path, overwrite=overwrite, provenance=origin, terms=fixed)
+        return
+    with new_directory(config.potential_path, overwrite, _belongs(config)) as directory:
+        for k, model in enumerate(models, start=1):
+            write_potential(model, directory / f"member-{k}", provenance=origin | {"member": k})
+        if terms is not None:
+            (directory / TERMS_FILE).write_bytes(terms.read_bytes())
+
+
+def _provenance(config: TrainConfig, sets: Sets, result: FitResult) -> dict[str, str | int | float]:
+    return {
+        "program": f"mdnnp {__version__}",
+        "input": config.text,
+        "data_sha256": data_hash([*sets.train, *sets.validation]),
+        "structures_train": len(sets.train),
+        "structures_validation": len(sets.validation),
+        "epochs": result.epochs,
+    }
+
+
+def _report_history(history: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of the report: epoch, losses, energies in meV/atom, forces in meV/Å."""
+    out = {}
+    for name, column in zip(COLUMNS, history.T, strict=True):
+        if not name.startswith("stress") and np.isfinite(column).any():
+            out[name] = 1e3 * column if name.startswith(("energy", "force")) else column
+    return out

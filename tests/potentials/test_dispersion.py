@@ -1,0 +1,53 @@
+"""D3(BJ) as a term: the library's numbers in our units, derivatives, what it says of itself. Needs dftd3."""
+
+import numpy as np
+import pytest
+from systems import tiny_triclinic, water_molecule
+
+from mdnnp import LennardJones, TotalPotential, load_potential
+from mdnnp.base.errors import InputError
+from mdnnp.potentials.dispersion import D3
+
+pytest.importorskip("dftd3")
+
+
+def test_numbers_are_the_librarys():
+    from ase import Atoms
+    from dftd3.ase import DFTD3
+
+    system = tiny_triclinic()
+    atoms = Atoms(
+        system.numbers, system.positions, cell=system.cell, pbc=True, calculator=DFTD3(method="pbe", damping="d3bj")
+    )
+    results = D3("pbe").compute(system)
+    assert results.energy == pytest.approx(atoms.get_potential_energy(), rel=1e-7)  # ASE's units are of CODATA 2014
+    assert results.atomic_energies.sum() == pytest.approx(results.energy, rel=1e-12)
+    assert np.allclose(results.forces, atoms.get_forces(), rtol=1e-7, atol=1e-9)
+    assert np.allclose(results.stress(system), atoms.get_stress(voigt=False), rtol=1e-7, atol=1e-10)
+
+
+def test_forces_are_derivatives():
+    system, d3 = water_molecule(), D3("pbe")
+    rng, h = np.random.default_rng(0), 1e-3
+    v = rng.normal(size=(3, 3))
+    energies = [d3.compute(system._replace(positions=system.positions + s * h * v)).energy for s in (-1, 1)]
+    assert (energies[1] - energies[0]) / (2 * h) == pytest.approx(-np.sum(d3.compute(system).forces * v), rel=1e-5)
+
+
+def test_a_sum_does_not_list_neighbours_for_it(tmp_path):
+    (tmp_path / "d3.toml").write_text('[[terms]]\nkind = "d3"\nfunctional = "pbe"\n')
+    lj = LennardJones({"Cu": (0.1, 2.2), "S": (0.1, 2.2)}, 5.0)
+    total, system = TotalPotential([lj, load_potential(tmp_path / "d3.toml")]), tiny_triclinic()
+    assert total.cutoffs == (5.0,) and np.isinf(total.reach)
+    results = total.compute(system, total.make_lists(1.0).update(system))
+    assert results.energy == pytest.approx(lj.compute(system).energy + D3("pbe").compute(system).energy, rel=1e-12)
+    alone = load_potential(tmp_path / "d3.toml")
+    assert alone.compute(system, alone.make_lists().update(system)).energy == pytest.approx(
+        D3("pbe").compute(system).energy
+    )
+    assert "dftd3" in "\n".join(alone.describe())
+
+
+def test_an_unknown_functional_is_named():
+    with pytest.raises(InputError, match="'nonsense'"):
+        D3("nonsense")
