@@ -16,8 +16,9 @@ from ase.io.formats import UnknownFileTypeError, filetype, ioformats, string2ind
 
 from mdnnp.atoms import input_data, xyz
 from mdnnp.atoms.input_data import input_data_units
-from mdnnp.atoms.structure import Structure, from_atoms, is_xyz, question_units, sound
+from mdnnp.atoms.structure import Structure, from_atoms, is_xyz, sound
 from mdnnp.atoms.system import System
+from mdnnp.atoms.unit_suspicion import question_units
 from mdnnp.base import units
 from mdnnp.base.errors import FileError, InputError, printable
 from mdnnp.base.files import require_regular

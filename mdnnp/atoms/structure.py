@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +10,11 @@ import numpy as np
 from ase import Atoms
 from ase import units as ase_units
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.data import atomic_masses, chemical_symbols, covalent_radii
+from ase.data import atomic_masses, chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 
 from mdnnp.atoms import xyz
 from mdnnp.atoms.system import System, complete_cell, heights, validate, volume
-from mdnnp.atoms.unit_suspicion import unit_suspicion
 from mdnnp.base.errors import InputError, MdnnpWarning, quoted
 
 # Columns of velocities that some programs write without saying in which unit.
@@ -263,43 +262,3 @@ def to_atoms(structure: Structure) -> Atoms:
     if results:
         atoms.calc = SinglePointCalculator(atoms, **results)
     return atoms
-
-
-IMPOSSIBLE = 12.0  # of a share that is refused: the neighbours of so dense atoms would fill the memory
-
-
-def question_units(structures: Iterable[Structure]) -> Iterator[Structure]:
-    """The structures. Warns of the first one that is suspicious, refuses (InputError) any that is impossibly dense.
-
-    All structures of files come by here, and those of the ASE calculator, before anything is computed from them.
-    """
-    warned = False
-    for structure in structures:
-        share = _share(structure.system, covalent_radii[structure.system.numbers])
-        if share > IMPOSSIBLE:
-            raise InputError(
-                f"{structure.label}: {len(structure.system)} atoms whose covalent spheres would fill their space "
-                f"{share:.0f} times: were lengths in nm taken for Å? Convert the positions and the cell to Å (an "
-                "input.data: state its unit)"
-            )
-        suspicion = None if warned else _suspicion_if_any(structure)
-        if suspicion:
-            warnings.warn(suspicion, MdnnpWarning, stacklevel=3)
-            warned = True
-        yield structure
-
-
-def _suspicion_if_any(structure: Structure) -> str | None:
-    try:
-        return unit_suspicion(structure)
-    except InputError:  # atoms on one spot, which those who compute refuse
-        return None
-
-
-def _share(system: System, radii: np.ndarray) -> float:
-    """The covalent spheres' share of the atoms' space: the cell, and along open directions the extent of the atoms."""
-    if not len(system):
-        return 0.0
-    cell = complete_cell(system.cell, system.pbc)
-    extent = np.ptp(system.positions @ np.linalg.inv(cell), axis=0) + 2 * radii.mean() / heights(cell)
-    return float((4.0 / 3.0 * np.pi * radii**3).sum() / (volume(cell) * np.prod(np.where(system.pbc, 1.0, extent))))

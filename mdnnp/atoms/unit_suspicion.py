@@ -1,10 +1,14 @@
 """Are lengths in the unit that they are said to be in? Distances and densities tell."""
 
+import warnings
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 from ase.data import chemical_symbols, covalent_radii
 
-from mdnnp.atoms.structure import Structure, _share
-from mdnnp.atoms.system import System, volume
+from mdnnp.atoms.structure import Structure
+from mdnnp.atoms.system import System, complete_cell, heights, volume
+from mdnnp.base.errors import InputError, MdnnpWarning
 
 _NOBLE_GASES = (2, 10, 18, 36, 54, 86)
 
@@ -13,6 +17,7 @@ _NOBLE_GASES = (2, 10, 18, 36, 54, 86)
 SHORTEST = 0.6
 DENSEST = 2.0
 SPARSE = (1.45, 2.6)
+IMPOSSIBLE = 12.0  # of a share that is refused: the neighbours of so dense atoms would fill the memory
 _NM_FOR_A = 0.25  # nearer than this, lengths are 10 times too small, rather than 1.89 times
 
 
@@ -65,3 +70,40 @@ def _nearest(system: System, radii: np.ndarray, reach: float) -> tuple[np.ndarra
     np.minimum.at(nearest, i, np.where(q < reach, q, np.inf))
     k = int(np.argmin(q))
     return nearest, float(distances[k]), int(i[k]), int(j[k])
+
+
+def question_units(structures: Iterable[Structure]) -> Iterator[Structure]:
+    """The structures. Warns of the first one that is suspicious, refuses (InputError) any that is impossibly dense.
+
+    All structures of files come by here, and those of the ASE calculator, before anything is computed from them.
+    """
+    warned = False
+    for structure in structures:
+        share = _share(structure.system, covalent_radii[structure.system.numbers])
+        if share > IMPOSSIBLE:
+            raise InputError(
+                f"{structure.label}: {len(structure.system)} atoms whose covalent spheres would fill their space "
+                f"{share:.0f} times: were lengths in nm taken for Å? Convert the positions and the cell to Å (an "
+                "input.data: state its unit)"
+            )
+        suspicion = None if warned else _suspicion_if_any(structure)
+        if suspicion:
+            warnings.warn(suspicion, MdnnpWarning, stacklevel=3)
+            warned = True
+        yield structure
+
+
+def _suspicion_if_any(structure: Structure) -> str | None:
+    try:
+        return unit_suspicion(structure)
+    except InputError:  # atoms on one spot, which those who compute refuse
+        return None
+
+
+def _share(system: System, radii: np.ndarray) -> float:
+    """The covalent spheres' share of the atoms' space: the cell, and along open directions the extent of the atoms."""
+    if not len(system):
+        return 0.0
+    cell = complete_cell(system.cell, system.pbc)
+    extent = np.ptp(system.positions @ np.linalg.inv(cell), axis=0) + 2 * radii.mean() / heights(cell)
+    return float((4.0 / 3.0 * np.pi * radii**3).sum() / (volume(cell) * np.prod(np.where(system.pbc, 1.0, extent))))

@@ -8,8 +8,9 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from mdnnp.atoms.structure import Structure, question_units
+from mdnnp.atoms.structure import Structure
 from mdnnp.atoms.system import System, make_system, volume
+from mdnnp.atoms.unit_suspicion import question_units
 from mdnnp.base.errors import DisagreementWarning, ExtrapolationWarning
 from mdnnp.potentials.interface import Potential, Results
 from mdnnp.potentials.load import load_potential

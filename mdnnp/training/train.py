@@ -4,17 +4,13 @@ import contextlib
 import csv
 import dataclasses
 import json
-import math
 import re
 import signal
-import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -23,16 +19,12 @@ from mdnnp.base.checkpoint import load_checkpoint, previous_path
 from mdnnp.base.compiled.jit import get_threads
 from mdnnp.base.errors import FileError, InputError, Interrupted, MdnnpWarning
 from mdnnp.base.files import check_distinct, check_replaceable, check_writable, locked, new_directory, new_file
-from mdnnp.base.inputs.toml import read_toml
 from mdnnp.base.report import screen
-from mdnnp.base.units import length_in_angstrom
 from mdnnp.dynamics import messages
 from mdnnp.potentials.committee import Committee
-from mdnnp.potentials.hdnnp.files.reader import SIDECAR, TERMS_FILE
-from mdnnp.potentials.hdnnp.files.settings import read_settings
+from mdnnp.potentials.hdnnp.files.reader import TERMS_FILE
 from mdnnp.potentials.hdnnp.files.writer import belongs, write_potential
 from mdnnp.potentials.hdnnp.functions.descriptors import Descriptors
-from mdnnp.potentials.hdnnp.functions.generate import FunctionSets, default_functions
 from mdnnp.potentials.hdnnp.model import ElementModel, HDNNPModel, scaling_coefficients
 from mdnnp.potentials.hdnnp.networks import Network, mean_network
 from mdnnp.potentials.hdnnp.potential import HDNNP
@@ -40,16 +32,11 @@ from mdnnp.potentials.interface import Potential
 from mdnnp.potentials.load import load_terms
 from mdnnp.potentials.total import TotalPotential
 from mdnnp.training.accuracy import Errors, brief, evaluate
-from mdnnp.training.checks import check_dataset, leaks, refuse, summary
 from mdnnp.training.dataset import (
-    LabelledStructure,
     Weights,
     data_hash,
-    excluded_numbers,
     fit_offsets,
-    read_labelled,
     resolve_weights,
-    split,
 )
 from mdnnp.training.derivatives import Layout
 from mdnnp.training.descriptor_store import (
@@ -57,45 +44,20 @@ from mdnnp.training.descriptor_store import (
     check_descriptors_directory,
     remove_descriptors,
     store_descriptors,
-    symbols_of,
 )
 from mdnnp.training.first_weights import initial_weights, linear_coefficients
 from mdnnp.training.fit import COLUMNS, FitResult, FitSettings, Member, Progress, fit
+from mdnnp.training.fit_data import Functions, Sets, choose, read_sets, without_terms
 from mdnnp.training.fit_report import provenance, write_report
 from mdnnp.training.input import (
     ACTIVATION_LETTERS,
-    ANGULAR,
-    CUTOFF_TYPES,
-    MOST_FUNCTIONS,
-    RADIAL,
-    SELECTED,
     TrainConfig,
 )
 from mdnnp.training.loss import Labels, Loss, Tolerances, make_labels
 from mdnnp.training.network_inputs import Inputs, fold, half_whitened
-from mdnnp.training.selection import choose_functions
 
 _WAY_OUT = 'What is not to be fitted to, or tested on, goes into data.exclude = ["FILE:NUMBER", ...].'
-SAME_CUTOFF = 1e-3  # relative difference of cutoffs that are the same, rounded
-LENGTH_UNITS = ("Bohr", "nm", "Angstrom")
-_SECONDS_BETWEEN_LINES = 30.0
 _ROUNDING = 1e-10  # a function whose standard deviation is below this, in its own size or 1, varies by rounding alone
-
-
-class Sets(NamedTuple):
-    """The structures by what they are for."""
-
-    train: list[LabelledStructure]
-    validation: list[LabelledStructure]
-    test: list[LabelledStructure]
-
-
-class Functions(NamedTuple):
-    """The symmetry functions of every element, lengths in Å, and their cutoff function."""
-
-    functions: FunctionSets
-    cutoff_type: int
-    cutoff_alpha: float
 
 
 @dataclass(frozen=True)
@@ -129,14 +91,17 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
             warnings.warn("\n".join(lines), MdnnpWarning, stacklevel=2)
         screen.say(_header(config, sets))
         fixed = None if config.network.terms is None else load_terms(config.network.terms)
-        given, sets = sets, _without(sets, fixed)
+        given, sets = sets, without_terms(sets, fixed)
         chosen = choose(config, sets.train)
         fitted = [*sets.train, *sets.validation]
         offsets = fit_offsets(sets.train, config.data.offsets_eV)
         descriptors = Descriptors(chosen.functions, chosen.cutoff_type, chosen.cutoff_alpha)
         screen.say(_functions_line(config, chosen, offsets))
         stored = store_descriptors(
-            config.descriptors_path, [s.system for s in fitted], descriptors, progress=_bar("symmetry functions")
+            config.descriptors_path,
+            [s.system for s in fitted],
+            descriptors,
+            progress=screen.progress("symmetry functions"),
         )
         skeleton = _model(config, chosen, stored, offsets, None)
         if not resume:  # an earlier fit that may be replaced
@@ -225,144 +190,6 @@ def _belongs(config: TrainConfig) -> Callable[[str], bool]:
 
 def _has_checkpoint(config: TrainConfig) -> bool:
     return config.checkpoint_path.exists() or previous_path(config.checkpoint_path).exists()
-
-
-def read_sets(config: TrainConfig) -> tuple[Sets, list[str]]:
-    """Training, validation and test structures, and lines on what looks wrong in them.
-
-    Raises InputError for data that cannot be fitted.
-    """
-    data = config.data
-    files = {"data.train": data.train, "data.test": data.test or (), "descriptors.functions": ()}
-    if config.descriptors.functions is not None:
-        files["descriptors.functions"] = (config.descriptors.functions,)
-    for key, paths in files.items():
-        for path in paths:
-            if not path.exists():
-                raise FileError(f"{config.at(key)}: {path} does not exist")
-    exclude = excluded_numbers([*data.train, *(data.test or ())], data.exclude or ())
-    structures = read_labelled(data.train, data.length_unit, data.energy_unit, exclude)
-    test = read_labelled(data.test or (), data.length_unit, data.energy_unit, exclude)
-    structures, test, marks = _divide_by_marks(config, structures, test)
-    findings = check_dataset([*structures, *test])
-    refuse(findings)
-    unusable = [s.name for s in structures if s.energy_eV is None and s.forces is None]
-    if unusable:
-        raise InputError(f"{unusable[0]}: has neither energy nor forces to fit")
-    if missing := set(symbols_of(s.system for s in test)) - set(symbols_of(s.system for s in structures)):
-        raise InputError(f"the test structures have {min(missing)}, which the training structures do not")
-    if test:
-        findings += leaks(structures, test)
-    parts = split(structures, data.validation_fraction, data.test_fraction, data.seed)
-    sets = Sets(*([structures[k] for k in part] for part in parts))
-    return sets._replace(test=sets.test or test), marks + summary(findings)
-
-
-def _divide_by_marks(
-    config: TrainConfig, structures: list[LabelledStructure], test: list[LabelledStructure]
-) -> tuple[list[LabelledStructure], list[LabelledStructure], list[str]]:
-    """Structures to fit and to test on, as `set=train` and `set=test` in their files divide them; and lines on that.
-
-    What is marked for testing is never fitted to. Raises InputError if the input divides them in another way.
-    """
-    marked = [s for s in structures if s.subset == "test"]
-    n_train = sum(s.subset == "train" for s in structures)
-    if (marked or n_train) and config.data.test_fraction:
-        first = next(s for s in structures if s.subset)
-        raise InputError(
-            f"{config.source.name}: test_fraction = {config.data.test_fraction:g} would divide anew what {first.file} "
-            f"marks: set=train {n_train}, set=test {len(marked)} structures; leave test_fraction out, or take the "
-            "marks out of the file"
-        )
-    lines = []
-    if marked:
-        beside = f", beside the {len(test)} of data.test" if test else ""
-        lines.append(f"{len(marked)} structures are marked set=test: tested on{beside}, not fitted to")
-    if wrong := [s for s in test if s.subset == "train"]:
-        lines.append(f"{wrong[0].name}: is the first of {len(wrong)} in data.test that are marked set=train: tested on")
-    fit = [s for s in structures if s.subset != "test"]
-    if not fit:
-        raise InputError(f"{structures[0].file}: all structures are marked set=test; there is nothing to fit to")
-    names = {s.name for s in marked}
-    test = [*marked, *(s for s in test if s.name not in names)]
-    fit, test = ([dataclasses.replace(s, subset=None) for s in own] for own in (fit, test))
-    return fit, test, lines
-
-
-def _without(sets: Sets, fixed: Potential | None) -> Sets:
-    """The structures with the labels that fixed terms leave for the network."""
-    if fixed is None:
-        return sets
-
-    def left(s: LabelledStructure) -> LabelledStructure:
-        try:
-            results = fixed.compute(s.system)
-        except InputError as error:
-            raise InputError(f"{s.name}: {fixed.source}: {error}") from None
-        return dataclasses.replace(
-            s,
-            energy_eV=None if s.energy_eV is None else s.energy_eV - results.energy,
-            forces=None if s.forces is None else s.forces - results.forces,
-            stress=None if s.stress is None else s.stress - results.stress(s.system),
-        )
-
-    return Sets(*([left(s) for s in own] for own in sets))
-
-
-def choose(config: TrainConfig, structures: Sequence[LabelledStructure]) -> Functions:
-    """The symmetry functions that [descriptors] asks for."""
-    d, symbols = config.descriptors, symbols_of(s.system for s in structures)
-    if d.functions is not None:
-        settings, length = read_settings(d.functions), _functions_length(config)
-        if missing := set(symbols) - set(settings.elements):
-            raise InputError(f"{d.functions}: has no functions for {min(missing)}, which the structures have")
-        own = {e: tuple(f.in_unit(length) for f in settings.functions[e]) for e in symbols}
-        if foreign := {n for f in own.values() for g in f for n in g.neighbors} - set(symbols):
-            raise InputError(f"{d.functions}: has functions with {min(foreign)}, which no structure has")
-        _check_cutoff(config, max(f.cutoff for e in symbols for f in settings.functions[e]), length)
-        return Functions(own, settings.cutoff_type, settings.cutoff_alpha)
-    kind = CUTOFF_TYPES[d.cutoff_type]
-
-    def choose(n: int) -> FunctionSets:
-        screen.say(f"choosing {n} symmetry functions for each of {', '.join(symbols)} by the structures to fit")
-        bar = _bar("candidates")
-        return choose_functions(structures, d.cutoff_A, n, max_zeta=d.max_zeta, cutoff_type=kind, progress=bar)
-
-    if d.select is not None:
-        return Functions(choose(d.select), kind, 0.0)
-    radial, angular = (default if n is None else n for n, default in ((d.radial, RADIAL), (d.angular, ANGULAR)))
-    own = default_functions(symbols, d.cutoff_A, radial=radial, angular=angular, max_zeta=d.max_zeta)
-    if max(map(len, own.values())) > MOST_FUNCTIONS and d.radial is None and d.angular is None:
-        own = choose(SELECTED)
-    return Functions(own, kind, 0.0)
-
-
-def _functions_length(config: TrainConfig) -> float:
-    """Å per unit of length of the input.nn in `functions`; Å if neither the input nor mdnnp.toml beside it says."""
-    path, given = config.descriptors.functions, config.descriptors.functions_length_unit
-    sidecar = path.with_name(SIDECAR)
-    stated = read_toml(sidecar).values.get(("length_unit",)) if sidecar.is_file() else None
-    if given and stated and length_in_angstrom(given) != length_in_angstrom(stated):
-        raise InputError(
-            f"{config.source.name}: functions_length_unit = {given!r}, but {sidecar} says {stated!r}; leave it out"
-        )
-    return length_in_angstrom(given or stated or "Angstrom")
-
-
-def _check_cutoff(config: TrainConfig, cutoff: float, length: float) -> None:
-    """Refuse symmetry functions with another cutoff than `cutoff_A`: perhaps they are in another unit."""
-    d, cutoff_A = config.descriptors, cutoff * length
-    if math.isclose(cutoff_A, d.cutoff_A, rel_tol=SAME_CUTOFF):
-        return
-    fitting = next(
-        (u for u in LENGTH_UNITS if math.isclose(cutoff * length_in_angstrom(u), d.cutoff_A, rel_tol=0.02)), None
-    )
-    way_out = f'if its lengths are in {fitting}, give functions_length_unit = "{fitting}"; else ' if fitting else ""
-    raise InputError(
-        f"{config.source.name}: cutoff_A = {d.cutoff_A:g}, but the largest cutoff in {d.functions} is {cutoff:g}, that "
-        f"is {cutoff_A:.6g} Å in its unit of length (functions_length_unit); {way_out}give cutoff_A = {cutoff_A:.6g}, "
-        "or state the right unit"
-    )
 
 
 def make_labels_of(config: TrainConfig, sets: Sets, offsets: Mapping[str, float]) -> Labels:
@@ -500,29 +327,6 @@ def _functions_line(config: TrainConfig, chosen: Functions, offsets: Mapping[str
     energies = ", ".join(f"{e} {v:.4f} eV" for e, v in offsets.items())
     hidden = "-".join(map(str, config.network.hidden))
     return f"symmetry functions: {functions}; hidden nodes {hidden}; offsets {energies}"
-
-
-def _bar(description: str):
-    """Wraps a sequence with its progress and remaining time: a bar on a terminal, else a line every half minute."""
-
-    def wrap(items):
-        if not sys.stderr.isatty():
-            return _lines(items, description)
-        from tqdm import tqdm
-
-        return tqdm(items, desc=description, leave=False, delay=1.0)
-
-    return wrap
-
-
-def _lines(items, description: str):
-    begun = said = time.perf_counter()
-    for done, item in enumerate(items, start=1):
-        yield item
-        now = time.perf_counter()
-        if now - said > _SECONDS_BETWEEN_LINES:
-            said, left = now, (now - begun) / done * (len(items) - done)
-            screen.say(f"{description}: {done} of {len(items)} structures, {screen.duration(left)} left")
 
 
 class _Reporter:

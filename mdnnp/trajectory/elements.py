@@ -268,3 +268,14 @@ def text(value) -> str:
 def unit_of(series) -> str:
     """Unit of a dataset; empty where none is stated."""
     return "" if series is None else text(attribute(series, "unit", ""))
+
+
+def series_groups(path: str, group) -> dict[str, h5py.Group]:
+    """Members of a group that are elements in time."""
+    if not isinstance(group, h5py.Group):
+        return {}
+    try:
+        members = {name: item_of(path, group, name) for name in group}
+        return {name: item for name, item in members.items() if isinstance(item, h5py.Group) and "value" in item}
+    except DAMAGE as error:
+        raise FileError(f"{path}: {group.name} cannot be read ({reason_of(error)})") from None

@@ -2,7 +2,6 @@
 
 import copy
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,9 +11,20 @@ from ase.data import chemical_symbols
 
 from mdnnp.base import units
 from mdnnp.base.errors import FileError, InputError
-from mdnnp.trajectory.elements import DAMAGE, TIMES_FS, Element, attribute, check_size, find, item_of, text, unit_of
+from mdnnp.trajectory.elements import (
+    DAMAGE,
+    TIMES_FS,
+    Element,
+    attribute,
+    check_size,
+    find,
+    item_of,
+    series_groups,
+    text,
+    unit_of,
+)
 from mdnnp.trajectory.layout import FORCE_UNIT, reason_of
-from mdnnp.trajectory.repair import is_left_open
+from mdnnp.trajectory.repair import open_for_reading
 from mdnnp.trajectory.species import atomic_numbers, number_of_symbol
 
 _ASE_ORIGIN = "ASE_ENTRY_ORIGIN"  # where znh5md had a value from
@@ -44,7 +54,7 @@ class Trajectory:
         self._species = tuple(species)
         self._facts: dict = {}  # what is found once, for all views
         self._rows: dict[str, np.ndarray] = {}  # of each element, at the frames of this view
-        self._file = _open_for_reading(self.path)
+        self._file = open_for_reading(self.path)
         try:
             self._open_group(group)
         except BaseException:
@@ -475,7 +485,7 @@ class Trajectory:
     def _observable_groups(self) -> dict[str, h5py.Group]:
         """Those of the particles' group, and those of the whole system that are as good for it."""
         if "observables" not in self._facts:
-            own = _series_groups(
+            own = series_groups(
                 str(self.path), item_of(str(self.path), item_of(str(self.path), self._file, "observables"), self._name)
             )
             shared = self._shared_observables()
@@ -485,7 +495,7 @@ class Trajectory:
         return self._facts["observables"]
 
     def _shared_observables(self) -> dict[str, h5py.Group]:
-        return _series_groups(str(self.path), item_of(str(self.path), self._file, "observables"))
+        return series_groups(str(self.path), item_of(str(self.path), self._file, "observables"))
 
     def stress_series(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Times (T,) fs and stress (T, 6) GPa: xx, yy, zz, then the shear components; None if there is none.
@@ -585,34 +595,3 @@ class Trajectory:
         if unit not in factors:
             raise FileError(f"{self.path}: {name} is in {unit!r}, which is not a unit known here: {', '.join(factors)}")
         return factors[unit]
-
-
-def _series_groups(path: str, group) -> dict[str, h5py.Group]:
-    """Members of a group that are elements in time."""
-    if not isinstance(group, h5py.Group):
-        return {}
-    try:
-        members = {name: item_of(path, group, name) for name in group}
-        return {name: item for name, item in members.items() if isinstance(item, h5py.Group) and "value" in item}
-    except DAMAGE as error:
-        raise FileError(f"{path}: {group.name} cannot be read ({reason_of(error)})") from None
-
-
-def _open_for_reading(path: Path) -> h5py.File:
-    if not path.exists():
-        raise FileError(f"{path}: no such file")
-    if path.is_dir():
-        raise FileError(f"{path}: is a directory, not a trajectory")
-    if not os.access(path, os.R_OK):
-        raise FileError(f"{path}: no permission to read it")
-    reasons: list[str] = []
-    attempts: list[dict] = [{"locking": False}]
-    if is_left_open(path):  # asked first, as HDF5 never returns from some damaged files in this mode
-        live = {"swmr": True, "libver": "latest"}
-        attempts += [live, {"locking": False, **live}]
-    for options in attempts:
-        try:
-            return h5py.File(path, "r", **options)
-        except OSError as error:
-            reasons.append(reason_of(error))
-    raise FileError(f"{path}: not an HDF5 file, or damaged ({reasons[0]})")

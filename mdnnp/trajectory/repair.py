@@ -1,4 +1,6 @@
-"""Mend the one thing that a killed single-writer (SWMR) HDF5 file lacks: its superblock says that it is open.
+"""Open HDF5 files, also those of a writer that is at work, or was killed.
+
+What a killed single-writer (SWMR) file lacks is one thing: its superblock says that it is open.
 
 Superblock version 3 (HDF5 File Format Specification, section II.A): byte 8 version, byte 11 consistency flags, bytes
 28-35 end-of-file address, bytes 44-47 the Jenkins lookup3 checksum of the 44 bytes before.
@@ -8,7 +10,10 @@ import os
 import struct
 from pathlib import Path
 
+import h5py
+
 from mdnnp.base.errors import FileError
+from mdnnp.trajectory.layout import reason_of
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SIZE = 48
@@ -86,3 +91,24 @@ def lookup3(data: bytes) -> int:
     a = ((a ^ c) - rotate(c, 4)) & mask
     b = ((b ^ a) - rotate(a, 14)) & mask
     return ((c ^ b) - rotate(b, 24)) & mask
+
+
+def open_for_reading(path: Path) -> h5py.File:
+    """An HDF5 file, also one that another program still writes. Raises FileError."""
+    if not path.exists():
+        raise FileError(f"{path}: no such file")
+    if path.is_dir():
+        raise FileError(f"{path}: is a directory, not a trajectory")
+    if not os.access(path, os.R_OK):
+        raise FileError(f"{path}: no permission to read it")
+    reasons: list[str] = []
+    attempts: list[dict] = [{"locking": False}]
+    if is_left_open(path):  # asked first, as HDF5 never returns from some damaged files in this mode
+        live = {"swmr": True, "libver": "latest"}
+        attempts += [live, {"locking": False, **live}]
+    for options in attempts:
+        try:
+            return h5py.File(path, "r", **options)
+        except OSError as error:
+            reasons.append(reason_of(error))
+    raise FileError(f"{path}: not an HDF5 file, or damaged ({reasons[0]})")

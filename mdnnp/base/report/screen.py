@@ -4,10 +4,12 @@ import math
 import os
 import sys
 import time
+from collections.abc import Callable, Iterable, Sized
 
 from mdnnp.base.report.streams import discard_stdout
 
 _FS_PER_DAY_NS = 86400.0 * 1e-6  # ns/day of one fs per second
+_SECONDS_BETWEEN_LINES = 30.0
 
 
 def say(text: str) -> None:
@@ -80,6 +82,29 @@ class Progress:
         """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
+
+
+def progress(description: str) -> Callable[[Sized], Iterable]:
+    """Wraps a sequence with its progress and remaining time: a bar on a terminal, else a line every half minute."""
+
+    def wrap(items):
+        if not sys.stderr.isatty():
+            return _lines(items, description)
+        from tqdm import tqdm
+
+        return tqdm(items, desc=description, leave=False, delay=1.0)
+
+    return wrap
+
+
+def _lines(items, description: str):
+    begun = said = time.perf_counter()
+    for done, item in enumerate(items, start=1):
+        yield item
+        now = time.perf_counter()
+        if now - said > _SECONDS_BETWEEN_LINES:
+            said, left = now, (now - begun) / done * (len(items) - done)
+            say(f"{description}: {done} of {len(items)} structures, {duration(left)} left")
 
 
 def round_number(value: float) -> int:
