@@ -94,7 +94,10 @@ def test_without_a_folder_for_compiled_code(installed, tmp_path):
 
 
 def test_a_folder_that_fills_up(installed, tmp_path):
-    full = "from mdnnp.base.compiled import kernel_cache\nkernel_cache.dumps = lambda data: open('/dev/full', 'w').write('x' * 9999)\n"
+    full = (
+        "from mdnnp.base.compiled import kernel_cache\n"
+        "kernel_cache.dumps = lambda data: open('/dev/full', 'w').write('x' * 9999)\n"
+    )
     done = python(installed, "-c", full + ENERGY)
     assert done.returncode == 0 and float(done.stdout) == energy(installed, NUMBA_CACHE_DIR=str(tmp_path / "other"))
     assert done.stderr.count("compiled code cannot be kept") == 1 and "No space left" in done.stderr

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_outputs import FIT, RUN, folder  # noqa: F401 (a fixture)
+from small_inputs import FIT, RUN, folder  # noqa: F401 (a fixture)
 
 from mdnnp.base.report.streams import printable
 from mdnnp.command.cli import main

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fuzz_inputs import mutated_checkpoint, mutated_toml
-from test_outputs import FIT as FIT_INPUT
-from test_outputs import RUN as RUN_INPUT
-from test_outputs import folder  # noqa: F401 (a fixture)
+from small_inputs import FIT as FIT_INPUT
+from small_inputs import RUN as RUN_INPUT
+from small_inputs import folder  # noqa: F401 (a fixture)
 
 from mdnnp.base.checkpoint import load_checkpoint, save_checkpoint
 from mdnnp.base.errors import FileError, InputError, MdnnpError
