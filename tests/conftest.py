@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from small_inputs import folder  # noqa: F401 (a fixture, of which some files have their own)
 
 ROOT = Path(__file__).resolve().parent.parent
 

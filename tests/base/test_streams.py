@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from small_inputs import FIT, RUN, folder  # noqa: F401 (a fixture)
+from small_inputs import FIT, RUN
 
 from mdnnp.base.report.streams import printable
 from mdnnp.command.cli import main
@@ -24,7 +24,7 @@ def shell(command: str, **environment) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_terminals_of_every_encoding(folder, encoding):  # noqa: F811
+def test_terminals_of_every_encoding(folder, encoding):
     for command in ("run run.toml", "analyze run.h5", "relax lj.toml a.xyz -o out.xyz"):
         done = shell(f"mdnnp {command}", PYTHONIOENCODING=encoding)
         assert done.returncode == 0, done.stderr
@@ -33,7 +33,7 @@ def test_terminals_of_every_encoding(folder, encoding):  # noqa: F811
     assert any("Å" in path.read_text("utf-8") for path in Path("run_analysis").glob("*.html"))
 
 
-def test_names_that_the_system_does_not_know(folder):  # noqa: F811
+def test_names_that_the_system_does_not_know(folder):
     os.rename("a.xyz", "Å.xyz")
     Path("run.toml").write_text(RUN.replace("a.xyz", "Å.xyz"), encoding="utf-8")
     done = shell("mdnnp run run.toml", PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
@@ -52,7 +52,7 @@ def test_units_in_ascii():
 
 
 @pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
-def test_closed_streams(folder, closed):  # noqa: F811
+def test_closed_streams(folder, closed):
     done = shell(f"mdnnp run run.toml {closed}")
     assert done.returncode == 0, done.stderr
     assert b"Error" not in done.stderr
@@ -60,7 +60,7 @@ def test_closed_streams(folder, closed):  # noqa: F811
     assert shell(f"mdnnp info nowhere {closed}").returncode == 4
 
 
-def test_output_on_a_full_disk_does_not_stop_a_run(folder):  # noqa: F811
+def test_output_on_a_full_disk_does_not_stop_a_run(folder):
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
     done = shell("mdnnp run run.toml > /dev/full")
@@ -71,7 +71,7 @@ def test_output_on_a_full_disk_does_not_stop_a_run(folder):  # noqa: F811
 NASTY = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202egnp.exe\u2066\x7f"
 
 
-def test_control_characters_do_not_reach_the_terminal(folder, capfd):  # noqa: F811
+def test_control_characters_do_not_reach_the_terminal(folder, capfd):
     name = f"n{NASTY.replace('/', '')}.xyz"
     Path(name).write_text(f"2\n{NASTY}\nAr{NASTY} 0 0 0\nAr 0 0 1\n")
     Path("bad.toml").write_text(f"kind = {NASTY!r}\n[elements.Ar]\n'{NASTY[2:6]}' = 1\n".replace("\\", "\\\\"))
@@ -91,14 +91,14 @@ def test_control_characters_do_not_reach_the_terminal(folder, capfd):  # noqa: F
 @pytest.mark.parametrize(
     "command", ["predict lj.toml {}", "info {}", "run {}", "train {}", "analyze {}", "convert {} x.xyz"]
 )
-def test_a_pipe_as_an_input_is_refused(folder, capfd, command):  # noqa: F811
+def test_a_pipe_as_an_input_is_refused(folder, capfd, command):
     os.mkfifo("pipe")
     for pipe in ("pipe", "/dev/zero"):
         assert main(command.format(pipe).split()) == 4
         assert "is not a regular file" in capfd.readouterr().err
 
 
-def test_only_the_first_line_of_a_message_is_an_error(folder, capfd):  # noqa: F811
+def test_only_the_first_line_of_a_message_is_an_error(folder, capfd):
     Path("run.toml").write_text(RUN.replace("timestep_fs = 2.0", "timestep_fs = 90").replace("= 20", "= 3000"))
     Path("run.toml").write_text(Path("run.toml").read_text().replace("steps = 4", "steps = 1000"))
     assert main(["run", "run.toml"]) == 3
@@ -110,7 +110,7 @@ def test_only_the_first_line_of_a_message_is_an_error(folder, capfd):  # noqa: F
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_interrupted_fit_says_how_to_go_on(folder, number):  # noqa: F811
+def test_an_interrupted_fit_says_how_to_go_on(folder, number):
     Path("fit.toml").write_text(FIT.replace("epochs = 2", "epochs = 100000\npatience = 100000\noptimizer = 'adam'"))
     with subprocess.Popen(
         [*MDNNP, "train", "fit.toml"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -129,7 +129,7 @@ def test_an_interrupted_fit_says_how_to_go_on(folder, number):  # noqa: F811
     assert int(line.split()[1].rstrip(":")) > 3
 
 
-def test_a_fit_that_was_interrupted_before_its_first_epoch(folder, capfd, monkeypatch):  # noqa: F811
+def test_a_fit_that_was_interrupted_before_its_first_epoch(folder, capfd, monkeypatch):
     import mdnnp.training.train
 
     def interrupted(*arguments, **more):
@@ -144,7 +144,7 @@ def test_a_fit_that_was_interrupted_before_its_first_epoch(folder, capfd, monkey
     assert "error: interrupted by SIGTERM\nnote: no epoch was done, so start it again" in err
 
 
-def test_the_choice_of_functions_shows_progress(folder, capfd, monkeypatch):  # noqa: F811
+def test_the_choice_of_functions_shows_progress(folder, capfd, monkeypatch):
     import mdnnp.training.train
 
     monkeypatch.setattr(mdnnp.training.train, "_SECONDS_BETWEEN_LINES", 0.0)

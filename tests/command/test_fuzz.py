@@ -12,7 +12,6 @@ import pytest
 from fuzz_inputs import mutated_checkpoint, mutated_toml
 from small_inputs import FIT as FIT_INPUT
 from small_inputs import RUN as RUN_INPUT
-from small_inputs import folder  # noqa: F401 (a fixture)
 
 from mdnnp.base.checkpoint import load_checkpoint, save_checkpoint
 from mdnnp.base.errors import FileError, InputError, MdnnpError
@@ -164,7 +163,7 @@ def resumed(verb: str) -> None:
 
 @pytest.mark.parametrize("n", [40, pytest.param(1500, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("verb", ["run", "train"])
-def test_mutated_checkpoints(folder, verb, n, capsys):  # noqa: F811
+def test_mutated_checkpoints(folder, verb, n, capsys):
     name = {"run": "run", "train": "fit"}[verb]
     text = RUN_INPUT.replace("steps = 4", 'steps = 12\nensemble = "nvt-nose-hoover"')
     Path("run.toml").write_text(text + "thermo_interval = 2\nframe_interval = 3\n")

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from small_inputs import FIT, POTENTIAL, RUN, folder  # noqa: F401 (a fixture)
+from small_inputs import FIT, RUN
 
 from mdnnp.base.errors import FileError, InputError
 from mdnnp.base.files import check_distinct, new_directory
