@@ -79,7 +79,7 @@ def write_path(path: Path) -> None:
     """From one of a pair to the other: the angle between p and s changes, that between q and s does not."""
     pq, ps, qs = COSINES
     systems = [methane(RADII_A, pq, x, qs) for x in np.linspace(-2 * ps, 2 * ps, 81)]
-    with frame_writer(path, systems[0]) as write:
+    with frame_writer(path, systems[0], forces=False) as write:
         for system in systems:
             write(system, four_body_energy(system))
 
@@ -236,7 +236,7 @@ def write_null_direction(path: Path, system: System, functions: FunctionSets) ->
     slope = np.array([energy_slope(cluster, k) for k in range(3 * len(near))])
     direction = slope - q @ (q.T @ slope)
     direction /= np.linalg.norm(direction)
-    with frame_writer(path, cluster) as write:
+    with frame_writer(path, cluster, forces=False) as write:
         write(cluster, centre_energy(cluster))
         for h in 10.0 ** np.arange(-0.25, -3.1, -0.25):
             for sign in (1, -1):

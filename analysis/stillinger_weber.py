@@ -112,13 +112,13 @@ def write_run(path: Path, start: System, stages: Sequence[Stage], seed: int) -> 
 
 
 @contextmanager
-def frame_writer(path: Path, first: System) -> Iterator[Callable[..., None]]:
-    """Gives write(system, energy_eV, forces=None), which adds a frame to a new H5MD file."""
+def frame_writer(path: Path, first: System, forces: bool = True) -> Iterator[Callable[..., None]]:
+    """Gives write(system, energy_eV, forces=None), which adds a frame to a new H5MD file, with or without forces."""
     path.unlink(missing_ok=True)
     count = 0
     with TrajectoryWriter.create(
         path, numbers=first.numbers, masses=np.ones(len(first)), pbc=first.pbc, thermo_units={}, parameters={},
-        velocities=False,
+        velocities=False, forces=forces,
     ) as writer:  # fmt: skip
 
         def write(system: System, energy_eV: float, forces: np.ndarray | None = None) -> None:
@@ -126,7 +126,6 @@ def frame_writer(path: Path, first: System) -> Iterator[Callable[..., None]]:
             cell = system.cell if system.pbc.all() else 2000.0 * np.eye(3)
             unknown = dict.fromkeys(("kinetic_energy", "total_energy", "temperature"), np.nan)
             observables = {"potential_energy": energy_eV, "stress": np.full((3, 3), np.nan), **unknown}
-            forces = np.full((len(system), 3), np.nan) if forces is None else forces
             writer.write_frame(count, float(count), system.positions, cell, observables, forces=forces)
             count += 1
 
@@ -138,7 +137,8 @@ def read_frames(path: Path) -> list[LabelledStructure]:
     with Trajectory(path) as t:
         x, forces, cells, energies = t.positions(), t.forces(), t.cells(), t.observables["potential_energy"]
         return [
-            LabelledStructure(System(x[k], t.numbers, cells[k], t.pbc), float(energies[k]), forces[k],
+            LabelledStructure(System(x[k], t.numbers, cells[k], t.pbc), float(energies[k]),
+                              None if forces is None else forces[k],
                               name=f"{Path(path).name}:{k}")
             for k in range(len(x))
         ]  # fmt: skip

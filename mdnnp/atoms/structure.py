@@ -135,7 +135,7 @@ def sound(system: System, label: str, said: set[str]) -> System:
         if not height >= THINNEST_A or not density <= DENSEST_PER_A3:
             raise InputError(
                 f"{label}: a periodic cell with {len(system)} atoms and lattice planes {height:.3g} Å apart, which no "
-                "matter has; is the lattice constant missing, or in another unit?"
+                "matter has; were lengths in nm taken for Å? Or is the lattice constant missing, or in another unit?"
             )
     return system
 

@@ -10,6 +10,7 @@ from mdnnp.base.errors import FileError, InputError
 
 _BY_NUMBER = ("mdnnp", "znh5md", "ase")  # programs whose species are atomic numbers
 _BY_TYPE = ("lammps", "espresso", "espressomd")  # programs whose species are types that the user numbered
+_MOST_TYPES = 20  # numbers of types are hardly larger
 
 
 def atomic_numbers(
@@ -55,11 +56,15 @@ def number_of_symbol(symbol: str) -> int:
 
 
 def _may_be_types(labels: Sequence[int], creator: str, masses: Callable) -> bool:
-    """Whether numbers may be a user's own, not of elements: 1, 2, ..., or with He. Masses that agree settle it."""
+    """Whether numbers may be a user's own, not of elements: 1, 2, ..., or small ones with 0 or 2.
+
+    Masses that agree settle it.
+    """
     there = set(labels)
     if creator in _BY_NUMBER:
         return False
-    if creator not in _BY_TYPE and not there & {0, 2} and there != set(range(1, len(there) + 1)):
+    small = max(there) <= _MOST_TYPES and there & {0, 2}  # 2 would be helium
+    if creator not in _BY_TYPE and not small and there != set(range(1, len(there) + 1)):
         return False
     try:
         found = masses()

@@ -109,12 +109,19 @@ def test_only_the_first_line_of_a_message_is_an_error(folder, capfd):
     assert all(row.startswith("error: ") for row in capfd.readouterr().err.splitlines())
 
 
+NOT_IGNORED = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+from mdnnp.command.cli import main
+sys.exit(main())
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_fit_says_how_to_go_on(folder, number):
     Path("fit.toml").write_text(FIT.replace("epochs = 2", "epochs = 100000\npatience = 100000\noptimizer = 'adam'"))
-    with subprocess.Popen(
-        [*MDNNP, "train", "fit.toml"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as fit:
+    command = [sys.executable, "-c", NOT_IGNORED, "train", "fit.toml"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as fit:
         for line in fit.stdout:
             if line.startswith("epoch    3"):
                 fit.send_signal(number)
@@ -123,20 +130,20 @@ def test_an_interrupted_fit_says_how_to_go_on(folder, number):
     assert fit.returncode == 128 + number
     assert f"error: interrupted by {number.name}\nnote: kept: fit.checkpoint of epoch " in err
     assert "go on with: mdnnp train fit.toml --resume" in err
-    with subprocess.Popen([*MDNNP, "train", "fit.toml", "--resume"], stdout=subprocess.PIPE, text=True) as fit:
+    with subprocess.Popen([*command, "--resume"], stdout=subprocess.PIPE, text=True) as fit:
         line = next(row for row in fit.stdout if row.startswith("epoch "))
         fit.send_signal(number)
     assert int(line.split()[1].rstrip(":")) > 3
 
 
 def test_a_fit_that_was_interrupted_before_its_first_epoch(folder, capfd, monkeypatch):
-    import mdnnp.training.train
+    import mdnnp.training.fit_data
 
     def interrupted(*arguments, **more):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(10)
 
-    monkeypatch.setattr(mdnnp.training.train, "choose_functions", interrupted)
+    monkeypatch.setattr(mdnnp.training.fit_data, "choose_functions", interrupted)
     Path("fit.toml").write_text(FIT.replace("radial = 2\nangular = 1", "select = 3"))
     assert main(["train", "fit.toml"]) == 143
     out, err = capfd.readouterr()
@@ -145,9 +152,9 @@ def test_a_fit_that_was_interrupted_before_its_first_epoch(folder, capfd, monkey
 
 
 def test_the_choice_of_functions_shows_progress(folder, capfd, monkeypatch):
-    import mdnnp.training.train
+    import mdnnp.base.report.screen
 
-    monkeypatch.setattr(mdnnp.training.train, "_SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(mdnnp.base.report.screen, "_SECONDS_BETWEEN_LINES", 0.0)
     Path("fit.toml").write_text(FIT.replace("radial = 2\nangular = 1", "select = 3"))
     assert main(["train", "fit.toml"]) == 0
     out = capfd.readouterr().out

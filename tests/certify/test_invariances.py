@@ -8,14 +8,12 @@ import json
 import math
 import warnings
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from places import GOLDEN
 from toy_potential import ToyPotential
 
-from mdnnp.atoms.neighbors import VerletList
 from mdnnp.atoms.read import read_structures
 from mdnnp.atoms.system import make_system
 from mdnnp.base.errors import MdnnpWarning
@@ -23,6 +21,7 @@ from mdnnp.certify import cutoff_crossings, invariances, measures
 from mdnnp.certify.invariances import check, rattled_and_strained
 from mdnnp.potentials.committee import Committee
 from mdnnp.potentials.hdnnp.model import scaling_coefficients
+from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.interface import Extrapolation
 from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.potentials.load import load_potential
@@ -307,19 +306,6 @@ def test_conditioning_by_differences():
     assert measures.conditioning(ToyPotential(), SMALL) == measures.Conditioning(0.0, 0.0, 0.0)
 
 
-@pytest.mark.parametrize("name", ["big1", "norm"])
-def test_gradients_by_functions_give_the_forces(name):
-    potential = load_potential(GOLDEN / name, "Bohr", "Hartree")
-    system = read_structures(GOLDEN / name / "input.data", 0, "Bohr", "Hartree")[0].system
-    neighbors = VerletList(potential.cutoff, skin=0.0).update(system)
-    gradients = measures._gradients(potential, system, potential.descriptors(system, neighbors))
-    found, expected = (
-        potential.pull_back(system, neighbors, gradients, np.zeros(len(system))),
-        potential.compute(system),
-    )
-    assert np.max(np.abs(found.forces - expected.forces)) < 1e-12 * np.max(np.abs(expected.forces))
-
-
 def test_progress_is_told_in_atoms():
     told, done = [], []
 
@@ -411,7 +397,7 @@ def test_radii_where_the_form_changes(shared):
     assert cutoff_crossings.cutoff_radii(water) == pytest.approx([12 * 0.529177210903])
     # inner cutoff radii and the windows of compact functions are among them
     model = load_potential(GOLDEN / "all1", "Angstrom", "eV").model
-    radii = cutoff_crossings.cutoff_radii(SimpleNamespace(model=replace(model, cutoff_alpha=0.5)))
+    radii = cutoff_crossings.cutoff_radii(HDNNP(replace(model, cutoff_alpha=0.5)))
     functions = [f for part in model.elements.values() for f in part.functions]
     assert {f.cutoff for f in functions} <= set(radii)
     assert {f.rl for f in functions if f.rl >= 1} <= set(radii)

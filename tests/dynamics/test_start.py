@@ -192,14 +192,14 @@ def test_net_momentum_of_a_file_is_warned_of(start, more, kept):
 
 
 def test_velocities_that_are_not_there(start):
-    with pytest.raises(InputError, match=r'velocities at .*: "file", but .*start.xyz:-1 has no velocities'):
+    with pytest.raises(InputError, match=r'velocities at .*: "file", but .*start.xyz:0 has no velocities'):
         start(mixture(), 'velocities = "file"\n')
 
 
 def test_unknown_element(start):
     atoms = mixture()
     atoms.numbers[5] = 54
-    with pytest.raises(InputError, match=r"start.xyz:-1: atom 5 .* is Xe, .*it knows Ar Kr"):
+    with pytest.raises(InputError, match=r"start.xyz:0: atom 5 is Xe, .*it knows Ar Kr"):
         start(atoms)
 
 

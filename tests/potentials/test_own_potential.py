@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from harmonic import LENGTH_A, SPRING, HarmonicCrystal
+from places import TESTS
 
 from mdnnp import Committee, load_potential, make_system
 from mdnnp.atoms.structure import from_atoms
@@ -30,7 +31,7 @@ FILE = 'kind = "python"\nfactory = "harmonic:make"\n[arguments]\nspring = 0.5\n'
 @pytest.fixture
 def files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shutil.copy(Path(__file__).with_name("harmonic.py"), tmp_path / "harmonic.py")
+    shutil.copy(TESTS / "harmonic.py", tmp_path / "harmonic.py")
     Path("own.toml").write_text(FILE)
     crystal = bulk("Ar", "fcc", a=LATTICE_A, cubic=True)
     ase.io.write("cell.xyz", crystal)

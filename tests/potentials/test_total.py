@@ -5,7 +5,6 @@ import shutil
 import numpy as np
 import pytest
 from places import ROOT
-from systems import tiny_triclinic
 
 from mdnnp import ZBL, Committee, LennardJones, TotalPotential, load_potential, make_system, read_structures
 from mdnnp.base.errors import FileError, InputError
@@ -230,4 +229,4 @@ def test_files_that_name_no_sum(tmp_path, text, message):
 
 
 def test_a_bare_repulsion_knows_every_element():
-    assert ZBL().compute(tiny_triclinic()).energy > 0.0
+    assert ZBL().compute(crowded(numbers=(29, 92, 118))).energy > 0.0

@@ -69,11 +69,11 @@ def test_parts_of_a_store_are_those_of_its_structures(tmp_path, systems, descrip
 
 def test_a_store_is_found_again_by_its_key_alone(tmp_path, systems, descriptors):
     first = store_descriptors(tmp_path / "d", systems, descriptors)
-    marked = tmp_path / "d" / "mark"
-    marked.touch()
-    assert store_descriptors(tmp_path / "d", systems, descriptors).key == first.key and marked.exists()
+    written = {file: file.stat().st_mtime_ns for file in (tmp_path / "d").iterdir()}
+    assert store_descriptors(tmp_path / "d", systems, descriptors).key == first.key
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "d").iterdir()} == written
     other = store_descriptors(tmp_path / "d", systems[:2], descriptors)
-    assert len(other) == 2 and not marked.exists()
+    assert len(other) == 2 and other.key != first.key
 
 
 def test_an_unfinished_store_is_made_anew(tmp_path, systems, descriptors):

@@ -196,7 +196,7 @@ def test_results_that_are_no_numbers_are_refused(tmp_path):
     file.write_text("\n".join([*rows[:-1], "1e308"]))
     potential, system = open_case(tmp_path / "potential", energy_unit="Hartree")
     first = np.flatnonzero(system.numbers == 16)[0]
-    for compute in (potential.compute, potential.compute_layered, Committee([potential] * 2).compute):
+    for compute in (potential.compute, in_three_steps(potential).compute, Committee([potential] * 2).compute):
         with np.errstate(all="ignore"), pytest.raises(PhysicsError, match=rf"of atom {first} is not a finite number"):
             compute(system)
 

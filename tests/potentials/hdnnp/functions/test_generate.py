@@ -92,7 +92,7 @@ def test_cost_grows_with_channels_and_not_with_angles():
         ({"elements": []}, "none given"),
         ({"elements": ["Xx"]}, "'Xx' is no chemical element"),
         ({"cutoff_A": -1.0}, "cutoff_A must be a positive number, found -1"),
-        ({"cutoff_A": 2e20}, "cutoff_A must be at most 100, found 2e+20"),
+        ({"cutoff_A": 2e20}, "cutoff_A must be at most 100, found 2e\\+20"),
         ({"cutoff_A": float("nan")}, "found nan"),
         ({"cutoff_A": 1.0}, "too short for Si"),
         ({"radial": 0}, "radial must be at least 1"),
