@@ -7,6 +7,7 @@ import pytest
 from places import ROOT
 
 from mdnnp import ZBL, Committee, LennardJones, TotalPotential, load_potential, make_system, read_structures
+from mdnnp.atoms.system import replicate
 from mdnnp.base.errors import FileError, InputError
 from mdnnp.potentials.interface import Potential, differences
 from mdnnp.potentials.zbl import COULOMB_EV_A, INNER, OUTER
@@ -230,3 +231,32 @@ def test_files_that_name_no_sum(tmp_path, text, message):
 
 def test_a_bare_repulsion_knows_every_element():
     assert ZBL().compute(crowded(numbers=(29, 92, 118))).energy > 0.0
+
+
+def test_two_atoms_pressed_together_are_driven_apart(silicon):
+    """The network alone saturates: at 0.5 Å it hardly pushes. With ZBL the energy climbs as the nuclei ask for."""
+    (structure,) = read_structures(SILICON / "crystal.xyz")
+    system = replicate(structure.system, (2, 2, 2))
+    apart = system.positions[1:] - system.positions[0]
+    apart -= np.round(apart @ np.linalg.inv(system.cell)) @ system.cell
+    second = 1 + int(np.argmin(np.linalg.norm(apart, axis=1)))
+    bond = apart[second - 1] / np.linalg.norm(apart[second - 1])
+    middle = system.positions[0] + 0.5 * apart[second - 1]
+    total, energies, pushes = TotalPotential([silicon, ZBL(["Si"])]), [], []
+    for r in (1.6, 1.2, 0.8, 0.5):
+        positions = system.positions.copy()
+        positions[0], positions[second] = middle - 0.5 * r * bond, middle + 0.5 * r * bond
+        pressed = system._replace(positions=positions)
+        energies.append(total.compute(pressed).energy)
+        pushes.append(-float(total.compute(pressed).forces[0] @ bond))
+        assert silicon.compute(pressed).energy < energies[-1]
+    assert np.all(np.diff(energies) > 20.0) and np.all(np.diff(pushes) > 20.0)
+    assert -float(silicon.compute(pressed).forces[0] @ bond) < 2.0 < 1000.0 < pushes[-1]
+
+
+def test_the_limiting_ingredient_is_named():
+    argon = LennardJones({"Ar": (0.0104, 3.4)}, 8.5, "poly3")
+    total = TotalPotential([argon, ZBL(["Ar"])])
+    assert argon.ingredients()[0].order == 3
+    assert total.ingredients()[0].order == 2 and "ZBL" in total.ingredients()[0].what
+    assert set(ZBL(["Ar"]).radii()) <= set(total.radii())
