@@ -1,4 +1,4 @@
-"""A potential of a third party, as docs/potentials.md shows it: a crystal of springs between nearest neighbours.
+"""A potential of a third party, as docs/guide/potentials.md shows it: a crystal of springs between nearest neighbours.
 
 For a face-centred cubic crystal of lattice constant a and springs k everything is known: the highest frequency is
 sqrt(8 k / m) / 2 pi, the elastic constants are C11 = 2 k / a and C12 = C44 = k / a.

@@ -5,7 +5,7 @@
 350 configurations of 63 or 64 atoms in random order, so that any first part of them is a fair sample: crystals from 150
 to 1500 K, strained and compressed or expanded, vacancies, liquid (1700 to 4000 K) and amorphous silicon (quenched from
 the melt). A classical potential draws them because it is cheap; its liquid is not that of DFT, and a fit to these alone
-leaves its range in the melt: that gap is what active learning closes (docs/silicon.md).
+leaves its range in the melt: that gap is what active learning closes (docs/studies/silicon.md).
 """
 
 import argparse

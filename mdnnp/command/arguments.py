@@ -65,7 +65,7 @@ def _add_runs(verb) -> None:
     _add_threads(p)
 
     p = verb("train", "Fit a potential to labelled structures as an input file says.", _TRAIN_EPILOG)
-    p.add_argument("input", metavar="INPUT.toml", help="input file; docs/train.md has the reference of its keys")
+    p.add_argument("input", metavar="INPUT.toml", help="input file; docs/reference/train.md lists its keys")
     p.add_argument("--resume", action="store_true", help="go on from the checkpoint of this fit")
     p.add_argument("--overwrite", action="store_true", help="replace the results of an earlier fit")
     _add_threads(p)

@@ -1,6 +1,6 @@
 """The input of a run: a TOML file, read strictly into frozen records.
 
-The records are the only description of the input: the text of `mdnnp init`, the reference in docs/input.md
+The records are the only description of the input: the text of `mdnnp init`, the reference in docs/reference/run.md
 and the comparison at a restart derive from them. Names carry units; paths are relative to the input file.
 """
 # ruff: noqa: RUF009 (`key` makes the fields)

@@ -25,7 +25,7 @@ from mdnnp.landscape.preconditioner import Springs
 from mdnnp.potentials.interface import Potential, Results
 
 METHODS = ("lbfgs", "newton-cg", "fire")
-PRODUCT_COST = 2.3  # force evaluations that a product with the Hessian takes (docs/vibrations.md)
+PRODUCT_COST = 2.3  # force evaluations that a product with the Hessian takes (docs/guide/vibrations.md)
 _MOST_MOVE_A = 0.25  # of an atom in one step
 _SUFFICIENT = 1e-4  # Armijo's constant
 _KEPT_PAIRS = 30

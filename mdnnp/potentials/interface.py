@@ -1,7 +1,7 @@
 """What the engine asks of a potential, and what it gets.
 
 A potential of your own is a subclass of `Potential` with `numbers`, `cutoff` and `compute`; everything else has a
-default. docs/potentials.md shows one.
+default. docs/guide/potentials.md shows one.
 """
 
 from abc import ABC, abstractmethod

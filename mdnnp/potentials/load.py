@@ -35,7 +35,7 @@ def load_potential(
 
     A committee is a directory that holds such directories called member-1, member-2, ... A directory with a file
     terms.toml is the sum of its potential and the terms in that file. A TOML file says its kind: "lennard-jones",
-    "zbl", "python" (a potential of your own), or "sum" of [[terms]]; docs/potentials.md has them all.
+    "zbl", "python" (a potential of your own), or "sum" of [[terms]]; docs/guide/potentials.md has them all.
 
     length_unit, energy_unit : native units of a directory that does not state them ("Bohr", "Hartree", ...)
     precision : "double", or "mixed" for faster dynamics with a neural network potential, see `HDNNP`

@@ -124,7 +124,7 @@ class NetworkConfig:
     activation: Literal["tanh", "logistic", "softplus", "gaussian"] = key("Activation of hidden nodes.", "tanh")
     terms: Path | None = key(
         "A TOML file of [[terms]], such as a ZBL repulsion, which stay as they are: the network is fitted to the "
-        "labels minus these terms, and the potential that is written is the sum (docs/potentials.md).",
+        "labels minus these terms, and the potential that is written is the sum (docs/guide/potentials.md).",
         None,
         example='"terms.toml"',
     )

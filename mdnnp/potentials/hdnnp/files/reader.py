@@ -24,7 +24,7 @@ from mdnnp.potentials.hdnnp.model import ElementModel, HDNNPModel, without_sprea
 from mdnnp.potentials.hdnnp.networks import Network
 
 SIDECAR = "mdnnp.toml"  # states the units, which no file of n2p2's does; written by `write_potential`
-TERMS_FILE = "terms.toml"  # terms that are added to the network, see docs/potentials.md
+TERMS_FILE = "terms.toml"  # terms that are added to the network, see docs/guide/potentials.md
 
 
 def read_potential(path: str | Path, length_unit: str | None = None, energy_unit: str | None = None) -> HDNNPModel:
