@@ -159,7 +159,7 @@ def mean_squared_displacement(
         every = max(1, n_lags // _FEWEST_LAGS)
     n_lags, n_frames = (n_lags - 1) // every + 1, (len(frames) - 1) // every + 1
     if every > 1:
-        frames.notes.append(f"mean squared displacement: of every {every} frames one, as all would not fit into memory")
+        frames.notes.append(f"mean squared displacement: every {every}th frame is used, as all do not fit into memory")
     dt = every * frames.spacing_fs()
     time = np.arange(n_lags) * dt
 
@@ -203,7 +203,7 @@ def _finite_size(frames: Frames, viscosity_mPas: float | None, temperature: floa
     cell = frames.read("cells", 0, 1)[0]
     length = abs(np.linalg.det(cell)) ** (1 / 3)
     if np.abs(cell @ cell.T - length**2 * np.eye(3)).max() > 1e-3 * length**2 or not frames.pbc.all():
-        raise InputError("the finite-size correction of D is that of a cubic cell, which this is not")
+        raise InputError("the finite-size correction of D is that of a cubic cell, and this cell is not cubic")
     kT = BOLTZMANN_EV_PER_K * ELEMENTARY_CHARGE_C * (temperature or temperature_K(frames))
     return YEH_HUMMER * kT / (6 * np.pi * viscosity_mPas * 1e-3 * length * 1e-10) * 1e9
 

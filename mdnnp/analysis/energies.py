@@ -125,10 +125,10 @@ def read_series(path: str | Path, **choice) -> Series:
             others["temperature"] = (t, np.asarray(quantities.temperature(kinetic, n_degrees)))
         notes += trajectory.notes
         if parameters.get("kind") == STEPS:
-            notes.append("the frames are steps of a relaxation or a search, which step and time count")
+            notes.append("the frames are steps of a relaxation or a search; step and time are their numbers")
             values = {name: values[name] for name in ("potential_energy", "pressure", "density") if name in values}
         if masses is None and _or_note(notes, lambda: trajectory.holds("velocity")):
-            notes.append("there are velocities but no masses, so nothing is made of them")
+            notes.append("there are velocities but no masses, so they are not used")
         kept = _usable(step, time_fs, values, notes)
         shadow = shadow[kept] if np.isfinite(shadow).any() else np.empty(0)
         return Series(
@@ -224,7 +224,7 @@ def _observables(trajectory: Trajectory, masses: np.ndarray | None, notes: list[
         elif found is not None and "kinetic_energy" not in known:
             others["kinetic_energy"] = (at.times_fs, found[1])
     if others:
-        notes.append(f"{', '.join(others)}: means from steps of their own, which are not all of those of {names[0]}")
+        notes.append(f"{', '.join(others)}: means over their own steps, which differ from those of {names[0]}")
     return clock.steps, clock.times_fs, values, np.empty(0), momentum, others
 
 
@@ -269,11 +269,11 @@ def _usable(step, time_fs, values, notes: list[str]) -> np.ndarray:
         bad = np.flatnonzero(~np.isfinite(series[:end]))
         if len(bad):
             end = int(bad[0])
-            notes.append(f"{name} at step {step[end]} is {series[end]}: what follows is left out")
+            notes.append(f"{name} at step {step[end]} is {series[end]}: this sample and all later ones are left out")
     later = np.ones(len(time_fs), dtype=bool)
     later[1:] = time_fs[1:] > np.maximum.accumulate(time_fs)[:-1]
     if not later[:end].all():
-        notes.append(f"{np.sum(~later[:end])} samples are not later than the one before, and are left out")
+        notes.append(f"{np.sum(~later[:end])} samples are left out, because their time does not increase")
     return later & (np.arange(len(time_fs)) < end)
 
 
@@ -322,7 +322,7 @@ def _until(series: Series, until_fs: float) -> Series:
 def _ramp(series: Series, kept: np.ndarray, whole_fs: float) -> str:
     """Why the samples are of no equilibrium; empty if they may be of one, as a short stretch of a whole ramp is."""
     if series.ramp and kept.any() and np.ptp(series.time_fs[kept]) > TREND_SHARE * whole_fs:
-        return f"the input has it go from {series.ramp}"
+        return f"by the input, it goes from {series.ramp}"
     if "temperature" not in series.values or kept.sum() < 2:
         return ""
     heat = series.values["temperature"][kept]

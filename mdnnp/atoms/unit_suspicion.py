@@ -29,7 +29,7 @@ def unit_suspicion(structure: Structure) -> str | None:
     - min(q) < SHORTEST, or eta > DENSEST: lengths in Å were taken for Bohr, and all is 1.89 times too small;
     - SPARSE[0] < median(q) < SPARSE[1]: lengths in Bohr were taken for Å, and all is 1.89 times too large.
       Noble gases, which have such distances, are not judged by this rule, nor are systems beyond it (gases).
-    Radii: B. Cordero et al., Dalton Trans. 2008, 2832. Raises InputError for atoms on one spot.
+    Radii: B. Cordero et al., Dalton Trans. 2008, 2832. Raises InputError for atoms at the same position.
     """
     system, label = structure.system, structure.label
     radii = covalent_radii[system.numbers]
@@ -96,7 +96,7 @@ def question_units(structures: Iterable[Structure]) -> Iterator[Structure]:
 def _suspicion_if_any(structure: Structure) -> str | None:
     try:
         return unit_suspicion(structure)
-    except InputError:  # atoms on one spot, which those who compute refuse
+    except InputError:  # atoms at the same position, refused where a potential is evaluated
         return None
 
 

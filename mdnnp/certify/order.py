@@ -86,7 +86,10 @@ class Dynamics:
         """Results of the potential, the energy summed after the constants are taken off. Raises PhysicsError."""
         try:
             results = self._potential.compute(system, self._neighbors.update(system))
-        except (InputError, PhysicsError) as error:  # atoms on one spot, positions out of bounds, no finite force
+        except (
+            InputError,
+            PhysicsError,
+        ) as error:  # atoms at the same position, positions out of bounds, no finite force
             raise PhysicsError(f"the dynamics went wrong: {error}; try a shorter time step") from None
         self.extrapolations += results.extrapolation.count
         return results._replace(energy=math.fsum(results.atomic_energies - self._offsets))

@@ -121,12 +121,13 @@ class Collector:
         kept = self._path.read_bytes() if self._path.exists() else b""
         if kept and not (same and self._is_own(kept, saved)):
             raise FileError(
-                f"{self._path}: is not what this run has collected so far, and would be replaced; move it away, or "
-                "give committee.collect_file another name"
+                f"{self._path}: was not written by this run, and would be replaced; move it away, or give "
+                "committee.collect_file another name"
             )
         if len(kept) < size:
             text = (
-                f"{self._path}: has lost some of the {saved['count']} configurations collected so far; it begins anew"
+                f"{self._path}: some of the {saved['count']} configurations collected so far are missing; "
+                "the file is started again"
             )
             warnings.warn(text, MdnnpWarning, stacklevel=2)
             size = 0

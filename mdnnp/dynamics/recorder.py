@@ -233,8 +233,8 @@ def resume_record(config: RunConfig, start: Start, saved: Checkpoint) -> Recorde
     except FileError as error:
         part = next_part(config.trajectory_path)
         text = (
-            f"{error}. Going on from step {saved.step} in {part}; what is before that step is in {path}, as far as "
-            "that can be read"
+            f"{error}. Continuing from step {saved.step} in {part}; the steps before it are in {path}, if that can "
+            "be read"
         )
         warnings.warn(text, MdnnpWarning, stacklevel=2)
         writer = _create(part, config, start, saved.run_id)

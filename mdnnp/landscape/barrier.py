@@ -110,8 +110,8 @@ def minimum_near(potential: Potential, structure: Structure, force_tolerance: fl
     outcome = relax(potential, structure.system, Goal(force_tolerance=0.1 * force_tolerance))
     if not outcome.converged and outcome.point.max_force > force_tolerance:
         raise PhysicsError(
-            f"{structure.label}: does not relax to a minimum to begin at ({outcome.reason}; largest force "
-            f"{outcome.point.max_force:.3g} eV/Å); relax it by itself first"
+            f"{structure.label}: cannot be relaxed to a minimum to start from ({outcome.reason}; largest force "
+            f"{outcome.point.max_force:.3g} eV/Å); relax it first (mdnnp relax)"
         )
     return outcome.point
 

@@ -210,7 +210,7 @@ def relax(
     except OutOfEvaluations:
         reason = f"gave up after {landscape.goal.most_evaluations} evaluations"
     except FlewApart:
-        reason = f"it flies apart: the volume is more than {_APART} times that of the start; nothing holds it there"
+        reason = f"the system flies apart: its volume is more than {_APART} times that of the start"
     converged = landscape.done(history[-1])
     return Relaxation(
         history[-1], converged, landscape.evaluations, landscape.products, len(history) - 1,
@@ -237,7 +237,7 @@ def _lbfgs(landscape: Landscape, history: list[Point], keep) -> str:
         reached, taken = _backtrack(landscape, point, step, slope)
         if reached is None:
             if not pairs:
-                return "the energy does not fall along the forces any more: the potential is rough here"
+                return "no step along the forces lowers the energy: the potential is not smooth here"
             pairs.clear()
             continue
         y = reached.gradient - point.gradient
@@ -296,7 +296,7 @@ def _newton(landscape: Landscape, history: list[Point], keep) -> str:
         if ratio > _SUFFICIENT:
             keep(reached)
         elif reach < 1e-8:
-            return "the energy does not fall along the forces any more: the potential is rough here"
+            return "no step along the forces lowers the energy: the potential is not smooth here"
     return "converged"
 
 

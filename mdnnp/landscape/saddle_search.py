@@ -148,7 +148,7 @@ def direction_about(system: System, atom: int, seed: int, cutoff_A: float) -> np
     Raises InputError if there is no such atom.
     """
     if not 0 <= atom < len(system):
-        raise InputError(f"atom {atom} is to be moved, but atoms are counted from 0 to {len(system) - 1}")
+        raise InputError(f"atom {atom} does not exist: atoms are counted from 0 to {len(system) - 1}")
     i, j, _, r = neighbor_list(system, cutoff_A)
     distance, weight = np.linalg.norm(r[i == atom], axis=1), np.zeros(len(system))
     if len(distance):

@@ -280,12 +280,12 @@ def notes_on(defect: Defect) -> list[str]:
     """What must be said of a defect."""
     lines = []
     if not defect.converged:
-        lines.append(f"{defect.name}: did NOT come to rest in {_MOST_EVALUATIONS} evaluations of the forces")
+        lines.append(f"{defect.name}: did NOT relax within {_MOST_EVALUATIONS} evaluations of the forces")
     fall = defect.relaxed.energy - defect.lowest.energy
     if fall > _LOWER_EV:
         lines.append(
-            f"{defect.name}: not the lowest; shaken by {_SHAKE_A} Å"
-            + (", or with the neighbours drawn in," if "vacancy" in defect.key else "")
-            + f" the atoms come to rest {fall:.3f} eV lower, at {defect.lowest.energy:.3f} eV"
+            f"{defect.name}: not the lowest; after random displacements of {_SHAKE_A} Å"
+            + (", or with the neighbours moved inwards," if "vacancy" in defect.key else "")
+            + f" the atoms relax to an energy {fall:.3f} eV lower, at {defect.lowest.energy:.3f} eV"
         )
     return lines

@@ -159,7 +159,7 @@ def _doubts(crystal: Crystal, exact: elastic.SecondDerivatives, disagreement: fl
     scale = np.abs(exact.relaxed).max()
     lines = [
         f"second derivatives and stress differences agree to {disagreement:.1e} of the largest constant"
-        + ("" if disagreement < _AGREE else ": NOT as they should (1 %): the potential is rough here"),
+        + ("" if disagreement < _AGREE else ": MORE than 1 %: the potential is not smooth here"),
         f"C is symmetric to {np.abs(exact.relaxed - exact.relaxed.T).max() / scale:.1e}; "
         + (
             f"Born's criterion holds: its lowest eigenvalue is {lowest:.4g} GPa"
@@ -170,7 +170,7 @@ def _doubts(crystal: Crystal, exact: elastic.SecondDerivatives, disagreement: fl
     if exact.softest <= 0.0:
         lines.append(
             f"UNSTABLE: the atoms inside the cell are at a saddle (lowest eigenvalue {exact.softest:.3g} eV/Å²); the "
-            "relaxed constants mean nothing"
+            "relaxed constants are not valid"
         )
     if np.abs(exact.stress).max() > _STRESS_FREE * scale:
         lines.append(
@@ -181,7 +181,9 @@ def _doubts(crystal: Crystal, exact: elastic.SecondDerivatives, disagreement: fl
         n = elastic.independent_constants(crystal.symmetry)
         average = np.mean([elastic.rotated(exact.relaxed, m.T) for m in crystal.symmetry.matrices], axis=0)
         off = np.abs(average - exact.relaxed).max() / scale
-        lines.append(f"the symmetry of the cell, {crystal.symmetry.name}, leaves {n} constants; C has it to {off:.1e}")
+        lines.append(
+            f"the symmetry of the cell, {crystal.symmetry.name}, allows {n} constants; C has this symmetry to {off:.1e}"
+        )
     return lines
 
 
@@ -276,7 +278,7 @@ def _surfaces(crystal: Crystal, settings: Settings, part: Part, say) -> None:
             add(f"surface_{name}{ending}_eV_per_A2", f"({name}), {what}", value, "eV/Å²", seen, detail=True)
         part.notes.append(
             f"({name}): slab of {s.n_atoms} atoms in {s.layers} layers, {s.area:.2f} Å² a side, open beyond"
-            + ("" if s.converged else "; it did NOT come to rest")
+            + ("" if s.converged else "; it did NOT relax")
         )
     if min(s.relaxed for s in found) < 0:
         part.notes.append(_NOT_LOWEST)

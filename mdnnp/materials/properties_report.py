@@ -189,8 +189,8 @@ def _warnings(report: Report) -> list[str]:
         bad = [q for q in part.quantities if q.coverage]
         if bad:
             out.append(
-                f"{TITLES[part.name]}: behind {len(bad)} of {len(part.quantities)} numbers are environments that the "
-                "potential was not fitted to: it extrapolates, and they may mean nothing"
+                f"{TITLES[part.name]}: for {len(bad)} of {len(part.quantities)} numbers the potential extrapolates to "
+                "environments that it was not fitted to; do not trust these numbers"
             )
     return out
 

@@ -99,7 +99,7 @@ def quasiharmonic(
                 left = [ratio + step]  # it expands farther than usual
     if len(states) < _FEWEST_VOLUMES:
         raise PhysicsError(
-            f"the crystal is no minimum, and has no quasi-harmonic properties: {'; '.join(notes)}. "
+            f"the crystal is not at a minimum, so it has no quasi-harmonic properties: {'; '.join(notes)}. "
             "mdnnp phonons shows the modes"
         )
     return evaluate(states, len(system), temperatures, notes)

@@ -90,8 +90,8 @@ def _check_finite(energies: np.ndarray, forces: np.ndarray) -> None:
         atom = bad[0]
         raise PhysicsError(
             f"the energy ({energies[atom]:g} eV) or the force {forces[atom].tolist()} eV/Å of atom {atom} is not a "
-            f"finite number, the first of {len(bad)} such atoms (counted from 0). Atoms may overlap, lengths may be in "
-            "another unit than stated, or the parameters of the potential make no sense"
+            f"finite number, the first of {len(bad)} such atoms (counted from 0). Atoms may overlap, the unit of "
+            "length may be wrong, or the parameters of the potential"
         )
 
 

@@ -30,7 +30,7 @@ class Committee(Potential):
         for k, member in enumerate(members[1:], start=2):
             if member.elements != members[0].elements:
                 raise InputError(
-                    f"{source}: member {k} knows {' '.join(member.elements)}, but the first knows "
+                    f"{source}: member {k} has the elements {' '.join(member.elements)}, but the first has "
                     f"{' '.join(members[0].elements)}; all members need the same elements"
                 )
             if len(member.cutoffs) != len(members[0].cutoffs):

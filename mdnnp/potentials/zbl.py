@@ -127,7 +127,7 @@ class ZBL(LocalPotential):
 
     def ingredients(self) -> list[Ingredient]:
         """The switching function."""
-        return [Ingredient(2, "switching function of the ZBL repulsion", "leave it: nothing smoother is built")]
+        return [Ingredient(2, "switching function of the ZBL repulsion", "keep it: there is no smoother one")]
 
     def describe(self) -> list[str]:
         """Elements and radii."""

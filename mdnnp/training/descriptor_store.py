@@ -147,7 +147,7 @@ def check_descriptors_directory(directory: str | Path) -> None:
     foreign = foreign_files(directory, _belongs) if directory.is_dir() else [directory.name]
     if foreign:
         raise FileError(
-            f"{directory}: stands where descriptors are stored, and holds something else: {', '.join(foreign[:5])}"
+            f"{directory}: descriptors are stored under this name, but it holds other files: {', '.join(foreign[:5])}"
             f"{' ...' if len(foreign) > 5 else ''}; move it, or give the input another name"
         )
 

@@ -43,7 +43,7 @@ COLUMNS = (
     "epoch", "loss_train", "energy_train", "force_train", "stress_train",
     "loss_validation", "energy_validation", "force_validation", "stress_validation", "typical_validation",
 )  # fmt: skip
-_CONVERGED = "converged: no step leads further down"
+_CONVERGED = "converged: no step decreases the loss further"
 _DIVERGED = 1e4  # times the best loss
 _BETTER = 0.995  # times the best epoch's typical loss: less than that is chance, and a later epoch extrapolates worse
 _LOOSE_EPOCHS, _TIGHTENING = 5, 0.8  # epochs before energies come to weigh more, and factor of their tolerance then
@@ -161,8 +161,7 @@ def _start(member: Member, settings: FitSettings) -> Progress:
     score = member.train.score(*member.thetas)
     if not math.isfinite(score.loss):
         raise PhysicsError(
-            f"the loss of structure {score.worst} is not finite at the start; look for labels or descriptors out of "
-            "all bounds"
+            f"the loss of structure {score.worst} is not finite at the start; look for very large labels or descriptors"
         )
     if settings.optimizer == "levenberg-marquardt":
         loss = member.train.loosened(settings.loosened(1))
@@ -228,7 +227,7 @@ def _refuse_divergence(score: Score, own: Progress, epoch: int, settings: FitSet
         return
     raise PhysicsError(
         f"the fit diverged in epoch {epoch}: loss {score.loss:.3g}, after {best:.3g} at best; structure {score.worst} "
-        f"adds most; lower learning_rate ({settings.learning_rate:g})"
+        f"contributes most; decrease learning_rate ({settings.learning_rate:g})"
     )
 
 
@@ -291,7 +290,7 @@ def _load(path: Path, key: str, fitted: Sequence[Member], settings: FitSettings)
         whole &= member["networks"] == len(fitted[k].thetas)
         if not whole or arrays[f"{k}.best"].shape != fitted[k].thetas.shape:
             raise FileError(
-                f"{path}: damaged: its epochs or weights cannot be of this fit; start again with --overwrite"
+                f"{path}: damaged: its epochs or weights cannot belong to this fit; start again with --overwrite"
             )
     progress = []
     for k, member in enumerate(meta["members"]):

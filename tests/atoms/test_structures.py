@@ -310,7 +310,11 @@ def test_index_of_input_data(tmp_path, index, expected):
         ),
         (
             XYZ.replace("2\n", "1\n", 1),
-            ("a.xyz:1: line 4: expected the number of atoms", "found 'O 1.0 1.1", "more atoms than it says"),
+            (
+                "a.xyz:1: line 4: expected the number of atoms",
+                "found 'O 1.0 1.1",
+                "more atoms than its first line states",
+            ),
         ),
         (XYZ + "\n" + XYZ, ("a.xyz:1: line 5: blank line between structures (the next text is at line 6)",)),
         (XYZ.replace("2\n", "two\n", 1), ("a.xyz:0: line 1: expected the number of atoms", "'two'")),
@@ -382,7 +386,7 @@ def test_missing_and_unreadable(tmp_path):
 @pytest.mark.parametrize("index", ["x", "1.5", 1.5, None, True, "1:2:3:4"])
 def test_bad_index(tmp_path, index):
     (tmp_path / "a.xyz").write_text(XYZ)
-    with pytest.raises(InputError, match=r"a\.xyz: index .* is not understood"):
+    with pytest.raises(InputError, match=r"a\.xyz: index .* is not valid"):
         read_structures(tmp_path / "a.xyz", index)
 
 

@@ -204,7 +204,7 @@ def test_checkpoints_are_never_unpickled(tmp_path):
 
     path = tmp_path / "run.checkpoint"
     path.write_bytes(pickle.dumps(Trap()))
-    with pytest.raises(FileError, match="no checkpoint to go on from"):
+    with pytest.raises(FileError, match="no usable checkpoint"):
         load_checkpoint(path)
     for dtype in ("|O", "O", "<U3", "|V8", "<m8[s]", "garbage"):
         header = {"meta": {}, "arrays": [{"name": "a", "dtype": dtype, "shape": [1]}]}

@@ -103,7 +103,7 @@ def test_two_outputs_that_are_one_file(folder, capfd):
     Path("link.xyz").symlink_to("out.xyz")
     for other in ("out.xyz", "./out.xyz", str(folder / "out.xyz"), "link.xyz"):
         err = refused(capfd, f"relax lj.toml a.xyz -o out.xyz --trajectory {other} --overwrite")
-        assert "two outputs would be this file" in err
+        assert "two outputs have this name" in err
     assert "two outputs" in refused(capfd, "saddle lj.toml a.xyz -o s.xyz --sides --trajectory s-side-1.xyz")
 
 
@@ -266,7 +266,7 @@ def test_the_collection_of_another_run_is_kept(tmp_path):
     saved = Collector(first).saved()
     for name, config in (("one.xyz", first), ("two.xyz", second)):
         (tmp_path / name).write_text("4\nLattice=... energy=1\nAr 0 0 0\n")
-        with pytest.raises(FileError, match="is not what this run has collected"):
+        with pytest.raises(FileError, match="was not written by this run"):
             Collector(config).restore(saved)
         assert (tmp_path / name).read_text().startswith("4\n")
 

@@ -297,7 +297,7 @@ def test_velocities_of_a_file_that_turn_a_molecule_are_kept_and_counted(start):
             warnings.simplefilter("always")
             s = start(atoms, more)
         assert 12 - s.n_degrees == missing
-        assert any("turn the whole" in str(w.message) for w in caught) == (missing == 3)
+        assert any("rotate the system" in str(w.message) for w in caught) == (missing == 3)
 
 
 @pytest.mark.parametrize(

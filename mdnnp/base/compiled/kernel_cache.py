@@ -165,7 +165,7 @@ def _warn_once(why: str) -> None:
     _reasons.append(why)
     if len(_reasons) == 1:
         warnings.warn(
-            f"compiled code cannot be kept ({why}), so every start compiles again, which takes about a minute; "
+            f"compiled code cannot be saved ({why}), so every start compiles again, which takes about a minute; "
             "set the environment variable NUMBA_CACHE_DIR to a folder that can be written",
             MdnnpWarning,
             stacklevel=2,

@@ -258,7 +258,7 @@ def test_atoms_that_meet_within_the_skin_are_refused(kind, distance):
     moved = system._replace(positions=positions)
     a, b = sorted((int(i[0]), int(j[0])))
     builds = verlet.n_builds
-    with pytest.raises(InputError, match=rf"atoms {a} .* and {b} .* stand on one spot"):
+    with pytest.raises(InputError, match=rf"atoms {a} .* and {b} .* at the same position"):
         potential.compute(moved, verlet.update(moved))
     assert verlet.n_builds == builds
 

@@ -245,8 +245,8 @@ def _warn_without_spread(path: Path, model: HDNNPModel) -> None:
         if len(constant):
             numbers = ", ".join(str(i + 1) for i in constant[:10]) + (", ..." if len(constant) > 10 else "")
             warnings.warn(
-                f"{path}: {quantity} for element {symbol}, function {numbers}: it cannot be scaled and "
-                "counts as constant "
+                f"{path}: {quantity} for element {symbol}, function {numbers}: it cannot be scaled and is set to the "
+                "constant "
                 f"{model.scale_min:g} (n2p2 divides by zero here)",
                 MdnnpWarning,
                 stacklevel=3,
@@ -321,8 +321,8 @@ def _matching_topology(path: Path, count: int, symbol: str, settings: Settings) 
         if fitting[0].activations != of_n2p2.activations:
             warnings.warn(
                 f"{path.parent / 'input.nn'}: element_activation_short {symbol}: activations "
-                f"{fitting[0].activations} are used "
-                f"as stated; n2p2 itself ignores the last letter and takes {of_n2p2.activations[-1]!r} of "
+                f"{fitting[0].activations} are used as stated; but n2p2 ignores the last letter and takes "
+                f"{of_n2p2.activations[-1]!r} of "
                 "global_activation_short for the output",
                 MdnnpWarning,
                 stacklevel=4,
