@@ -107,7 +107,7 @@ class VerletList:
     def update(self, system: System) -> NeighborList:
         """The list for `system`; kept from the last call if it is still safe.
 
-        Raises InputError for what `validate` refuses (positions that are not finite) and for two atoms at the same position.
+        Raises InputError if positions are not finite (`validate`) or two atoms are at the same position.
         """
         if not self.is_safe(system):
             self.restore(system)
@@ -178,7 +178,7 @@ class VerletLists:
 def build(system: System, cutoff: float) -> NeighborList:
     """The full list of all pairs nearer than `cutoff` (Å), for a system that `validate` has passed.
 
-    Raises InputError if two atoms are at the same position, or if the list would be too large for its numbers or the memory.
+    Raises InputError if two atoms are at the same position, or if the list is too large for its integers or memory.
     """
     n = len(system)
     if n >= 2**31:

@@ -232,7 +232,7 @@ def _verdict(certificate: Certificate) -> list[str]:
                 f"  what to change: {limit.remedy}",
                 "  safe time step: none, the energy drifts at every time step",
             ]
-        advice = "a time step that is too long, or a run outside the range of the training data; try --timestep-fs half as long"
+        advice = "a too long time step, or a run outside the range of the training data; try half of --timestep-fs"
         return [*lines, f"  the functions of the potential do not explain it: {advice}"]
     safe = certificate.safe_timestep_fs
     lines = [f"Smooth: {order_name(limit.order)}, energy error of order {_order(certificate.ladder.order)} in dt"]

@@ -85,10 +85,7 @@ def _add_predictions(verb) -> None:
     )
     _add_data_units(p)
     p.add_argument(
-        "-o",
-        "--output",
-        metavar="OUT.xyz",
-        help="write the structures as extended XYZ with energy, forces, stress and atomic energies",
+        "-o", "--output", metavar="OUT.xyz", help="write extended XYZ with energy, forces, stress and atomic energies"
     )
     p.add_argument("--index", default=":", help="which structures of each file, as 0, -1 or 0:10 (default: all)")
     p.add_argument("--overwrite", action="store_true", help="replace OUT.xyz if it exists")

@@ -272,9 +272,7 @@ def check_outputs(arguments) -> None:
     from mdnnp.trajectory.path_frames import check_steps_file
 
     if Path(arguments.output).suffix == ".json":
-        raise InputError(
-            f"{arguments.output}: give the name of the structure file, for example saddle.xyz; the numbers are written to saddle.json"
-        )
+        raise InputError(f"{arguments.output}: give the file for the structure, for example saddle.xyz")
     check_writable_format(arguments.output)
     check_steps_file(arguments.trajectory, arguments.overwrite)
 

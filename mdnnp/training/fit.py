@@ -261,8 +261,8 @@ def _load(path: Path, key: str, fitted: Sequence[Member], settings: FitSettings)
     meta, arrays = load_checkpoint(path)
     if meta.get("key") != key:
         raise InputError(
-            f"{path}: the checkpoint is of a fit with other data or settings ({_difference(meta.get('key'), key)}); "
-            "restore them, or start afresh with --overwrite"
+            f"{path}: the checkpoint is from a fit with other data or settings ({_difference(meta.get('key'), key)}); "
+            "change them back, or start again with --overwrite"
         )
     kinds = {
         "epoch": lambda v: count(v) and v >= 1,

@@ -108,7 +108,7 @@ def _divide_by_marks(
         )
     if wrong := [s for s in test if s.subset == "train"]:
         lines.append(
-            f"{wrong[0].name}: is the first of {len(wrong)} in data.test that are marked set=train; they are not fitted to"
+            f"{wrong[0].name}: is the first of {len(wrong)} in data.test that are marked set=train; not for the fit"
         )
     fit = [s for s in structures if s.subset != "test"]
     if not fit:
@@ -174,7 +174,7 @@ def _functions_length(config: TrainConfig) -> float:
     stated = read_toml(sidecar).values.get(("length_unit",)) if sidecar.is_file() else None
     if given and stated and length_in_angstrom(given) != length_in_angstrom(stated):
         raise InputError(
-            f"{config.source.name}: functions_length_unit = {given!r}, but {sidecar} says {stated!r}; leave it out"
+            f"{config.source.name}: functions_length_unit = {given!r}, but {sidecar} states {stated!r}; remove it"
         )
     return length_in_angstrom(given or stated or "Angstrom")
 

@@ -452,7 +452,8 @@ def test_two_atoms_on_one_spot():
     system = make_system(argon().positions, [18] * 11 + [10] + [18] * 20, argon().cell, True)
     system.positions[11] = system.positions[4] + [0.0, 3e-4, 0.0]
     with pytest.raises(
-        InputError, match=r"atoms 4 \(Ar\) and 11 \(Ne\) at the same position: 0\.0003 Å apart \(counted from 0"
+        InputError,
+        match=r"atoms 4 \(Ar\) and 11 \(Ne\) \(counted from 0\) are at the same position: their distance is 0\.0003 Å",
     ):
         neighbor_list(system, 4.0)
     system.positions[[4, 11]] -= system.positions[4]

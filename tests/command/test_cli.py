@@ -433,7 +433,7 @@ def test_energy_far_from_the_training_set_is_warned_of(water, in_tmp, capfd):
     write_potential(replace(model, elements=elements), "wild")
     units = ["--length-unit", "Bohr", "--energy-unit", "Hartree"]
     assert main(["predict", "wild", str(water / "input.data"), *units]) == 0
-    assert "from the mean of the training set, 33 times its deviation" in capfd.readouterr().err
+    assert "from the mean of the training set, 33 times its standard deviation" in capfd.readouterr().err
     assert main(["predict", str(water), str(water / "input.data"), *units]) == 0
     assert capfd.readouterr().err == ""
 

@@ -107,7 +107,10 @@ def test_mutated_inputs(text, parse, n):
         ("[x]\nx = " + "[" * 5000 + "]" * 5000, "more than 20 brackets"),
         ("[x]\nx = " + "9" * 5000, "Exceeds the limit"),
         ("[x]\nx = 0x" + "f" * 400, "more than 300 digits"),
-        ('[output]\nfile = "~nosuchuser/x"', r"output.file = .* at run.toml:\d+: ~nosuchuser is the home of no user"),
+        (
+            '[output]\nfile = "~nosuchuser/x"',
+            r"output.file = .* at run.toml:\d+: ~nosuchuser is not the home of a user",
+        ),
         (
             '[structure]\nlength_unit = "nvt-rescale"',
             r"at run.toml:\d+: must be a unit of length: Angstrom, Bohr or nm",

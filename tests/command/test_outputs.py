@@ -144,7 +144,8 @@ def test_train_keeps_a_directory_with_the_name_of_its_descriptors(folder, capfd,
     for flags in ([], ["--overwrite"], ["--resume"]):
         assert main(["train", "fit.toml", *flags]) == 4
         assert (
-            "fit-descriptors: stands where descriptors are stored, and holds something else" in capfd.readouterr().err
+            "fit-descriptors: descriptors are stored under this name, but it holds other files"
+            in capfd.readouterr().err
         )
         assert snapshot(folder) == before
 
@@ -252,7 +253,7 @@ def test_a_trajectory_of_another_run_is_not_continued(folder, capfd, what):
     before = snapshot(folder)
     capfd.readouterr()
     assert main(["run", "run.toml", "--resume"]) == 4
-    assert re.search(r"run\.h5: the trajectory of another run than the checkpoint's", capfd.readouterr().err)
+    assert re.search(r"run\.h5: this trajectory and the checkpoint are from different runs", capfd.readouterr().err)
     assert snapshot(folder) == before
 
 

@@ -312,7 +312,7 @@ def test_misspelt_key_is_not_called_missing_too():
 
 def test_key_outside_its_section():
     (message,) = mistakes("seed = 4\n" + GOOD)
-    assert message == "key 'seed' at run.toml:1 stands outside its section; write it under [dynamics]"
+    assert message == "key 'seed' at run.toml:1 is outside its section; write it under [dynamics]"
 
 
 @pytest.mark.parametrize("line", ['file = "water.xyz"', 'path = "potential"', "steps = 1000", "timestep_fs = 0.5"])

@@ -569,7 +569,7 @@ def test_damaged_trajectory_is_continued_in_a_second_part(folder, uninterrupted,
         path.write_bytes(b"something else")
     kept = path.read_bytes() if path.exists() else None
     edit(folder / "run.toml", "steps = 105", "steps = 150")
-    with pytest.warns(MdnnpWarning, match=r"Going on from step 105 in .*run.part2.h5"):
+    with pytest.warns(MdnnpWarning, match=r"Continuing from step 105 in .*run.part2.h5"):
         run(read_config("run.toml"), resume=True)
     assert (path.read_bytes() if path.exists() else None) == kept
     edit(folder / "run.toml", "steps = 150", "steps = 200")
@@ -582,7 +582,7 @@ def test_damaged_trajectory_is_continued_in_a_second_part(folder, uninterrupted,
 
 
 @pytest.mark.parametrize(("old", "new", "expected"), [
-    ("timestep_fs = 4.0", "timestep_fs = 2.0", "dynamics.timestep_fs is 2.0, but the run was begun with 4.0"),
+    ("timestep_fs = 4.0", "timestep_fs = 2.0", "dynamics.timestep_fs is 2.0, but the run was started with 4.0"),
     ("frame_interval = 7", "frame_interval = 8", "output.frame_interval is 8"),
     ("temperature_K = 60", "temperature_K = 61", "dynamics.temperature_K is 61.0"),
     ("replicate = [3, 3, 3]", "replicate = [3, 3, 4]", "structure.replicate is [3, 3, 4]"),
@@ -714,7 +714,7 @@ def test_full_disk_keeps_what_was_written_and_goes_on(folder):
     edit(folder / "run.toml", "steps = 200", "steps = 2000")
     failed = _limited(folder, file_bytes=600_000)
     assert failed.returncode == 4, failed.stderr
-    assert re.fullmatch(r"error: \S+run.h5: writing failed behind frame \d+: .*--resume\n", failed.stderr)
+    assert re.fullmatch(r"error: \S+run.h5: writing failed after frame \d+: .*--resume\n", failed.stderr)
     steps = _steps(folder / "run.h5")
     assert len(steps) > 10
     assert np.array_equal(steps, 7 * np.arange(len(steps)))

@@ -361,5 +361,5 @@ def test_compiled_and_cached_kernels_give_the_same_bits(tmp_path):
 
 
 def test_lennard_jones_refuses_an_unphysical_cutoff():
-    with pytest.raises(InputError, match=r"cutoff_A is 2e\+20, at most 100 makes sense"):
+    with pytest.raises(InputError, match=r"cutoff_A is 2e\+20, expected at most 100"):
         LennardJones({"Ar": (0.01, 3.4)}, 2e20)
