@@ -150,7 +150,7 @@ def mean_squared_displacement(
     lag_fs : longest lag, by default a fifth of the run; fit_fs : where a straight line is fitted, by default from a
     fifth of the longest lag to all of it. Of runs so long that twice the longest lag does not fit into memory, frames
     are left out evenly (a note says so). viscosity_mPas : adds D at infinite size, D + 2.837297 kT / (6 pi eta L), for
-    a cubic cell; temperature : K, by default that of the velocities. remove_drift : less the motion of the centre of
+    a cubic cell; temperature : K, by default that of the velocities. remove_drift : minus the motion of the centre of
     mass. Source: I.-C. Yeh, G. Hummer, J. Phys. Chem. B 108, 15873 (2004).
     """
     n_lags = n_lags_of(frames, lag_fs, 0.2)
@@ -159,7 +159,9 @@ def mean_squared_displacement(
         every = max(1, n_lags // _FEWEST_LAGS)
     n_lags, n_frames = (n_lags - 1) // every + 1, (len(frames) - 1) // every + 1
     if every > 1:
-        frames.notes.append(f"mean squared displacement: every {every}th frame is used, as all do not fit into memory")
+        frames.notes.append(
+            f"mean squared displacement: 1 of every {every} frames is used, as all do not fit into memory"
+        )
     dt = every * frames.spacing_fs()
     time = np.arange(n_lags) * dt
 
@@ -197,7 +199,7 @@ def mean_squared_displacement(
 
 
 def _finite_size(frames: Frames, viscosity_mPas: float | None, temperature: float | None) -> float | None:
-    """What the periodic cell takes from D, 1e-9 m^2/s. Raises InputError for a cell that is not cubic."""
+    """Reduction of D by the periodic cell, 1e-9 m^2/s. Raises InputError for a cell that is not cubic."""
     if viscosity_mPas is None:
         return None
     cell = frames.read("cells", 0, 1)[0]

@@ -1,4 +1,4 @@
-"""What a trajectory says about energy, temperature, pressure and momentum.
+"""Energy, temperature, pressure and momentum from a trajectory.
 
 `read_series` collects the time series, `analyze` makes numbers of them with error bars, `energies_text` puts them into
 words and `energy_figures` draws them. Files of other programs are analysed as far as what they hold goes.
@@ -78,7 +78,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Numbers of a run, of what follows the warm-up.
+    """Numbers of a run after the warm-up.
 
     warmup_fs : time left out at the beginning; warmup_reason : why it is that long
     drift, shadow_drift : of the energy that the ensemble conserves, `conserved`, and of the shadow energy; None if
@@ -153,7 +153,7 @@ def read_series(path: str | Path, **choice) -> Series:
 
 
 def _recorded_ramp(parameters: dict) -> str:
-    """What the input of one of our runs says of a temperature or pressure that changes."""
+    """The temperature or pressure ramp in the input of a run of mdnnp."""
     try:
         dynamics = tomllib.loads(parameters["config"])["dynamics"]
     except (KeyError, TypeError, tomllib.TOMLDecodeError):
@@ -278,7 +278,7 @@ def _usable(step, time_fs, values, notes: list[str]) -> np.ndarray:
 
 
 def analyze(series: Series, warmup_fs: float | None = None, until_fs: float | None = None) -> Analysis:
-    """Drifts and means of what follows the warm-up.
+    """Drifts and means after the warm-up.
 
     warmup_fs : time to leave out; by default the equilibration of the run, or else a tenth of the run
     until_fs : time from the first sample at which to end; by default the end of the run
@@ -320,7 +320,7 @@ def _until(series: Series, until_fs: float) -> Series:
 
 
 def _ramp(series: Series, kept: np.ndarray, whole_fs: float) -> str:
-    """Why the samples are of no equilibrium; empty if they may be of one, as a short stretch of a whole ramp is."""
+    """Why the samples are not from an equilibrium; empty if they may be, as in a short part of a ramp."""
     if series.ramp and kept.any() and np.ptp(series.time_fs[kept]) > TREND_SHARE * whole_fs:
         return f"by the input, it goes from {series.ramp}"
     if "temperature" not in series.values or kept.sum() < 2:
@@ -397,7 +397,7 @@ def _mean_lines(analysis: Analysis) -> list[str]:
 
 
 def _from_to(analysis: Analysis, name: str, offset: float, divisor: float, unit: str) -> str:
-    """Means of the first and the last tenth of what is analysed."""
+    """Means of the first and the last tenth of the analysed part."""
     time, values = analysis.series.time_fs, analysis.series.values[name]
     values = (values[time >= time[0] + analysis.warmup_fs] - offset) / divisor
     tenth = max(1, len(values) // 10)
@@ -481,7 +481,7 @@ def _drift_cells(drift: Drift) -> list[str]:
 
 
 def drift_words(drift: Drift, shadow: Drift | None) -> str:
-    """What the drift of the conserved energy is, as a sentence; empty where it has no error bar."""
+    """The drift of the conserved energy as a sentence; empty if it has no error bar."""
     if not drift.enough:
         return ""
     if is_verlet_error(drift, shadow):
@@ -549,7 +549,7 @@ def _plain(value):
 
 
 def read_parts(paths: list[Path], choice: dict) -> Series:
-    """The series of all parts of a run; what of one overlaps with the next is the next one's."""
+    """The series of all parts of a run; where two parts overlap, the later part is used."""
     parts = []
     for path in paths:
         try:

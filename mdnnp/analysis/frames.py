@@ -93,7 +93,7 @@ class Frames:
         return files
 
     def _index_frames(self, wanted: Sequence[str]) -> None:
-        """Which frame of which file is frame k, of those that have all that is wanted."""
+        """File and index in the file of each frame that has all wanted quantities."""
         self._views = [file.common(*(_ELEMENTS[what] for what in wanted)) for file in self._files]
         if math.isnan(self._begin_fs):
             self._which, self._local = np.zeros(len(self._views[0]), int), np.arange(len(self._views[0]))
@@ -219,7 +219,7 @@ class Frames:
         two cells. So they depend neither on the image that an atom begins in nor on the origin of the cell, also where
         a barostat changes it, and leave out what an atom is moved by scaling the cell. Our own positions are continuous
         as they are; others follow the image flags of the file, or without any the nearest image.
-        remove_drift : less the displacement of the centre of mass, of all atoms
+        remove_drift : minus the displacement of the centre of mass of all atoms
         Source: S. von Bülow, J. T. Bullerjahn, G. Hummer, J. Chem. Phys. 153, 021101 (2020): displacements of wrapped
         positions; positions that are unwrapped with the cell of each frame diffuse with its fluctuations.
         """

@@ -1,4 +1,4 @@
-"""All analyses of a run, each of which may fail by itself: what can be computed is computed, the rest is a note."""
+"""All analyses of a run. Each may fail independently: the others are still computed, and a note says why it failed."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ _TENSOR = ("xx", "yy", "zz", "yz", "xz", "xy")
 
 @dataclass(frozen=True)
 class Settings:
-    """What is asked of the analyses; None: their own defaults.
+    """Settings of the analyses; None: their defaults.
 
     until_fs : time from the first frame at which to end
     bonds_A : (symbol, symbol) -> (form, break), Å; choice : group and species, as `Trajectory` takes them
@@ -58,7 +58,7 @@ class Physics:
 
     @property
     def numbers(self) -> dict[str, dict[str, tuple[float, float]]]:
-        """Of each table, what was read off it."""
+        """The numbers of each table."""
         found = {name: table.numbers for name, table in self.tables.items() if table.numbers}
         return found | ({"bonds": self.bonds.table.numbers} if self.bonds is not None else {})
 
@@ -117,7 +117,7 @@ def physics(paths: Sequence[str | Path], settings: Settings, say: Callable[[str]
 
 
 def _without_density(frames: Frames) -> tuple[set[str], str]:
-    """Names of the analyses that mean nothing with open boundaries, and why."""
+    """Names of the analyses that are not defined with open boundaries, and why."""
     bulk = {"radial distribution", "structure factor", "profiles", "viscosity", "thermal conductivity"}
     if not frames.pbc.any():
         why = (
@@ -198,7 +198,7 @@ def _without_plateau(tables: dict[str, Table]) -> dict[str, Table]:
 
 
 def _doubts(tables: dict[str, Table], frames: Frames) -> list[str]:
-    """What the numbers cannot tell of themselves."""
+    """Reasons to doubt the numbers, for the notes."""
     doubts = []
     for name, table in tables.items():
         exponent = table.numbers.get(EXPONENT)

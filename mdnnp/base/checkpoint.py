@@ -1,4 +1,4 @@
-"""Checkpoints: one file from which a run goes on to the same bits, and which is either old or new, never half.
+"""Checkpoints: a file from which a run continues with the same bits. It is replaced atomically.
 
 Layout: a magic line; the length of the header (8 bytes, little-endian); the header, JSON with `meta` and the dtype and
 shape of each array; the arrays' bytes; the SHA-256 of everything before it.
@@ -94,7 +94,7 @@ def _is_kind(value, kind: Any) -> bool:
 
 
 def previous_path(path: str | Path) -> Path:
-    """Where the checkpoint before the newest is kept."""
+    """The path of the previous checkpoint."""
     return Path(f"{path}.previous")
 
 

@@ -1,4 +1,4 @@
-"""Files and directories that appear complete or not at all, and never replace anything unasked."""
+"""Files and directories that are written completely or not at all, and never replace anything without permission."""
 
 import contextlib
 import csv

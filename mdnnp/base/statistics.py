@@ -1,4 +1,4 @@
-"""Statistics of time series: means with errors that know their correlation time, and the drift of the energy."""
+"""Statistics of time series: means with errors from the correlation time, and the drift of the energy."""
 
 import math
 from dataclasses import dataclass
@@ -99,7 +99,7 @@ def default_warmup_fs(time_fs: np.ndarray, equilibration_fs: float = 0.0) -> flo
 
 @dataclass(frozen=True)
 class Drift:
-    """Linear drift of a quantity that ought to be conserved.
+    """Linear drift of a quantity that should be conserved.
 
     Slopes are per atom. NaN stands for what the data do not determine; `note` then says why.
 

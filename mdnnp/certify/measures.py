@@ -1,9 +1,9 @@
-"""Figures that tell whether a potential behaves: invariances, derivatives, locality, continuity.
+"""Numbers that test a potential: invariances, derivatives, locality, continuity.
 
 Each is a function of a potential and a system and gives a number, or a record of a few, that ought to be zero
 but for rounding. `check` makes the table with gates.
 
-Energies are meant less the constants in them (`offset_energy`), which would hide errors: deviations of the
+Energies are taken minus the constants in them (`offset_energy`), which would hide errors: deviations of the
 energy are relative to sum_i |E_i|, those of forces and virial to the largest component. Where that is zero by
 symmetry each of the two lends its scale to the other, through the cutoff radius.
 """
@@ -29,7 +29,7 @@ JUMP_STEP_A, SLOPE_STEP_A = 1e-6, 1e-4
 class Evaluation(NamedTuple):
     """Results of a potential without the constants in its energies.
 
-    energies : (N,) eV, less offsets; forces : (N, 3) eV/Å; virial : (3, 3) eV
+    energies : (N,) eV, minus offsets; forces : (N, 3) eV/Å; virial : (3, 3) eV
     rounding : eV, what the offsets' rounding leaves uncertain in each of the energies
     cutoff : Å, of the potential
     """
@@ -84,7 +84,7 @@ class Deviation(NamedTuple):
 
 
 def evaluate(potential: Potential, system: System) -> Evaluation:
-    """Energies less offsets, forces and virial of a system."""
+    """Energies minus offsets, forces and virial of a system."""
     return _without_offsets(potential, system, potential.compute(system))
 
 

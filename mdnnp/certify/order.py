@@ -26,7 +26,7 @@ SEGMENTS = 4
 
 @dataclass(frozen=True)
 class Rung:
-    """One time step of the ladder; energies are of the whole system, in eV, less their mean in each segment.
+    """One time step of the series; energies are of the whole system, in eV, minus their mean in each segment.
 
     rms_eV, shadow_rms_eV : standard deviation of total and shadow energy
     kinetic_deviation_eV : standard deviation of the kinetic energy

@@ -1,6 +1,6 @@
 """Whether a potential is smooth enough for molecular dynamics, and what limits it; the verb is `mdnnp smooth`.
 
-Three witnesses: what the potential is made of (`construction`), what happens as an atom crosses a cutoff (`measures`),
+Three tests: what the potential is made of (`construction`), what happens as an atom crosses a cutoff (`measures`),
 and how the energy error of the dynamics falls with the time step (`order`).
 """
 
@@ -28,7 +28,7 @@ HALVINGS = 3
 
 @dataclass(frozen=True)
 class Certificate:
-    """What the three witnesses say.
+    """Results of the three tests.
 
     causes : ingredients of the potential, the roughest first
     functions : element -> for each symmetry function in the potential's order, its roughest ingredient; of a
@@ -69,7 +69,7 @@ class Certificate:
 
     @property
     def smooth(self) -> bool:
-        """Whether no witness objects."""
+        """Whether all three tests pass."""
         return not self.faults
 
     @property
@@ -113,7 +113,7 @@ def certify(
     seed: int = 1,
     begin: Begin = lambda total, unit: lambda n=1: None,
 ) -> Certificate:
-    """Question the three witnesses.
+    """Make the three tests.
 
     timestep_fs : the longest of the ladder (default: a fifteenth of the fastest period, rounded down to 1, 2 or 5)
     n_steps : of that time step, at constant energy and as many before it for the temperature

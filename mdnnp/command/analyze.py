@@ -1,4 +1,4 @@
-"""The verb `mdnnp analyze`: prints what a trajectory says, and writes it into a folder."""
+"""The verb `mdnnp analyze`: prints the numbers of a trajectory, and writes a report into a folder."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""What a run keeps on disk: its trajectory, its log, its checkpoint.
+"""The files that a run writes: its trajectory, its log, its checkpoint.
 
 A run may be killed at any moment. The first checkpoint, of step 0, is written before the trajectory, and counts no
 records in it; from then on a checkpoint says how many records of the trajectory it stands on.
@@ -110,7 +110,7 @@ class Recorder:
         )
 
     def restore(self, saved: Checkpoint) -> "Recorder":
-        """Go on where a checkpoint stands; returns itself."""
+        """Continue from a checkpoint; returns itself."""
         self.extrapolations, self.extrapolated_steps = saved.extrapolations
         self._held = deque(tuple(row) for row in saved.held)
         self._shadow.restore(*saved.window)

@@ -30,7 +30,7 @@ from mdnnp.trajectory import Counts
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint that was read: where the run stands.
+    """A checkpoint that was read: the state of the run.
 
     step : steps done; positions (N, 3) Å, velocities (N, 3) Å/fs and cell (3, 3) Å of that step
     bath : variables of thermostat and barostat; random numbers follow from the seed, which is a setting, and the step
@@ -63,7 +63,7 @@ class Checkpoint(NamedTuple):
 
 
 def find_checkpoint(config: RunConfig, *, resume: bool, overwrite: bool) -> Checkpoint | None:
-    """The checkpoint to go on from; None if the run is to begin at its beginning.
+    """The checkpoint to continue from; None if the run starts at step 0.
 
     Raises FileError where output is there already, unless it may be resumed or overwritten, and InputError for
     an output that would replace an input.

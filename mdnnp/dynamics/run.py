@@ -1,4 +1,4 @@
-"""A molecular-dynamics run: from the input to the trajectory, and on from a checkpoint to the same bits."""
+"""A molecular-dynamics run, from the input to the trajectory; continued from a checkpoint, it gives the same bits."""
 
 import math
 import signal
@@ -67,11 +67,11 @@ class Summary:
 
 
 def run(config: RunConfig, *, resume: bool = False, overwrite: bool = False) -> Summary:
-    """Run what `config` describes, or go on with it; prints to stdout.
+    """Make the run that `config` describes, or continue it; prints to stdout.
 
     resume : go on from the checkpoint, if there is one; overwrite : replace the output of an earlier run
     Raises InputError and FileError before anything is written; later PhysicsError if the dynamics goes wrong,
-    FileError if writing fails: what was written until then is kept, with the last checkpoint.
+    FileError if writing fails: everything written until then is saved, with the last checkpoint.
     SIGINT and SIGTERM finish the step, write a checkpoint and return.
     """
     with locked(config.trajectory_path, config.checkpoint_path):
@@ -316,7 +316,7 @@ def _symbol(state: MDState, atom: int) -> str:
 
 
 def _check_limits(state: MDState, start: Start, config: RunConfig, recorder: Recorder) -> None:
-    """Raise PhysicsError if the run is too hot or has left the potential's range too often."""
+    """Raise PhysicsError if the run is too hot, extrapolates too often, or its committee disagrees too much."""
     when, allowed = _when(state.step, config.dynamics.timestep_fs), config.limits.max_extrapolations
     if allowed is not None and recorder.extrapolations > allowed:
         last = messages.extrapolation_line(state.step, state.results.extrapolation, state.system.numbers)

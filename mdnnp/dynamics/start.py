@@ -1,4 +1,4 @@
-"""From the input of a run to the state it starts from: all is read and checked, nothing is written."""
+"""From the input of a run to its first state: everything is read and checked, nothing is written."""
 
 import hashlib
 import math
@@ -39,7 +39,7 @@ SKEW_WARNING = 0.25  # smallest height of the cell over the length of its edge
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """What a run starts from.
+    """The first state of a run, with its potential and integrator.
 
     system : atoms in a box in lower-triangular form, which is complete also along open directions
     masses : (N,) u; velocities : (N, 3) Å/fs

@@ -131,7 +131,7 @@ def _slide(potential: Potential, saddle: Saddle, start: Point | None, force_tole
 
 
 def outputs(arguments) -> list[Path]:
-    """Names of what is written."""
+    """Names of the output files."""
     out = Path(arguments.output)
     names = [out, out.with_suffix(".json")]
     if arguments.sides:

@@ -1,4 +1,4 @@
-"""Normal modes: all of a small system, the lowest of a large one without its Hessian; what they do at a temperature.
+"""Normal modes: all of a small system, or the lowest of a large one without its Hessian; their thermal properties.
 
 Modes are eigenvectors of the dynamical matrix D = M^-1/2 H M^-1/2, with translations (and of an isolated molecule,
 rotations) projected out. Lowest modes: A. V. Knyazev, SIAM J. Sci. Comput. 23, 517 (2001) (LOBPCG), preconditioned

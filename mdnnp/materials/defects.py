@@ -152,7 +152,7 @@ def vacancy_sites(system: System, symmetry: Symmetry | None, energies: np.ndarra
 
 
 def without(system: System, atom: int) -> System:
-    """The system less one atom."""
+    """The system without one atom."""
     return system._replace(positions=np.delete(system.positions, atom, 0), numbers=np.delete(system.numbers, atom))
 
 

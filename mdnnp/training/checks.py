@@ -1,4 +1,4 @@
-"""What is wrong with a data set, and what looks wrong: each finding names a configuration, a value and the way out."""
+"""Errors and suspicious values in a data set: each finding names a configuration, a value and what to do."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

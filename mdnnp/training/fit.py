@@ -91,7 +91,7 @@ class Member(NamedTuple):
 
 @dataclass
 class Progress:
-    """Where a member stands. What judges it are the errors of the mean of its networks.
+    """The state of a member of the fit. It is judged by the errors of the mean of its networks.
 
     states : of each network; errors (n, 2) : of each in the last epoch, energy and force, in tolerances asked for
     history : a row of COLUMNS for each epoch, errors in eV/atom, eV/Å, eV/atom; NaN where nothing was measured
@@ -198,7 +198,7 @@ def _epoch(member: Member, own: Progress, settings: FitSettings, epoch: int, num
 
 
 def _out_of_patience(own: Progress, settings: FitSettings) -> str:
-    """Why a member with this history ends, "" if it goes on."""
+    """Why the fit of a member with this history ends; "" if it goes on."""
     waited = own.history[-1, 0] - max(own.best_epoch, settings.tight_from)
     return (
         f"no better errors of the validation structures in {waited:.0f} epochs" if waited >= settings.patience else ""

@@ -1,4 +1,4 @@
-"""What a fit learns from: the structures, divided into sets, and the symmetry functions."""
+"""The data of a fit: the structures, divided into sets, and the symmetry functions."""
 
 import dataclasses
 import math
@@ -54,7 +54,7 @@ class Functions(NamedTuple):
 
 
 def read_sets(config: TrainConfig) -> tuple[Sets, list[str]]:
-    """Training, validation and test structures, and lines on what looks wrong in them.
+    """Training, validation and test structures, and lines on suspicious data.
 
     Raises InputError for data that cannot be fitted.
     """

@@ -1,4 +1,4 @@
-"""A set of symmetry functions proposed for structures, with what it costs and what it resolves: for people to read."""
+"""A proposed set of symmetry functions for structures, with a report on its cost and resolution."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""What a set of symmetry functions resolves: its rank, functions that the others span, environments that look alike.
+"""The resolution of a set of symmetry functions: its rank, dependent functions, and similar environments.
 
 Values count in units of their standard deviation over the environments of their element, as networks see them. A
 high-dimensional network with functions of at most three bodies cannot tell all environments apart: S. N. Pozdnyakov

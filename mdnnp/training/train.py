@@ -77,7 +77,7 @@ class Trained:
 
 
 def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False) -> Trained:
-    """Fit what `config` describes, or go on with it; prints to stdout.
+    """Make the fit that `config` describes, or continue it; prints to stdout.
 
     Raises InputError and FileError before anything is written; PhysicsError if the fit diverges. What is there is
     never replaced unless `overwrite` says so; the checkpoint lets a fit that was stopped go on. SIGINT and SIGTERM end
@@ -128,7 +128,7 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
 
 @contextlib.contextmanager
 def _interruptible(config: TrainConfig) -> Iterator[None]:
-    """SIGINT and SIGTERM raise Interrupted, which tells what is kept. Nothing is lost: checkpoints are atomic."""
+    """SIGINT and SIGTERM raise Interrupted, whose text names what is saved. Nothing is lost: checkpoints are atomic."""
 
     def stop(number, frame):
         raise KeyboardInterrupt(number)
@@ -182,7 +182,7 @@ def _check_outputs(config: TrainConfig, resume: bool, overwrite: bool) -> None:
 
 
 def _belongs(config: TrainConfig) -> Callable[[str], bool]:
-    """Tells of a name in the directory of the result whether overwriting may delete it."""
+    """Whether overwriting the directory of the result may delete the file of this name."""
     if config.fit.members == 1:
         return belongs
     return lambda name: (

@@ -1,4 +1,4 @@
-"""Elements of an H5MD file: checked for what they are, each with the steps and times of its own values.
+"""Elements of an H5MD file: checked, each with the steps and times of its own values.
 
 An element in time is a group of `value`, `step` and perhaps `time`; a constant one is a dataset. `step` and `time` are
 arrays, or scalars that say the increment (attribute `offset`: where it begins). Elements of one file need not share

@@ -20,7 +20,7 @@ H5_SUFFIXES = (".h5", ".h5md", ".hdf5")
 
 
 class Step(Protocol):
-    """A configuration and what the potential says of it."""
+    """A configuration and its energy, forces and virial."""
 
     system: System
     results: Results

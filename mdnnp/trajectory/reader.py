@@ -252,7 +252,7 @@ class Trajectory:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is read in another way than the file says or than one might expect, and why."""
+        """Notes on everything that is not read as the file states it or as a user may expect, and why."""
         notes = []
         if len(self._groups) > 1 and not self._chosen:
             notes.append(
@@ -538,7 +538,7 @@ class Trajectory:
             )
         return None
 
-    # What the run kept ----------------------------------------------------------------------------
+    # What the run saved ----------------------------------------------------------------------------
 
     @property
     def thermo(self) -> dict[str, np.ndarray]:
@@ -558,7 +558,7 @@ class Trajectory:
 
     @property
     def parameters(self) -> dict:
-        """What the run kept with its trajectory: the input, hashes, versions. Raises FileError if it is damaged."""
+        """What the run saved with its trajectory: the input, hashes, versions. Raises FileError if it is damaged."""
         if "parameters" not in self._facts:
             group = item_of(str(self.path), item_of(str(self.path), self._file, "parameters"), "mdnnp")
             try:

@@ -1,4 +1,4 @@
-"""What the species of a file are: atomic numbers, symbols, or labels and types of which the user says the elements."""
+"""The elements of the species in a file: atomic numbers, symbols, or labels and types that --species explains."""
 
 from collections.abc import Callable, Sequence
 
