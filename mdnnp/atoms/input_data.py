@@ -209,10 +209,10 @@ class _Skipped:
         self.line = line
 
     def add(self, number: int, words: list[str], row: str) -> None:
-        """Nothing is kept."""
+        """Skip the line."""
 
     def finish(self, words: list[str]) -> None:
-        """Nothing came of it."""
+        """Return nothing."""
 
 
 def _columns(names: list[str]) -> tuple[tuple[str, int], ...]:

@@ -1,4 +1,4 @@
-"""Neighbour lists: a cell list for any cell and boundaries, and a Verlet skin that spares most searches.
+"""Neighbour lists: a cell list for any cell and boundaries, and a Verlet skin that avoids most searches.
 
 Conventions: a full list (each pair twice), r_ij = r_j - r_i + S @ cell with integer shifts S; an atom's own periodic
 images are neighbours, the atom itself is not. The cell may be thinner than the cutoff by any factor, and as skewed as
@@ -105,7 +105,7 @@ class VerletList:
         self._list: NeighborList | None = None
 
     def update(self, system: System) -> NeighborList:
-        """The list for `system`; kept from the last call if it is still safe.
+        """The list for `system`; that of the last call if it is still safe.
 
         Raises InputError if positions are not finite (`validate`) or two atoms are at the same position.
         """

@@ -26,7 +26,7 @@ DENSEST_PER_A3 = 5.0
 
 @dataclass(frozen=True, eq=False)
 class Structure:
-    """A configuration of N atoms, and what its file says about it. None: the file does not say.
+    """A configuration of N atoms, with the data of its file. None: the file does not have it.
 
     system : positions Å, numbers, cell Å, pbc
     masses : (N,) u; isotopes as the file gives them, else standard atomic weights
@@ -110,7 +110,7 @@ def _warn(said: set[str], kind: str, text: str) -> None:
 
 
 def sound(system: System, label: str, said: set[str]) -> System:
-    """The system with a right-handed cell. Raises InputError for what no simulation can start from."""
+    """The system with a right-handed cell. Raises InputError if no simulation can start from it."""
     cell = system.cell
     with np.errstate(all="ignore"):
         left_handed = bool(system.pbc.any() and np.isfinite(cell).all() and np.linalg.det(cell) < 0)

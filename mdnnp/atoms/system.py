@@ -53,7 +53,7 @@ def make_system(positions, numbers, cell=None, pbc=False, *, where: str = "struc
 
 
 def validate(system: System, where: str = "structure") -> None:
-    """Refuse what no kernel can digest: wrong shapes, NaN or infinity, degenerate or left-handed cells.
+    """Refuse a system that kernels cannot use: wrong shapes, NaN or infinity, degenerate or left-handed cells.
 
     Atoms at the same position are found by the neighbour search, not here.
     Raises InputError naming `where`, the atom and the value.

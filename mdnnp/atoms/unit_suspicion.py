@@ -1,4 +1,4 @@
-"""Are lengths in the unit that they are said to be in? Distances and densities tell."""
+"""Check of the unit of length by distances and densities."""
 
 import warnings
 from collections.abc import Iterable, Iterator

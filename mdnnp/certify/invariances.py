@@ -1,4 +1,4 @@
-"""Does a potential behave? Proven on the user's own case; the verb is `mdnnp check`.
+"""Tests of a potential on the user's structure: symmetries, derivatives, locality; the verb is `mdnnp check`.
 
 `check` measures the figures of `measures` on one structure and holds them against gates that float64 reaches.
 The structure is rattled (and a cell strained) first, since zero forces prove nothing.

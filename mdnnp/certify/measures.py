@@ -155,7 +155,7 @@ class Watched(Potential):
 
 
 class Rehearsal(Watched):
-    """A potential of the same range whose results are all zero: it costs nothing, and so tells how much is to do."""
+    """A potential of the same range whose results are all zero, to count the evaluations without their cost."""
 
     def __init__(self, potential: Potential, advance: Callable[[int], object]):
         super().__init__(potential, advance)
@@ -207,7 +207,7 @@ def largest(values: np.ndarray) -> float:
 
 
 def ratio(value: float, scale: float) -> float:
-    """value / scale, where nothing relative to nothing is nothing."""
+    """value / scale; 0 / 0 is 0."""
     return 0.0 if value == 0.0 else value / scale if scale > 0 else math.inf
 
 
@@ -409,7 +409,7 @@ def _atoms_of_every_element(system: System, n_atoms: int, rng: np.random.Generat
 
 
 class Locality(NamedTuple):
-    """What moving one atom changes out of its reach.
+    """Changes beyond the range of an atom that was moved.
 
     energies : largest change of E_i of atoms beyond the cutoff, over the largest |E_i|; NaN if there are none
     forces : largest change of the forces on atoms beyond twice the cutoff, over the largest; NaN if none

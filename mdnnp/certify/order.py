@@ -1,4 +1,4 @@
-"""How the energy error of velocity Verlet falls with the time step, which tells how smooth a potential is.
+"""The order of the energy error of velocity Verlet in the time step, a measure of how smooth a potential is.
 
 Runs at h, h/2, h/4, ... from one start over the same physical time, in a few segments: each begins, for every time
 step, where the run with the shortest one ended. So all follow the same path, however chaotic it is, and the ratio of
@@ -66,7 +66,7 @@ class Ladder:
 
     @property
     def shadow_share(self) -> float:
-        """rms of the shadow over that of the total energy at the shortest step: 1 if neither sees a smooth flow."""
+        """rms of the shadow over that of the total energy at the shortest step: about 1 if not smooth."""
         last = self.rungs[-1]
         return last.shadow_rms_eV / last.rms_eV if last.rms_eV > 0 else 0.0
 

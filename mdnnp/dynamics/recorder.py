@@ -1,9 +1,9 @@
 """The files that a run writes: its trajectory, its log, its checkpoint.
 
 A run may be killed at any moment. The first checkpoint, of step 0, is written before the trajectory, and counts no
-records in it; from then on a checkpoint says how many records of the trajectory it stands on.
+records in it; each later checkpoint holds the number of trajectory records that were written before it.
 
-The shadow energy of a step is known a few steps later, so rows of the dense log are held back until then.
+The shadow energy of a step is known a few steps later, so rows of the dense log are written only then.
 """
 
 import math

@@ -87,7 +87,7 @@ class Relaxation:
 
 
 class OutOfEvaluations(Exception):
-    """The budget is spent."""
+    """The allowed number of evaluations is used up."""
 
 
 class FlewApart(Exception):
@@ -135,7 +135,7 @@ class Landscape:
         return point.max_force <= self.goal.force_tolerance and point.max_stress_GPa <= self.goal.stress_tolerance_GPa
 
     def project(self, x: np.ndarray) -> np.ndarray:
-        """Without what may not move."""
+        """The vector without the components that may not move."""
         x = x.copy()
         if self.symmetry is not None:
             x[: self.n_atoms] = self.symmetry.of_vectors(x[: self.n_atoms])

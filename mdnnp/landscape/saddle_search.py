@@ -28,7 +28,7 @@ _OUTSIDE = 0.05  # of the lowest curvature in a minimum; so negative, a configur
 
 @dataclass
 class Saddle:
-    """Where the search ended. curvature : eV/Å^2 along `mode` (N, 3), of length 1; negative at a saddle."""
+    """The result of a search. curvature : eV/Å^2 along `mode` (N, 3), of length 1; negative at a saddle."""
 
     system: System
     results: Results
@@ -119,7 +119,7 @@ def push_out(
     direction: np.ndarray,
     each: Callable[[SearchPoint], None] = lambda point: None,
 ) -> tuple[System, np.ndarray, int]:
-    """Push a minimum along `direction` until it has left its bowl: the system, the mode to follow from there, products.
+    """Displace a minimum along `direction` until a curvature is negative: the system, the mode to follow, products.
 
     Between pushes, the space across the direction relaxes, so that what is in the way steps aside. A minimum needs it
     because its lowest mode, which `find_saddle` follows, is a long wave, whatever one starts with.

@@ -1,4 +1,4 @@
-"""The crystal whose properties are asked for: relaxed, with its symmetry; and where the potential extrapolates."""
+"""The crystal whose properties are computed: relaxed, with its symmetry; and where the potential extrapolates."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -44,7 +44,7 @@ class Coverage(NamedTuple):
 
 
 def coverage(system: System, results: Results) -> Coverage:
-    """What the extrapolation events of an evaluation of `system` amount to."""
+    """Summary of the extrapolation events of an evaluation of `system`."""
     x = results.extrapolation
     disagreement = None if results.disagreement is None else float(results.disagreement.forces.max())
     if not x.count:
@@ -90,7 +90,7 @@ class Crystal(NamedTuple):
 
     @property
     def coverage(self) -> Coverage:
-        """How far the potential knows the crystal at rest."""
+        """Extrapolations of the potential in the relaxed crystal."""
         return coverage(self.system, self.results)
 
 

@@ -1,4 +1,4 @@
-"""The parts of the report, each by itself: what is computed of a crystal, under which names, and what must be said."""
+"""The parts of the report: the properties of a crystal, their names, and notes on them."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -27,7 +27,7 @@ class Settings(NamedTuple):
 
 
 def compute(crystal: Crystal, names, settings: Settings, say: Callable[[str], None] = lambda text: None) -> list[Part]:
-    """The parts of these names; one that fails says why, and the others are computed all the same.
+    """The parts of these names; a part that fails says why, and the others are still computed.
 
     An interruption (Ctrl-C) ends the part that runs, and leaves out those after it; what is done is returned.
     """
@@ -154,7 +154,7 @@ def _elastic(crystal: Crystal, settings: Settings, part: Part, say) -> None:
 
 
 def _doubts(crystal: Crystal, exact: elastic.SecondDerivatives, disagreement: float) -> list[str]:
-    """What must be said of elastic constants; their checks among it."""
+    """Notes on the elastic constants, with their checks."""
     lowest = elastic.stiffnesses(exact.relaxed)[0]
     scale = np.abs(exact.relaxed).max()
     lines = [

@@ -127,7 +127,7 @@ def plane_vectors(cell: np.ndarray, indices: tuple[int, int, int]) -> np.ndarray
 def surface_energy(
     potential: Potential, system: System, energy_per_atom: float, indices: tuple[int, int, int]
 ) -> Surface:
-    """Energy of a surface of a crystal; relaxed from slightly shaken positions, so that symmetry holds none."""
+    """Energy of a surface of a crystal; relaxed from slightly displaced positions, which break the symmetry."""
     best, results = None, None
     for slab in slabs(system, indices, max(_THICKNESS_A, 2.0 * potential.near_reach + 5.0)):
         found = potential.compute(slab)

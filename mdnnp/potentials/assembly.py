@@ -1,4 +1,4 @@
-"""Where the edges of local potentials become energies, forces, strain derivative and virials, once for all of them.
+"""From the edges of local potentials to energies, forces, strain derivative and virials, in one place for all of them.
 
 A term visits the centres of a chunk and adds the gradients of their edges (`edges`). Each chunk of atoms has arrays of
 its own, which are added up in a fixed order, so that results do not depend on the number of threads.

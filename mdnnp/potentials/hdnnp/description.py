@@ -1,4 +1,4 @@
-"""What a high-dimensional neural network potential is made of: the lines of `mdnnp info`, and its smoothness."""
+"""Description of a high-dimensional neural network potential: the lines of `mdnnp info`, and its smoothness."""
 
 import math
 

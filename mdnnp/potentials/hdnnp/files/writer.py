@@ -69,7 +69,7 @@ def write_potential(
 
 
 def _check_model(model: HDNNPModel) -> None:
-    """Refuse what would not read back."""
+    """Refuse a model that could not be read back."""
     units.length_in_angstrom(model.length_unit)
     units.energy_in_ev(model.energy_unit)
     if len({element.network.normalize_nodes for element in model.elements.values()}) > 1:
