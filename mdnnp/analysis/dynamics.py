@@ -122,7 +122,7 @@ def n_lags_of(frames: Frames, lag_fs: float | None, fraction: float, most_fs: fl
         wanted = "" if lag_fs is None else f" to correlate over {lag_fs * 1e-3:.4g} ps"
         raise InputError(
             f"{n} frames {dt:.4g} fs apart are too few{wanted}: at least {MIN_LAGS} lags are needed, and no longer "
-            "than the run; ask for another correlation time, or run longer, or write frames more often"
+            "than the run; use another correlation time, run longer, or write frames more often"
         )
     return lags
 
@@ -315,7 +315,7 @@ def green_kubo(
         )
     columns = series.shape[1]
     if not np.any(series):
-        raise InputError("nothing fluctuates: all values are equal")
+        raise InputError("there are no fluctuations: all values are equal")
     sums, counts = [], []
     for a, b in _segments(n):
         values, count = lagged_sums(series[a : min(b + n_lags - 1, n)], b - a, n_lags)

@@ -210,7 +210,7 @@ def _doubts(tables: dict[str, Table], frames: Frames) -> list[str]:
         if name.startswith("vacf ") and table.y[1] < 0.5 * table.y[0]:  # a quarter of a period or so between frames
             doubts.append(
                 f"{name}: velocities are uncorrelated from frame to frame ({1e3 * table.x[1]:.4g} fs): "
-                "vibrations faster than the frames resolve are folded into the spectrum, whose peaks mean nothing; "
+                "vibrations faster than the frames resolve are folded into the spectrum, whose peaks are not valid; "
                 "write frames more often (output.frame_interval)"
             )
         plateau = table.numbers.get("plateau from / ps")

@@ -153,7 +153,7 @@ def _to_block(structure: Structure, length: float, energy: float) -> input_data.
         raise InputError(
             f"{structure.label}: periodic along {''.join(np.array(list('abc'))[system.pbc])} only, which "
             "input.data cannot "
-            "hold: it knows clusters and fully periodic cells"
+            "hold: it has only clusters and fully periodic cells"
         )
     forces = np.zeros((len(system), 3)) if structure.forces is None else structure.forces
     return input_data.DataBlock(

@@ -223,7 +223,7 @@ def rattled_and_strained(
     if rattle_A > 0:
         system = system._replace(positions=system.positions + rng.normal(0, rattle_A, (len(system), 3)))
         notes.append(f"the atoms were displaced at random by about {rattle_A:g} Å")
-    notes = [f"{'; '.join(notes)} (seed {seed}): tests with zero forces would mean nothing"] if notes else []
+    notes = [f"{'; '.join(notes)} (seed {seed}): tests with zero forces are not useful"] if notes else []
     return system, notes
 
 

@@ -102,7 +102,7 @@ def _warn(crystal: Crystal, structure: Structure) -> None:
             MdnnpWarning, stacklevel=2,
         )  # fmt: skip
     if crystal.coverage:
-        warnings.warn(f"{structure.label}: the crystal at rest {crystal.coverage}", MdnnpWarning, stacklevel=2)
+        warnings.warn(f"{structure.label}: the relaxed crystal {crystal.coverage}", MdnnpWarning, stacklevel=2)
 
 
 def _facts(arguments, crystal: Crystal, structure: Structure) -> list[tuple[str, str]]:

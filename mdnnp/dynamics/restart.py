@@ -74,7 +74,7 @@ def find_checkpoint(config: RunConfig, *, resume: bool, overwrite: bool) -> Chec
     if resume and has_checkpoint:
         return _read(config)
     if resume and not exists:
-        screen.say("nothing to resume yet: beginning at step 0")
+        screen.say("nothing to resume yet: starting at step 0")
     elif resume and not overwrite:
         raise FileError(
             f"{config.trajectory_path} has no checkpoint ({config.checkpoint_path}), so it cannot be resumed; start "

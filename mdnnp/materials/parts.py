@@ -15,7 +15,7 @@ INTERRUPTED = "interrupted"
 _AGREE = 0.01  # of the two ways to elastic constants, relative
 _MOST_ATOMS_PHONONS = 100  # of the cell
 _STRESS_FREE = 1e-3  # of the largest elastic constant
-_NOT_LOWEST = "an energy is negative: for this potential, the crystal is not the state of lowest energy"
+_NOT_LOWEST = "an energy is negative: with this potential, the crystal is not the state of lowest energy"
 _SHOWN_K, _TABLE_K = (100, 300, 600, 1000), 300
 
 
@@ -90,8 +90,8 @@ def _eos(crystal: Crystal, settings: Settings, part: Part, say) -> None:
     add("B0_prime", "its derivative B₀′", fit.derivative, "")
     part.notes.append(
         f"fitted to {len(found.volumes)} volumes, V/V₀ = {found.volumes[0] / fit.volume:.2f} to "
-        f"{found.volumes[-1] / fit.volume:.2f}; deviation {1000 * fit.residual / n:.2g} meV/atom (rms). B₀ is of the "
-        "fit over this range; the bulk modulus under Elasticity is that of the crystal at rest"
+        f"{found.volumes[-1] / fit.volume:.2f}; deviation {1000 * fit.residual / n:.2g} meV/atom (rms). B₀ is that of "
+        "the fit over this range; the bulk modulus under Elasticity is that of the relaxed crystal"
     )
     v = found.volumes
     rows = np.column_stack([v / n, found.energies / n, fit.at(v) / n, fit.pressure_GPa(v)])
@@ -277,7 +277,7 @@ def _surfaces(crystal: Crystal, settings: Settings, part: Part, say) -> None:
             add(f"surface_{name}{ending}_J_per_m2", f"({name}), {what}", value * surfaces.J_PER_M2, "J/m²", seen)
             add(f"surface_{name}{ending}_eV_per_A2", f"({name}), {what}", value, "eV/Å²", seen, detail=True)
         part.notes.append(
-            f"({name}): slab of {s.n_atoms} atoms in {s.layers} layers, {s.area:.2f} Å² a side, open beyond"
+            f"({name}): slab of {s.n_atoms} atoms in {s.layers} layers, {s.area:.2f} Å² on each side, open boundaries"
             + ("" if s.converged else "; it did NOT relax")
         )
     if min(s.relaxed for s in found) < 0:

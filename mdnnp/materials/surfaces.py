@@ -121,7 +121,7 @@ def plane_vectors(cell: np.ndarray, indices: tuple[int, int, int]) -> np.ndarray
         size = round(np.linalg.det([flat[0], second, up]))
         if abs(size) == 1:
             return np.array([flat[0], size * second, up])
-    raise InputError(f"the plane {indices} has no cell of short lattice vectors; its indices are too high")
+    raise InputError(f"the plane {indices} needs too long lattice vectors; use lower indices")
 
 
 def surface_energy(

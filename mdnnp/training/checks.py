@@ -424,7 +424,9 @@ def _units_of_stress(structures: Sequence[LabelledStructure]) -> list[Finding]:
         if len(energy) >= _FEWEST_PAIRS:
             text = _stress_that_explains(energy, work, volumes)
         elif len(members) >= FEWEST and pressure > _LARGEST_PRESSURE:
-            text = f"the median pressure is {pressure * EV_PER_A3_IN_GPA:.4g} GPa, as if stress were not in eV/Å^3"
+            text = (
+                f"the median pressure is {pressure * EV_PER_A3_IN_GPA:.4g} GPa, so the stress is probably not in eV/Å^3"
+            )
         else:
             continue
         if text:

@@ -221,7 +221,7 @@ def test_energies_are_printed_less_the_constants_of_the_potential(run):
     text = report(analyze(read_series(run)))
     (line,) = [line for line in text.splitlines() if line.startswith("total energy")]
     assert float(line.split()[2]) == pytest.approx(-20.0 / N, rel=1e-3)
-    assert "less the constants in the potential, -5000 eV" in text
+    assert "minus the constants in the potential, -5000 eV" in text
 
 
 def test_json_is_strict_and_has_units(run, capsys):

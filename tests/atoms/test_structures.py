@@ -487,13 +487,13 @@ def test_ordinary_matter_is_not_suspicious(name):
 @pytest.mark.parametrize("name", set(ORDINARY) - {"hydrogen", "fluorine"})
 def test_angstrom_taken_for_bohr(name):
     message = unit_suspicion(scaled(ORDINARY[name], units.BOHR_A))
-    assert message.startswith("file:0: ") and "were lengths in Å taken for Bohr" in message
+    assert message.startswith("file:0: ") and "were lengths in Å read as Bohr" in message
 
 
 @pytest.mark.parametrize("name", ORDINARY)
 def test_bohr_taken_for_angstrom(name):
     message = unit_suspicion(scaled(ORDINARY[name], 1.0 / units.BOHR_A))
-    assert message.startswith("file:0: ") and "were lengths in Bohr taken for Å?" in message
+    assert message.startswith("file:0: ") and "were lengths in Bohr read as Å?" in message
 
 
 def test_atoms_that_no_rule_judges():
@@ -516,14 +516,14 @@ DENSE = set(ORDINARY) - {"water", "benzene", "hydrogen", "fluorine", "water in a
 def test_nm_taken_for_angstrom(name, tmp_path):
     """Dense matter is refused on reading: its neighbours would fill the memory."""
     atoms, file = scaled(ORDINARY[name], 0.1), tmp_path / "nm.xyz"
-    assert "nm taken for Å" in unit_suspicion(atoms) or name in DENSE
+    assert "nm read as Å" in unit_suspicion(atoms) or name in DENSE
     write_structures(file, [scaled(ORDINARY[name], 1.0), atoms])
     for read in (read_structures, stream_structures):
         if name in DENSE:
-            with pytest.raises(InputError, match=r"nm.xyz:1: .*nm taken for Å\?"):
+            with pytest.raises(InputError, match=r"nm.xyz:1: .*nm read as Å\?"):
                 list(read(file))
         else:
-            with pytest.warns(MdnnpWarning, match=r"nm.xyz:1: .*nm taken for Å"):
+            with pytest.warns(MdnnpWarning, match=r"nm.xyz:1: .*nm read as Å"):
                 assert len(list(read(file))) == 2
 
 

@@ -566,7 +566,7 @@ def test_every_verb_suspects_the_unit_of_length(in_tmp, capfd, verb):
     ase.io.write("nm.xyz", atoms)
     outputs = {"relax": ("-o", "out.xyz"), "saddle": ("-o", "out.xyz"), "phonons": ("-o", "out")}.get(verb, ())
     stderr = fails(capfd, 2, verb, ROOT / "inputs" / "argon-lj.toml", "nm.xyz", *outputs)
-    assert "were lengths in nm taken for Å?" in stderr
+    assert "were lengths in nm read as Å?" in stderr
 
 
 def test_run_train_and_descriptors_suspect_the_unit_of_length(in_tmp, capfd):
@@ -579,4 +579,4 @@ def test_run_train_and_descriptors_suspect_the_unit_of_length(in_tmp, capfd):
     )
     (in_tmp / "train.toml").write_text('[data]\ntrain = ["nm.xyz"]\n[descriptors]\ncutoff_A = 5.0\n')
     for argv in (("run", "run.toml"), ("train", "train.toml"), ("descriptors", "nm.xyz", "--cutoff", "5")):
-        assert "were lengths in nm taken for Å?" in fails(capfd, 2, *argv)
+        assert "were lengths in nm read as Å?" in fails(capfd, 2, *argv)

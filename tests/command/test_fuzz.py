@@ -148,7 +148,7 @@ def test_input_that_is_no_file(tmp_path):
     with pytest.raises(FileError, match="is not a regular file"):
         read_config("/dev/zero")
     (tmp_path / "large.toml").write_bytes(b"#" * 11_000_000)
-    with pytest.raises(InputError, match="11 MB are too much"):
+    with pytest.raises(InputError, match="11 MB are too large"):
         read_config(tmp_path / "large.toml")
     assert Path("/dev/zero").exists()
 

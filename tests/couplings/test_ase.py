@@ -94,7 +94,7 @@ def test_disagreement_is_warned_of_once_and_given():
 def test_lengths_in_another_unit_are_suspected():
     atoms = bulk("Ar", "fcc", a=0.53) * (2, 2, 2)
     atoms.calc = HDNNPCalculator(ARGON)
-    with pytest.raises(InputError, match="were lengths in nm taken for Å"):
+    with pytest.raises(InputError, match="were lengths in nm read as Å"):
         atoms.get_forces()
 
 

@@ -226,7 +226,7 @@ def test_missing_files(tmp_path, start):
 
 def test_lengths_in_the_wrong_unit_are_warned_of(start):
     atoms = Atoms("Ar2", [[0, 0, 0], [0, 0, 1.1]])
-    with pytest.warns(MdnnpWarning, match=r"Å taken for Bohr|overlap"):
+    with pytest.warns(MdnnpWarning, match=r"Å read as Bohr|overlap"):
         start(atoms)
 
 

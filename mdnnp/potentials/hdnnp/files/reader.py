@@ -108,7 +108,7 @@ def _require_files(directory: Path, settings: Settings) -> dict[str, Path]:
         raise InputError(
             f"{directory}: holds {charges[0]}, so it looks like a fourth-generation potential (charges), "
             "which is not "
-            "supported yet; if it is none, state nnp_type 2 in input.nn"
+            "supported yet; if it is not one, write nnp_type 2 in input.nn"
         )
     return weights
 
@@ -128,9 +128,8 @@ def _native_units(directory: Path, length_unit: str | None, energy_unit: str | N
     ):
         if given is not None and key in stated and value(given) != value(stated[key]):
             raise InputError(
-                f"{directory}: {key} is given as {given!r}, but {sidecar} says {stated[key]!r}; leave the "
-                "unit out, or "
-                "correct the file"
+                f"{directory}: {key} is given as {given!r}, but {sidecar} states {stated[key]!r}; remove "
+                "the unit, or correct the file"
             )
         found[key] = stated.get(key, given)
         if found[key] is not None:
