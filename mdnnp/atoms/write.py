@@ -151,9 +151,8 @@ def _to_block(structure: Structure, length: float, energy: float) -> input_data.
     system = structure.system
     if system.pbc.any() and not system.pbc.all():
         raise InputError(
-            f"{structure.label}: periodic along {''.join(np.array(list('abc'))[system.pbc])} only, which "
-            "input.data cannot "
-            "hold: it has only clusters and fully periodic cells"
+            f"{structure.label}: periodic along {''.join(np.array(list('abc'))[system.pbc])} only, which input.data "
+            "cannot hold: it has only clusters and fully periodic cells"
         )
     forces = np.zeros((len(system), 3)) if structure.forces is None else structure.forces
     return input_data.DataBlock(

@@ -36,8 +36,7 @@ _DEFINITIONS = {
     "Of a compound the Schottky energy, Σ [Eᵢ(N−1) − E(N)] + E(formula unit).",
     "surfaces": "γ = (E(slab) − N e)/2A; indices of the cell given; slab open above and below, the termination of "
     "lowest unrelaxed energy; relaxed after random displacements of 0.02 Å. Reconstructions larger than the cell are "
-    "not "
-    "sought.",
+    "not sought.",
     "thermal": "F(V, T) = E(V) + Σ [½hν + k_BT ln(1 − exp(−hν/k_BT))], minimal in V at no pressure (Birch's "
     "equation at each temperature); α = (∂S/∂V)/B, C_P = C_V + α²BVT, γ = VαB/C_V [2, 6]. Per mole of atoms.",
 }

@@ -106,8 +106,7 @@ def _require_files(directory: Path, settings: Settings) -> dict[str, Path]:
     charges = sorted(path.name for path in directory.glob("hardness.*.data"))
     if charges and not settings.generation_stated:
         raise InputError(
-            f"{directory}: holds {charges[0]}, so it looks like a fourth-generation potential (charges), "
-            "which is not "
+            f"{directory}: holds {charges[0]}, so it looks like a fourth-generation potential (charges), which is not "
             "supported yet; if it is not one, write nnp_type 2 in input.nn"
         )
     return weights
@@ -245,8 +244,7 @@ def _warn_without_spread(path: Path, model: HDNNPModel) -> None:
             numbers = ", ".join(str(i + 1) for i in constant[:10]) + (", ..." if len(constant) > 10 else "")
             warnings.warn(
                 f"{path}: {quantity} for element {symbol}, function {numbers}: it cannot be scaled and is set to the "
-                "constant "
-                f"{model.scale_min:g} (n2p2 divides by zero here)",
+                f"constant {model.scale_min:g} (n2p2 divides by zero here)",
                 MdnnpWarning,
                 stacklevel=3,
             )
@@ -319,9 +317,8 @@ def _matching_topology(path: Path, count: int, symbol: str, settings: Settings) 
     if len(fitting) == 1:
         if fitting[0].activations != of_n2p2.activations:
             warnings.warn(
-                f"{path.parent / 'input.nn'}: element_activation_short {symbol}: activations "
-                f"{fitting[0].activations} are used as stated; but n2p2 ignores the last letter and takes "
-                f"{of_n2p2.activations[-1]!r} of "
+                f"{path.parent / 'input.nn'}: element_activation_short {symbol}: activations {fitting[0].activations} "
+                f"are used as stated; but n2p2 ignores the last letter and takes {of_n2p2.activations[-1]!r} of "
                 "global_activation_short for the output",
                 MdnnpWarning,
                 stacklevel=4,
