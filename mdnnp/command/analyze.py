@@ -1,4 +1,4 @@
-"""The verb `mdnnp analyze`: prints what a trajectory says, and writes it into a folder."""
+"""The verb `mdnnp analyze`: prints the numbers of a trajectory, and writes a report into a folder."""
 
 import contextlib
 import json
@@ -96,7 +96,9 @@ def _settings(arguments):
         except ValueError:
             raise InputError(f"--bond {pair}: {form!r} and {break_!r} must be distances in Å") from None
         if len(symbols) != 2 or not 0 < bonds[symbols][0] <= bonds[symbols][1]:
-            raise InputError(f"--bond {pair} {form} {break_}: expected as in O-H 1.2 1.6, the second no shorter")
+            raise InputError(
+                f"--bond {pair} {form} {break_}: expected as in O-H 1.2 1.6, with a second distance that is not shorter"
+            )
     return Settings(
         warmup_fs=None if warmup_ps is None else 1e3 * warmup_ps,
         until_fs=scaled("until_ps", 1e3),
@@ -147,9 +149,11 @@ def _make_folder(folder: Path, names: list[str]) -> bool:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         ours = json.loads((folder / NUMBERS_FILE).read_text("utf-8"))["program"] == "mdnnp analyze"
     if existing and not ours:
-        raise FileError(f"{existing[0]}: exists, and no earlier analysis made it; give another directory with --output")
+        raise FileError(
+            f"{existing[0]}: exists, and was not written by an earlier analysis; give another directory with --output"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FileError(f"{folder}: cannot be made: {error.strerror}") from None
+        raise FileError(f"{folder}: cannot be created: {error.strerror}") from None
     return bool(existing)

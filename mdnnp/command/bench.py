@@ -13,7 +13,7 @@ def main(arguments) -> int:
     from mdnnp.potentials.load import load_potential
 
     if len(arguments.inputs) % 2:
-        raise InputError(f"{arguments.inputs[-1]}: a potential and a structure belong together; give pairs of them")
+        raise InputError(f"{arguments.inputs[-1]}: each potential needs a structure; give pairs of POTENTIAL STRUCTURE")
     units, of_data = (arguments.length_unit, arguments.energy_unit), data_units(arguments)
     given = []
     for path, file in zip(arguments.inputs[::2], arguments.inputs[1::2], strict=True):

@@ -1,4 +1,4 @@
-"""The verb `mdnnp check`: proves on a structure that a potential behaves."""
+"""The verb `mdnnp check`: tests forces, virial and symmetries of a potential on a structure."""
 
 from mdnnp.command.common import load_both
 

@@ -1,5 +1,6 @@
-"""Starting inputs and the reference of every key, from the records of `dynamics.input`: the verb `mdnnp init`."""
+"""Starting inputs and the reference of every key, from the records of both inputs: the verb `mdnnp init`."""
 
+import inspect
 import textwrap
 from dataclasses import Field, fields
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import get_args, get_origin
 from mdnnp.base.errors import FileError
 from mdnnp.base.inputs.records import Sections, default_of, is_required, toml_value
 from mdnnp.dynamics.input import SECTIONS
+from mdnnp.training.input import SECTIONS as TRAIN_SECTIONS
 
 Values = dict[str, str]  # 'section.key' -> TOML text
 
@@ -16,6 +18,14 @@ Molecular dynamics with a neural network potential. Set the two paths and the un
 
     mdnnp run {name}
     mdnnp analyze {stem}.h5
+"""
+
+_TRAIN_TITLE = """\
+Fit of a neural network potential to structures with energies and forces. Set the data files and the cutoff, then:
+
+    mdnnp train {name}
+
+The result is an n2p2 directory, {stem}-potential/, and a report, {stem}.html.
 """
 
 _ARGON_TITLE = """\
@@ -60,31 +70,30 @@ epsilon_eV = 0.0103408
 sigma_A = 3.4
 """
 
-KINDS = {
-    "hdnnp": "an input to fill in, for a neural network potential and a structure of your own",
-    "argon": "liquid argon with a Lennard-Jones potential: complete, runs as it is",
-}
-
 
 def main(arguments) -> int:
 
     if arguments.reference:
-        print(reference())
+        print(reference(TRAIN_SECTIONS if arguments.kind == "train" else SECTIONS))
         return 0
     paths = write_starting_files(arguments.kind, arguments.output)
     print("Written: " + ", ".join(str(p) for p in paths))
-    print(f"Next:    mdnnp run {paths[0]}" if len(paths) > 1 else f"Next:    fill in {paths[0]}")
+    print(
+        f"Next:    mdnnp run {paths[0]}" if len(paths) > 1 else f"Next:    fill in {paths[0]}, as its first lines say"
+    )
     return 0
 
 
 def starting_files(kind: str) -> dict[str, str]:
-    """Names and texts of the files of a starting input; the first is the one for `mdnnp run`."""
+    """Names and texts of the files of a starting input; the first is the one for `mdnnp run` or `mdnnp train`."""
     if kind == "argon":
         return {
             "argon.toml": starting_input(_ARGON_TITLE.format(name="argon.toml", stem="argon"), _ARGON_VALUES),
             "argon.xyz": _ARGON_XYZ,
             "argon-lj.toml": _ARGON_POTENTIAL,
         }
+    if kind == "train":
+        return {"train.toml": starting_input(_TRAIN_TITLE.format(name="train.toml", stem="train"), {}, TRAIN_SECTIONS)}
     return {"run.toml": starting_input(_HDNNP_TITLE.format(name="run.toml", stem="run"), {})}
 
 
@@ -93,7 +102,7 @@ def write_starting_files(kind: str, directory: str | Path) -> list[Path]:
     files = {Path(directory) / name: text for name, text in starting_files(kind).items()}
     for path in files:
         if path.exists():
-            raise FileError(f"{path} exists already and is left as it is; choose another directory with -o")
+            raise FileError(f"{path} exists already and is not replaced; choose another directory with -o")
     try:
         Path(directory).mkdir(parents=True, exist_ok=True)
         for path, text in files.items():
@@ -104,13 +113,13 @@ def write_starting_files(kind: str, directory: str | Path) -> list[Path]:
     return list(files)
 
 
-def starting_input(title: str, values: Values) -> str:
-    """A commented input: every key with its help, commented out if it has a default and not in `values`."""
+def starting_input(title: str, values: Values, sections: Sections = SECTIONS) -> str:
+    """A commented input: every key with its help; keys with a default are comments, unless `values` has them."""
     lines = [f"# {line}".rstrip() for line in title.rstrip().split("\n")]
-    lines += ["#", "# Keys that are commented out show their default, or an example where there is none."]
+    lines += ["#", "# A key behind '#' is not set: the line shows its default, or an example if it has no default."]
     lines += ["# Paths are relative to this file."]
-    for section, record in SECTIONS.items():
-        lines += ["", f"[{section}]", f"# {record.__doc__}"]
+    for section, record in sections.items():
+        lines += ["", f"[{section}]", *_commented(record.__doc__)]
         for f in fields(record):
             lines += ["", *_commented(f.metadata["help"])]
             value = values.get(f"{section}.{f.name}")
@@ -124,10 +133,10 @@ def starting_input(title: str, values: Values) -> str:
 
 
 def reference(sections: Sections = SECTIONS) -> str:
-    """Every key of an input, in Markdown: tables of key, type, default and meaning."""
+    """Every key of an input in Markdown, one table for each section: key, type, default and meaning."""
     lines = []
     for section, record in sections.items():
-        lines += [f"## [{section}]", "", f"{record.__doc__}", ""]
+        lines += [f"## [{section}]", "", inspect.cleandoc(record.__doc__), ""]
         lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
         for f in fields(record):
             rule = f.metadata["rule"]
@@ -179,4 +188,5 @@ def _list_name(hint, names) -> str:
 
 
 def _commented(text: str) -> list[str]:
-    return [f"# {line}" for line in textwrap.wrap(text, 100)]
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return [f"# {line}" for paragraph in paragraphs for line in textwrap.wrap(paragraph, 100)]

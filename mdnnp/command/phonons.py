@@ -43,8 +43,8 @@ def compute_phonons(arguments, potential: Potential, structure: Structure) -> in
     largest = np.sqrt(np.square(forces).sum(axis=1).max())
     if largest > _LOOSE_EV_PER_A:
         warnings.warn(
-            f"{structure.label}: the largest force is {largest:.3f} eV/Å: this is no minimum, and the frequencies are "
-            "not those of one; relax it first (mdnnp relax --force-tolerance 0.0001)",
+            f"{structure.label}: the largest force is {largest:.3f} eV/Å: this is not a minimum, and the frequencies "
+            "are not valid; relax it first (mdnnp relax --force-tolerance 0.0001)",
             MdnnpWarning,
             stacklevel=2,
         )
@@ -94,14 +94,14 @@ def _crystal(arguments, potential, structure, directory: Path) -> str:
             warnings.warn(
                 f"{structure.label}: the supercell is {size * reach:.2f} Å wide, less than twice the cutoff "
                 f"of {reach:.2f} Å: force constants wrap around it, and the frequencies away from q = 0 are "
-                f"wrong; take --supercell {_words(enough)} at least, {_words(exact)} to be exact",
+                f"wrong; use at least --supercell {_words(enough)}, or {_words(exact)} for exact force constants",
                 MdnnpWarning,
                 stacklevel=2,
             )
         elif size < 4.0 - 1e-9:
             lines.append(
-                f"The supercell is {size:.2f} cutoffs wide; from four on force constants are exact "
-                f"(--supercell {_words(exact)})"
+                f"The supercell is {size:.2f} cutoffs wide; from four cutoffs, force constants are exact (--supercell "
+                f"{_words(exact)})"
             )
     bands = crystal_phonons(potential, structure, tuple(arguments.supercell))
     lowest = min(bands.frequencies.min(), bands.mesh.min())

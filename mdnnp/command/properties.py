@@ -87,7 +87,7 @@ def compute_properties(arguments, potential: Potential, structure: Structure) ->
         print(f"\nWritten: {output}/report.html, properties.json, properties.csv and the curves behind the figures")
     if found[-1].failure == parts.INTERRUPTED:
         left = " ".join(names[len(found) - 1 :])
-        print(f"interrupted; what was done is written, the rest: --only {left}", file=sys.stderr)
+        print(f"interrupted; the finished parts are written; for the others: --only {left}", file=sys.stderr)
         raise KeyboardInterrupt
     return 3 if all(part.failure for part in found) else 0
 
@@ -97,12 +97,12 @@ def _warn(crystal: Crystal, structure: Structure) -> None:
     largest = float(np.sqrt(np.square(crystal.results.forces).sum(axis=1).max()))
     if largest > _FORCES_AT_REST:
         warnings.warn(
-            f"{structure.label}: the largest force is {largest:.3f} eV/Å: this is no minimum, and properties are not "
-            "those of one; leave --no-relax out",
+            f"{structure.label}: the largest force is {largest:.3f} eV/Å: this is not a minimum, and the properties "
+            "are not valid; remove --no-relax",
             MdnnpWarning, stacklevel=2,
         )  # fmt: skip
     if crystal.coverage:
-        warnings.warn(f"{structure.label}: the crystal at rest {crystal.coverage}", MdnnpWarning, stacklevel=2)
+        warnings.warn(f"{structure.label}: the relaxed crystal {crystal.coverage}", MdnnpWarning, stacklevel=2)
 
 
 def _facts(arguments, crystal: Crystal, structure: Structure) -> list[tuple[str, str]]:
@@ -112,7 +112,7 @@ def _facts(arguments, crystal: Crystal, structure: Structure) -> list[tuple[str,
         ("structure", structure.label),
         ("atoms in the cell", str(len(crystal.system))),
         ("space group", group),
-        ("at rest", "relaxed, cell and positions" if crystal.relaxed else "taken as it was given"),
+        ("at rest", "relaxed, cell and positions" if crystal.relaxed else "not relaxed"),
     ]
 
 

@@ -51,7 +51,7 @@ def relax_structure(arguments, potential: Potential, structure: Structure) -> in
 def goal_of(arguments) -> Goal:
     """The goal that the command line states. Raises InputError for numbers that make no sense."""
     if arguments.pressure_GPa and not arguments.cell:
-        raise InputError("--pressure-GPa needs --cell: at a fixed cell there is no pressure to reach")
+        raise InputError("--pressure-GPa needs --cell: the pressure cannot change at a fixed cell")
     for name in ("force_tolerance", "stress_tolerance_GPa", "most_evaluations"):
         value = getattr(arguments, name)
         if not value > 0:
@@ -132,7 +132,7 @@ def text(outcome: Relaxation) -> str:
         lines.append(f"volume        {d['volume_A3']:.4f} Å^3")
     extrapolations = outcome.point.results.extrapolation.count
     if extrapolations:
-        lines.append(f"WARNING       {extrapolations} symmetry functions are out of the range of the potential's data")
+        lines.append(f"WARNING       {extrapolations} symmetry functions are outside the range of the training data")
     return "\n".join(lines)
 
 

@@ -86,24 +86,24 @@ def _check(arguments, structure: Structure, final: Structure | None) -> None:
     if not arguments.force_tolerance > 0:
         raise InputError(f"--force-tolerance must be positive, found {arguments.force_tolerance}")
     if len(structure.system) < 2:
-        raise InputError(f"{structure.label}: one atom alone has no saddle")
+        raise InputError(f"{structure.label}: a single atom has no saddle point")
     if arguments.along is not None and arguments.atom is None:
-        raise InputError("--along needs --atom: which atom is to go there?")
+        raise InputError("--along needs --atom, the atom that is displaced")
     if arguments.mode == 0:
-        raise InputError("--mode counts from 1; -1 goes the other way along the lowest")
+        raise InputError("--mode counts from 1; -1 is the lowest mode in the opposite direction")
     if final is None:
         return
     if arguments.guess:
-        raise InputError("--guess and --to exclude each other: a band begins at two minima, not at a saddle")
+        raise InputError("--guess and --to exclude each other: a band starts at two minima, not near a saddle point")
     a, b = structure.system, final.system
     if len(a) != len(b) or (a.numbers != b.numbers).any():
         at = "" if len(a) != len(b) else f"; atom {int(np.argmax(a.numbers != b.numbers))} is another element"
         raise InputError(
-            f"{final.label}: {len(b)} atoms, {structure.label} has {len(a)}{at}: both ends of a band are the same "
+            f"{final.label}: {len(b)} atoms, {structure.label} has {len(a)}{at}: both ends of a band need the same "
             "atoms in the same order"
         )
     if (a.pbc != b.pbc).any() or np.abs(a.cell - b.cell).max() > 1e-6:
-        raise InputError(f"{final.label}: not in the cell of {structure.label}: a band keeps the cell")
+        raise InputError(f"{final.label}: not in the cell of {structure.label}: both ends of a band need the same cell")
 
 
 def _direction(arguments, potential: Potential, structure: Structure) -> np.ndarray:
@@ -137,7 +137,7 @@ def _over_the_band(arguments, potential: Potential, start: Point, last: Point, p
     """
     progress.say(f"other end     {last.results.energy:.8f} eV")
     if distances_A(start.system, last.system).max() < SAME_A:
-        raise InputError("both ends relax to the same minimum, so that there is no barrier between them")
+        raise InputError("both ends relax to the same minimum, so there is no barrier between them")
     from ase import Atoms
     from ase.mep import NEB
     from ase.optimize import FIRE
@@ -170,8 +170,8 @@ def _over_the_band(arguments, potential: Potential, start: Point, last: Point, p
     top = int(np.argmax(energies))
     if top in (0, len(images) - 1):
         raise PhysicsError(
-            "the band rises to one of its ends: there is no saddle between them, or one that "
-            f"{arguments.images} images do not see; ask for more with --images"
+            "the highest point of the band is one of its ends: there is no saddle point between them, or "
+            f"{arguments.images} images are too few; use more with --images"
         )
     tangent = images[top + 1].positions - images[top - 1].positions
     return s._replace(positions=images[top].positions.copy()), tangent
@@ -232,7 +232,7 @@ def as_dict(found: Barrier) -> dict:
 def text(found: Barrier) -> str:
     """The report."""
     d = as_dict(found)
-    state = "Saddle of first order" if found.good else "NOT a saddle of first order"
+    state = "Saddle point of first order" if found.good else "NOT a saddle point of first order"
     lines = ["", f"{state}: largest force {d['max_force_eV_per_A']:.2e} eV/Å, energy {d['energy_eV']:.8f} eV"]
     if d["barrier_eV"] is not None:
         back = "" if d["reverse_barrier_eV"] is None else f", from the other end {d['reverse_barrier_eV']:.6f} eV"
@@ -245,7 +245,7 @@ def text(found: Barrier) -> str:
         )
     if d["attempt_frequency_THz"]:
         lines.append(
-            f"attempts      {d['attempt_frequency_THz']:.4g} THz (Vineyard), times exp(-barrier / kT): the rate"
+            f"attempts      {d['attempt_frequency_THz']:.4g} THz (Vineyard); rate = this times exp(-barrier / kT)"
         )
     for k, side in enumerate(d["sides"], 1):
         where = ""
@@ -260,10 +260,10 @@ def text(found: Barrier) -> str:
             f"side {k}        {side['energy_eV']:.8f} eV, barrier from there {side['barrier_eV']:.6f} eV{where}"
         )
     if found.start is not None and found.sides and found.sides[0].move_A > SAME_A:
-        lines.append("WARNING       the saddle does not lie beside the minimum that the search started from")
+        lines.append("WARNING       this saddle point is not next to the minimum that the search started from")
     extrapolations = found.saddle.results.extrapolation.count
     if extrapolations:
-        lines.append(f"WARNING       {extrapolations} symmetry functions are out of the range of the potential's data")
+        lines.append(f"WARNING       {extrapolations} symmetry functions are outside the range of the training data")
     return "\n".join(lines)
 
 
@@ -272,7 +272,7 @@ def check_outputs(arguments) -> None:
     from mdnnp.trajectory.path_frames import check_steps_file
 
     if Path(arguments.output).suffix == ".json":
-        raise InputError(f"{arguments.output}: name the structure, as in saddle.xyz; its numbers go to saddle.json")
+        raise InputError(f"{arguments.output}: give the file for the structure, for example saddle.xyz")
     check_writable_format(arguments.output)
     check_steps_file(arguments.trajectory, arguments.overwrite)
 

@@ -110,8 +110,8 @@ def minimum_near(potential: Potential, structure: Structure, force_tolerance: fl
     outcome = relax(potential, structure.system, Goal(force_tolerance=0.1 * force_tolerance))
     if not outcome.converged and outcome.point.max_force > force_tolerance:
         raise PhysicsError(
-            f"{structure.label}: does not relax to a minimum to begin at ({outcome.reason}; largest force "
-            f"{outcome.point.max_force:.3g} eV/Å); relax it by itself first"
+            f"{structure.label}: cannot be relaxed to a minimum to start from ({outcome.reason}; largest force "
+            f"{outcome.point.max_force:.3g} eV/Å); relax it first (mdnnp relax)"
         )
     return outcome.point
 
@@ -131,7 +131,7 @@ def _slide(potential: Potential, saddle: Saddle, start: Point | None, force_tole
 
 
 def outputs(arguments) -> list[Path]:
-    """Names of what is written."""
+    """Names of the output files."""
     out = Path(arguments.output)
     names = [out, out.with_suffix(".json")]
     if arguments.sides:

@@ -226,7 +226,7 @@ def test_missing_files(tmp_path, start):
 
 def test_lengths_in_the_wrong_unit_are_warned_of(start):
     atoms = Atoms("Ar2", [[0, 0, 0], [0, 0, 1.1]])
-    with pytest.warns(MdnnpWarning, match=r"Å taken for Bohr|overlap"):
+    with pytest.warns(MdnnpWarning, match=r"Å read as Bohr|overlap"):
         start(atoms)
 
 
@@ -297,7 +297,7 @@ def test_velocities_of_a_file_that_turn_a_molecule_are_kept_and_counted(start):
             warnings.simplefilter("always")
             s = start(atoms, more)
         assert 12 - s.n_degrees == missing
-        assert any("turn the whole" in str(w.message) for w in caught) == (missing == 3)
+        assert any("rotate the system" in str(w.message) for w in caught) == (missing == 3)
 
 
 @pytest.mark.parametrize(
