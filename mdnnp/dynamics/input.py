@@ -91,7 +91,7 @@ class PotentialConfig:
 
     path: Path = key(
         "Directory of an n2p2 potential (input.nn, scaling.data, weights.*.data), directory of a committee "
-        "(member-1, member-2, ...), or a TOML file of another kind of potential (docs/potentials.md).",
+        "(member-1, member-2, ...), or a TOML file of another kind of potential (docs/guide/potentials.md).",
         restart="free",
         example='"potential"',
     )
