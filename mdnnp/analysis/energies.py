@@ -16,6 +16,7 @@ import numpy as np
 from mdnnp.atoms import quantities
 from mdnnp.base import statistics
 from mdnnp.base.errors import FileError, InputError, MdnnpWarning
+from mdnnp.base.report.plain import plain
 from mdnnp.base.statistics import DEFAULT_WARMUP, RESOLVED, VERLET_ERROR, Drift, Mean, is_verlet_error, plus_minus
 from mdnnp.base.units import BOLTZMANN_EV_PER_K, EV_PER_U_A2_PER_FS2
 from mdnnp.trajectory import STEPS, Trajectory
@@ -287,20 +288,27 @@ def analyze(series: Series, warmup_fs: float | None = None, until_fs: float | No
     if until_fs is not None:
         series = _until(series, until_fs)
     warmup_fs, reason = _warmup(series, warmup_fs)
-    time = series.time_fs
-    kept = time >= time[0] + warmup_fs if len(time) else np.zeros(0, dtype=bool)
+    kept = statistics.after_warmup(series.time_fs, warmup_fs)
     means = {name: statistics.mean_with_error(values[kept]) for name, values in series.values.items() if kept.any()}
     for name, (times, values) in series.others.items():
-        later = times >= time[0] + warmup_fs if len(time) else np.zeros(0, dtype=bool)
+        later = times >= series.time_fs[0] + warmup_fs if len(kept) else np.zeros(0, dtype=bool)
         if later.any():
             means[name] = statistics.mean_with_error(values[later])
     temperature = means["temperature"].mean if "temperature" in means else math.nan
-    drift = shadow = None
-    conserved = statistics.conserved_column(series.values)
-    if conserved in series.values and len(time):
-        drift = _drift(series, series.values[conserved], warmup_fs, temperature)
-    if np.isfinite(series.shadow_eV).any():
-        shadow = _drift(series, series.shadow_eV, warmup_fs, temperature)
+    drift, shadow = (
+        statistics.energy_drift(
+            series.time_fs,
+            energy_eV,
+            warmup_fs,
+            series.n_atoms,
+            series.values.get("kinetic_energy"),
+            temperature,
+            series.n_degrees,
+        )
+        if energy_eV is not None and len(energy_eV)
+        else None
+        for energy_eV in (series.values.get(statistics.conserved_column(series.values)), series.shadow_eV)
+    )
     ramp = _ramp(series, kept, float(np.ptp(whole)) if len(whole) else 0.0)
     return Analysis(series, warmup_fs, reason, drift, shadow, means, _momentum_change(series, kept), ramp)
 
@@ -332,22 +340,6 @@ def _ramp(series: Series, kept: np.ndarray, whole_fs: float) -> str:
         return ""
     middle = np.mean(heat)
     return f"the temperature goes from {middle - 0.5 * change:.4g} to {middle + 0.5 * change:.4g} K"
-
-
-def _drift(series: Series, energy_eV: np.ndarray, warmup_fs: float, temperature_K: float) -> Drift:
-    """Drift of one of the run's energies, from where it is known."""
-    time, known = series.time_fs, np.isfinite(energy_eV)
-    kinetic = series.values.get("kinetic_energy")
-    return statistics.drift(
-        time[known],
-        energy_eV[known],
-        series.n_atoms,
-        # The warm-up counts from the first sample of all.
-        warmup_fs=max(0.0, warmup_fs - float(time[known][0] - time[0])),
-        kinetic_eV=None if kinetic is None else kinetic[known],
-        temperature_K=temperature_K,
-        n_degrees=series.n_degrees,
-    )
 
 
 def _momentum_change(series: Series, kept: np.ndarray) -> np.ndarray:
@@ -535,17 +527,11 @@ def as_dict(analysis: Analysis) -> dict:
             f"deviation_{unit}": mean.deviation,
             "correlation_time_fs": mean.correlation_samples * _spacing(series.time_fs),
         }
-    return _plain(found)
+    return plain(found)
 
 
 def _spacing(time: np.ndarray) -> float:
     return float(np.median(np.diff(time))) if len(time) > 1 else math.nan
-
-
-def _plain(value):
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_parts(paths: list[Path], choice: dict) -> Series:

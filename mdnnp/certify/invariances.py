@@ -4,13 +4,12 @@
 The structure is rattled (and a cell strained) first, since zero forces prove nothing.
 """
 
-import json
 import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TypeVar
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from mdnnp.atoms.system import System, complete_cell, heights, replicate
 from mdnnp.base.errors import MdnnpWarning, PhysicsError
+from mdnnp.base.report.plain import to_json
 from mdnnp.certify import cutoff_crossings, measures
 from mdnnp.potentials.interface import Potential
 
@@ -108,13 +108,8 @@ class CheckReport:
 
     def to_json(self) -> str:
         """The report as JSON; what was not measured is null."""
-
-        def plain(value):
-            return None if isinstance(value, float) and not math.isfinite(value) else value
-
-        rows = [{key: plain(value) for key, value in asdict(row).items()} for row in self.rows]
-        head = {"passed": self.passed, "notes": list(self.notes), "conditioning": self.conditioning or None}
-        return json.dumps(head | {"rows": rows}, indent=2)
+        head = {"passed": self.passed, "notes": self.notes, "conditioning": self.conditioning or None}
+        return to_json(head | {"rows": self.rows})
 
 
 def _cell(row: Row | None) -> str:

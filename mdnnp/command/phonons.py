@@ -39,8 +39,7 @@ def compute_phonons(arguments, potential: Potential, structure: Structure) -> in
     for t in arguments.temperature_K:
         if not (np.isfinite(t) and t >= 0):
             raise InputError(f"--temperature-K must not be negative, found {t}")
-    forces = potential.compute(structure.system).forces
-    largest = np.sqrt(np.square(forces).sum(axis=1).max())
+    largest = potential.compute(structure.system).largest_force
     if largest > _LOOSE_EV_PER_A:
         warnings.warn(
             f"{structure.label}: the largest force is {largest:.3f} eV/Å: this is no minimum, and the frequencies are "

@@ -7,8 +7,6 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from mdnnp.atoms.structure import Structure
 from mdnnp.atoms.write import write_structures
 from mdnnp.base.errors import FileError, InputError, MdnnpWarning
@@ -94,7 +92,7 @@ def compute_properties(arguments, potential: Potential, structure: Structure) ->
 
 def _warn(crystal: Crystal, structure: Structure) -> None:
     """Say what may make all of it meaningless."""
-    largest = float(np.sqrt(np.square(crystal.results.forces).sum(axis=1).max()))
+    largest = crystal.results.largest_force
     if largest > _FORCES_AT_REST:
         warnings.warn(
             f"{structure.label}: the largest force is {largest:.3f} eV/Å: this is no minimum, and properties are not "

@@ -9,8 +9,10 @@ import matplotlib
 import numpy as np
 
 from mdnnp import __version__
+from mdnnp.atoms.quantities import VOIGT_NAMES
 from mdnnp.base.files import csv_text
 from mdnnp.base.report import html
+from mdnnp.base.report.plain import plain
 from mdnnp.base.report.style import STYLE
 from mdnnp.materials import figures
 from mdnnp.materials.crystal import Coverage, Crystal
@@ -112,7 +114,7 @@ def lines(report: Report) -> list[str]:
 def as_dict(report: Report) -> dict:
     """All in plain numbers; `extrapolates` is null where every environment was in the potential's range."""
     numbers = {
-        q.key: {"value": plain(q.value), "unit": q.unit, "extrapolates": _covered(q.coverage)}
+        q.key: {"value": q.value, "unit": q.unit, "extrapolates": _covered(q.coverage)}
         | _disagreement(q)
         | _compared(report, q)
         for q in report.quantities
@@ -122,16 +124,11 @@ def as_dict(report: Report) -> dict:
     out["failed"] = {p.name: p.failure for p in report.parts if p.failure}
     for part in report.parts:
         if part.name == "elastic" and part.result is not None:
-            out["elastic_constants_GPa"] = part.result.exact.relaxed.tolist()
-            out["elastic_constants_clamped_GPa"] = part.result.exact.clamped.tolist()
-            out["elastic_constants_by_stress_GPa"] = part.result.differences.relaxed.tolist()
+            out["elastic_constants_GPa"] = part.result.exact.relaxed
+            out["elastic_constants_clamped_GPa"] = part.result.exact.clamped
+            out["elastic_constants_by_stress_GPa"] = part.result.differences.relaxed
             out["elastic_constants_disagreement"] = part.result.disagreement
-    return out
-
-
-def plain(value: float) -> float | None:
-    """A number that JSON has."""
-    return float(value) if math.isfinite(value) else None
+    return plain(out)
 
 
 def _covered(seen: Coverage) -> dict | None:
@@ -147,7 +144,7 @@ def _compared(report: Report, q: Quantity) -> dict:
     given = report.reference.get(q.key)
     if given is None:
         return {}
-    return {"reference": given, "deviation_percent": plain(100 * (q.value / given - 1)) if given else None}
+    return {"reference": given, "deviation_percent": 100 * (q.value / given - 1) if given else None}
 
 
 def numbers_csv(report: Report) -> str:
@@ -231,10 +228,9 @@ def _drawn(report: Report, part: Part) -> list[str]:
 
 
 def _matrix(title: str, constants: np.ndarray) -> str:
-    names = ("xx", "yy", "zz", "yz", "xz", "xy")
     small = 0.0005
     rows = [
         [name, *(f"{0.0 if abs(v) < small else v:.3f}" for v in row)]
-        for name, row in zip(names, constants, strict=True)
+        for name, row in zip(VOIGT_NAMES, constants, strict=True)
     ]
-    return html.table([escape(title), *names], rows)
+    return html.table([escape(title), *VOIGT_NAMES], rows)
