@@ -8,7 +8,6 @@ import math
 import tomllib
 import warnings
 from dataclasses import dataclass, field, replace
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -358,7 +357,8 @@ def _warmup(series: Series, given_fs: float | None) -> tuple[float, str]:
     return statistics.default_warmup_fs(series.time_fs, series.equilibration_fs), reason
 
 
-def _mean_lines(analysis: Analysis) -> list[str]:
+def mean_lines(analysis: Analysis) -> list[str]:
+    """Means with their error bars, a line each."""
     lines = []
     n = analysis.series.n_atoms
     for name, unit, divisor in (
@@ -417,59 +417,6 @@ def ramp_tables(analysis: Analysis) -> dict:
             label_x = "temperature / K"
             found[f"ramp {name.replace('_', ' ')}"] = Table(np.array(heat), y, np.full(len(y), np.nan), label_x, label)
     return found
-
-
-def energy_sections(analysis: Analysis) -> list[str]:
-    """Conservation of energy and momentum, and the means, as sections of HTML with their figures."""
-    import matplotlib
-
-    from mdnnp.analysis.energy_figures import figures_of
-    from mdnnp.base.report import html
-    from mdnnp.base.report.style import STYLE
-
-    drifts = (("shadow energy", analysis.shadow_drift), (analysis.conserved.replace("_", " "), analysis.drift))
-    drifts = [(name, drift) for name, drift in drifts if drift is not None]
-    rows = [[name, *map(escape, _drift_cells(drift))] for name, drift in drifts]
-    head = [
-        "",
-        "drift / (meV/atom/ns)",
-        "kT/ns per degree of freedom",
-        "rms / (meV/atom)",
-        "|change| / σ(Ekin)",
-        "over",
-    ]
-    out = ["<h2>Energy conservation</h2>"]
-    out.append(html.table(head, rows, text_columns=(5,)) if rows else "<p>The file holds no energies.</p>")
-    if drifts:
-        verdict = drift_words(analysis.drift, analysis.shadow_drift) if analysis.drift is not None else ""
-        out.append(f"<p>{escape(verdict)}</p>" if verdict else "")
-        if analysis.ramp:
-            out.append(f'<p class="note">{escape(f"No equilibrium: {analysis.ramp}")}.</p>')
-        out.append(f"<p>{escape(f'Left out: the first {analysis.warmup_fs * 1e-3:.4g} ps')}.</p>")
-    with matplotlib.rc_context(STYLE):
-        drawn = figures_of(analysis)
-        conservation = ("shadow_drift.png", "energy_drift.png", "momentum.png")
-        out += [html.image(drawn[name], name.removesuffix(".png")) for name in conservation if name in drawn]
-        means = [line.split(None if line.startswith(" ") else "  ", 1) for line in _mean_lines(analysis)]
-        if means:
-            out.append("<h2>Energy, temperature and pressure</h2>")
-            out.append(html.table(["", ""], [[escape(a), escape(b.strip())] for a, b in means], text_columns=(1,)))
-        out += [html.image(figure, name) for name, figure in drawn.items() if name not in conservation]
-    return out
-
-
-def _drift_cells(drift: Drift) -> list[str]:
-    if drift.n_blocks == 0:
-        return [drift.note, "", "", "", ""]
-    kT = plus_minus(drift.kT_per_ns_per_degree, drift.error_kT_per_ns_per_degree, "").strip()
-    over = drift.change_over_kinetic_deviation
-    return [
-        plus_minus(drift.slope_meV_per_atom_ns, drift.error_meV_per_atom_ns, "").strip(),
-        kT if math.isfinite(drift.kT_per_ns_per_degree) else "?",
-        f"{drift.rms_eV_per_atom * 1e3:.3g}",
-        f"{over:.2g}" if math.isfinite(over) else "?",
-        f"{drift.duration_ps:.4g} ps, {drift.n_blocks} blocks" + (f"; {drift.note}" if drift.note else ""),
-    ]
 
 
 def drift_words(drift: Drift, shadow: Drift | None) -> str:

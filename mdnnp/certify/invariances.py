@@ -5,7 +5,6 @@ The structure is rattled (and a cell strained) first, since zero forces prove no
 """
 
 import math
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import numpy as np
 from mdnnp.atoms.system import System, complete_cell, heights, replicate
 from mdnnp.base.errors import MdnnpWarning, PhysicsError
 from mdnnp.base.report.plain import to_json
+from mdnnp.base.report.screen import Bar
 from mdnnp.certify import cutoff_crossings, measures
 from mdnnp.potentials.interface import Potential
 
@@ -185,14 +185,11 @@ def watched(measure: Callable[[Potential], T], potential: Potential, begin: Begi
 @contextmanager
 def progress() -> Iterator[Begin]:
     """A bar with the time that is left, on a terminal: see `begin` of `check`."""
-    from tqdm import tqdm
-
-    with tqdm(file=sys.stderr, leave=False, disable=not sys.stderr.isatty(), delay=1.0) as bar:
+    with Bar() as bar:
 
         def begin(total: int, unit: str) -> Callable[[int], object]:
-            bar.unit = unit
-            bar.reset(total)
-            return bar.update
+            bar.begin(total, unit)
+            return bar.advance
 
         yield begin
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import get_args, get_origin
 
 from mdnnp.base.errors import FileError
-from mdnnp.base.inputs.records import Sections, default_of, is_required, toml_value
+from mdnnp.base.inputs.records import Sections, default_of, is_required
+from mdnnp.base.inputs.toml import toml_value
 from mdnnp.dynamics.input import SECTIONS
 
 Values = dict[str, str]  # 'section.key' -> TOML text

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import matplotlib
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from mdnnp import __version__
 from mdnnp.atoms.quantities import VOIGT_NAMES
 from mdnnp.base.files import csv_text
-from mdnnp.base.report import html
+from mdnnp.base.report.html import Page, Warned
 from mdnnp.base.report.plain import plain
 from mdnnp.base.report.style import STYLE
 from mdnnp.materials import figures
@@ -163,19 +162,12 @@ def numbers_csv(report: Report) -> str:
 
 def page(report: Report) -> str:
     """The report as HTML."""
+    source = [("reference", report.source)] if report.source else []
+    out = Page("Properties of a crystal", [*report.facts, *source]).warnings(_warnings(report))
     with matplotlib.rc_context(STYLE):
-        body = [_facts(report), html.notes(_warnings(report))]
         for part in report.parts:
-            body += _section(report, part)
-    body.append("<h2>References</h2><ol>" + "".join(f"<li>{escape(r)}</li>" for r in _REFERENCES) + "</ol>")
-    return html.page("Properties of a crystal", body)
-
-
-def _facts(report: Report) -> str:
-    rows = [[escape(str(a)), escape(str(b))] for a, b in (*report.facts, ("program", f"mdnnp {__version__}"))]
-    if report.source:
-        rows.append(["reference", escape(report.source)])
-    return html.table(["", ""], rows, text_columns=(1,))
+            _section(out, report, part)
+    return out.section("References").references(_REFERENCES).html()
 
 
 def _warnings(report: Report) -> list[str]:
@@ -192,45 +184,41 @@ def _warnings(report: Report) -> list[str]:
     return out
 
 
-def _section(report: Report, part: Part) -> list[str]:
-    out = [f"<h2>{escape(TITLES[part.name])}</h2>"]
+def _section(out: Page, report: Report, part: Part) -> None:
+    out.section(TITLES[part.name])
     if part.failure:
-        return [*out, html.notes([f"not computed: {part.failure}"])]
+        out.warnings([f"not computed: {part.failure}"])
+        return
     compared = any(q.key in report.reference for q in part.quantities)
     head = ["quantity", "value", "unit", *(["reference", "deviation"] if compared else []), "range of the potential"]
     rows = []
     for q in part.quantities:
         given = report.reference.get(q.key)
         middle = ["" if given is None else shown(given, q.unit), deviation(q.value, given)] if compared else []
-        seen = f'<span class="note">{escape(str(q.coverage))}</span>' if q.coverage else escape(str(q.coverage))
-        rows.append([escape(q.name), shown(q.value, q.unit), escape(q.unit), *middle, seen])
-    out.append(html.table(head, rows, text_columns=(2, len(head) - 1)))
-    out += _drawn(report, part)
-    out.append("<ul>" + "".join(f"<li>{escape(note)}</li>" for note in part.notes) + "</ul>" if part.notes else "")
-    return [*out, f"<p>{escape(_DEFINITIONS[part.name])}</p>"]
+        seen = Warned(q.coverage) if q.coverage else q.coverage
+        rows.append([q.name, shown(q.value, q.unit), q.unit, *middle, seen])
+    out.table(head, rows, text_columns=(2, len(head) - 1))
+    _draw(out, report, part)
+    out.items(part.notes).text(_DEFINITIONS[part.name])
 
 
-def _drawn(report: Report, part: Part) -> list[str]:
+def _draw(out: Page, report: Report, part: Part) -> None:
     if part.name == "eos":
-        return [html.image(figures.energy_volume(*part.result), "energy against volume")]
+        out.figure(figures.energy_volume(*part.result), "Energy against volume.")
     if part.name == "thermal":
-        return [html.image(figures.thermal(part.result), "thermal expansion, heat capacity, volume, bulk modulus")]
-    if part.name != "elastic":
-        return []
-    out = [
-        _matrix("C / GPa, from second derivatives", part.result.exact.relaxed),
-        _matrix("C / GPa, from stresses of strained crystals", part.result.differences.relaxed),
-        _matrix("C / GPa, clamped ions, from second derivatives", part.result.exact.clamped),
-    ]
-    if part.result.sound is not None:
-        out.append(html.image(figures.sound_polar(part.result, report.crystal.system), "velocities of sound"))
-    return out
+        out.figure(figures.thermal(part.result), "Thermal expansion, heat capacity, volume, bulk modulus.")
+    if part.name == "elastic":
+        _matrix(out, "C / GPa, from second derivatives", part.result.exact.relaxed)
+        _matrix(out, "C / GPa, from stresses of strained crystals", part.result.differences.relaxed)
+        _matrix(out, "C / GPa, clamped ions, from second derivatives", part.result.exact.clamped)
+        if part.result.sound is not None:
+            out.figure(figures.sound_polar(part.result, report.crystal.system), "Velocities of sound.")
 
 
-def _matrix(title: str, constants: np.ndarray) -> str:
+def _matrix(out: Page, title: str, constants: np.ndarray) -> None:
     small = 0.0005
     rows = [
         [name, *(f"{0.0 if abs(v) < small else v:.3f}" for v in row)]
         for name, row in zip(VOIGT_NAMES, constants, strict=True)
     ]
-    return html.table([escape(title), *VOIGT_NAMES], rows)
+    out.table(["", *VOIGT_NAMES], rows, title)
