@@ -29,6 +29,7 @@ figure { margin: 1em 0; } img { max-width: 100%; }
 pre { background: #f5f5f5; padding: 0.8em; margin: 0; overflow-x: auto; }
 .scroll { overflow-x: auto; } .warning { color: #a33; }
 """
+_PIXELS_PER_INCH = 96  # of a browser
 
 
 class Warned(str):
@@ -100,7 +101,8 @@ class Page:
         with matplotlib.rc_context(STYLE):
             save_figure(figure, buffer, format="png", metadata={"Software": None})
         data = base64.b64encode(buffer.getvalue()).decode("ascii")
-        image = f'<img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
+        width = round(_PIXELS_PER_INCH * figure.get_size_inches()[0])  # so that letters are of one size in all figures
+        image = f'<img alt="{escape(caption)}" width="{width}" src="data:image/png;base64,{data}">'
         label = f"<figcaption><b>Figure {self._n_figures}.</b> {escape(caption)}</figcaption>"
         return self._add(f"<figure>{image}{label}</figure>")
 
