@@ -8,7 +8,6 @@ import math
 import tomllib
 import warnings
 from dataclasses import dataclass, field, replace
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy as np
 from mdnnp.atoms import quantities
 from mdnnp.base import statistics
 from mdnnp.base.errors import FileError, InputError, MdnnpWarning
+from mdnnp.base.report.plain import plain
 from mdnnp.base.statistics import DEFAULT_WARMUP, RESOLVED, VERLET_ERROR, Drift, Mean, is_verlet_error, plus_minus
 from mdnnp.base.units import BOLTZMANN_EV_PER_K, EV_PER_U_A2_PER_FS2
 from mdnnp.trajectory import STEPS, Trajectory
@@ -287,20 +287,27 @@ def analyze(series: Series, warmup_fs: float | None = None, until_fs: float | No
     if until_fs is not None:
         series = _until(series, until_fs)
     warmup_fs, reason = _warmup(series, warmup_fs)
-    time = series.time_fs
-    kept = time >= time[0] + warmup_fs if len(time) else np.zeros(0, dtype=bool)
+    kept = statistics.after_warmup(series.time_fs, warmup_fs)
     means = {name: statistics.mean_with_error(values[kept]) for name, values in series.values.items() if kept.any()}
     for name, (times, values) in series.others.items():
-        later = times >= time[0] + warmup_fs if len(time) else np.zeros(0, dtype=bool)
+        later = times >= series.time_fs[0] + warmup_fs if len(kept) else np.zeros(0, dtype=bool)
         if later.any():
             means[name] = statistics.mean_with_error(values[later])
     temperature = means["temperature"].mean if "temperature" in means else math.nan
-    drift = shadow = None
-    conserved = statistics.conserved_column(series.values)
-    if conserved in series.values and len(time):
-        drift = _drift(series, series.values[conserved], warmup_fs, temperature)
-    if np.isfinite(series.shadow_eV).any():
-        shadow = _drift(series, series.shadow_eV, warmup_fs, temperature)
+    drift, shadow = (
+        statistics.energy_drift(
+            series.time_fs,
+            energy_eV,
+            warmup_fs,
+            series.n_atoms,
+            series.values.get("kinetic_energy"),
+            temperature,
+            series.n_degrees,
+        )
+        if energy_eV is not None and len(energy_eV)
+        else None
+        for energy_eV in (series.values.get(statistics.conserved_column(series.values)), series.shadow_eV)
+    )
     ramp = _ramp(series, kept, float(np.ptp(whole)) if len(whole) else 0.0)
     return Analysis(series, warmup_fs, reason, drift, shadow, means, _momentum_change(series, kept), ramp)
 
@@ -334,22 +341,6 @@ def _ramp(series: Series, kept: np.ndarray, whole_fs: float) -> str:
     return f"the temperature goes from {middle - 0.5 * change:.4g} to {middle + 0.5 * change:.4g} K"
 
 
-def _drift(series: Series, energy_eV: np.ndarray, warmup_fs: float, temperature_K: float) -> Drift:
-    """Drift of one of the run's energies, from where it is known."""
-    time, known = series.time_fs, np.isfinite(energy_eV)
-    kinetic = series.values.get("kinetic_energy")
-    return statistics.drift(
-        time[known],
-        energy_eV[known],
-        series.n_atoms,
-        # The warm-up counts from the first sample of all.
-        warmup_fs=max(0.0, warmup_fs - float(time[known][0] - time[0])),
-        kinetic_eV=None if kinetic is None else kinetic[known],
-        temperature_K=temperature_K,
-        n_degrees=series.n_degrees,
-    )
-
-
 def _momentum_change(series: Series, kept: np.ndarray) -> np.ndarray:
     if not len(series.momentum) or not kept.any() or "kinetic_energy" not in series.values:
         return np.empty(0)
@@ -366,7 +357,8 @@ def _warmup(series: Series, given_fs: float | None) -> tuple[float, str]:
     return statistics.default_warmup_fs(series.time_fs, series.equilibration_fs), reason
 
 
-def _mean_lines(analysis: Analysis) -> list[str]:
+def mean_lines(analysis: Analysis) -> list[str]:
+    """Means with their error bars, a line each."""
     lines = []
     n = analysis.series.n_atoms
     for name, unit, divisor in (
@@ -427,59 +419,6 @@ def ramp_tables(analysis: Analysis) -> dict:
     return found
 
 
-def energy_sections(analysis: Analysis) -> list[str]:
-    """Conservation of energy and momentum, and the means, as sections of HTML with their figures."""
-    import matplotlib
-
-    from mdnnp.analysis.energy_figures import figures_of
-    from mdnnp.base.report import html
-    from mdnnp.base.report.style import STYLE
-
-    drifts = (("shadow energy", analysis.shadow_drift), (analysis.conserved.replace("_", " "), analysis.drift))
-    drifts = [(name, drift) for name, drift in drifts if drift is not None]
-    rows = [[name, *map(escape, _drift_cells(drift))] for name, drift in drifts]
-    head = [
-        "",
-        "drift / (meV/atom/ns)",
-        "kT/ns per degree of freedom",
-        "rms / (meV/atom)",
-        "|change| / σ(Ekin)",
-        "over",
-    ]
-    out = ["<h2>Energy conservation</h2>"]
-    out.append(html.table(head, rows, text_columns=(5,)) if rows else "<p>The file holds no energies.</p>")
-    if drifts:
-        verdict = drift_words(analysis.drift, analysis.shadow_drift) if analysis.drift is not None else ""
-        out.append(f"<p>{escape(verdict)}</p>" if verdict else "")
-        if analysis.ramp:
-            out.append(f'<p class="note">{escape(f"No equilibrium: {analysis.ramp}")}.</p>')
-        out.append(f"<p>{escape(f'Left out: the first {analysis.warmup_fs * 1e-3:.4g} ps')}.</p>")
-    with matplotlib.rc_context(STYLE):
-        drawn = figures_of(analysis)
-        conservation = ("shadow_drift.png", "energy_drift.png", "momentum.png")
-        out += [html.image(drawn[name], name.removesuffix(".png")) for name in conservation if name in drawn]
-        means = [line.split(None if line.startswith(" ") else "  ", 1) for line in _mean_lines(analysis)]
-        if means:
-            out.append("<h2>Energy, temperature and pressure</h2>")
-            out.append(html.table(["", ""], [[escape(a), escape(b.strip())] for a, b in means], text_columns=(1,)))
-        out += [html.image(figure, name) for name, figure in drawn.items() if name not in conservation]
-    return out
-
-
-def _drift_cells(drift: Drift) -> list[str]:
-    if drift.n_blocks == 0:
-        return [drift.note, "", "", "", ""]
-    kT = plus_minus(drift.kT_per_ns_per_degree, drift.error_kT_per_ns_per_degree, "").strip()
-    over = drift.change_over_kinetic_deviation
-    return [
-        plus_minus(drift.slope_meV_per_atom_ns, drift.error_meV_per_atom_ns, "").strip(),
-        kT if math.isfinite(drift.kT_per_ns_per_degree) else "?",
-        f"{drift.rms_eV_per_atom * 1e3:.3g}",
-        f"{over:.2g}" if math.isfinite(over) else "?",
-        f"{drift.duration_ps:.4g} ps, {drift.n_blocks} blocks" + (f"; {drift.note}" if drift.note else ""),
-    ]
-
-
 def drift_words(drift: Drift, shadow: Drift | None) -> str:
     """The drift of the conserved energy as a sentence; empty if it has no error bar."""
     if not drift.enough:
@@ -535,17 +474,11 @@ def as_dict(analysis: Analysis) -> dict:
             f"deviation_{unit}": mean.deviation,
             "correlation_time_fs": mean.correlation_samples * _spacing(series.time_fs),
         }
-    return _plain(found)
+    return plain(found)
 
 
 def _spacing(time: np.ndarray) -> float:
     return float(np.median(np.diff(time))) if len(time) > 1 else math.nan
-
-
-def _plain(value):
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_parts(paths: list[Path], choice: dict) -> Series:

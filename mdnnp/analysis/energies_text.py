@@ -5,7 +5,7 @@ import math
 import numpy as np
 from ase.data import chemical_symbols
 
-from mdnnp.analysis.energies import Analysis, _line, _mean_lines
+from mdnnp.analysis.energies import Analysis, _line, mean_lines
 from mdnnp.base.statistics import RESOLVED, VERLET_ERROR, Drift, is_verlet_error, plus_minus
 
 
@@ -14,7 +14,7 @@ def report(analysis: Analysis) -> str:
     offset = analysis.series.offset_eV
     lines = [*_run_lines(analysis), "", *_drift_lines("shadow energy", analysis.shadow_drift, offset)]
     lines += _drift_lines(analysis.conserved.replace("_", " "), analysis.drift, offset, analysis.shadow_drift)
-    return "\n".join([*lines, *_mean_lines(analysis)])
+    return "\n".join([*lines, *mean_lines(analysis)])
 
 
 def _run_lines(analysis: Analysis) -> list[str]:

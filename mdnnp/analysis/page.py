@@ -1,17 +1,18 @@
 """The report of an analysis: one HTML file, figures embedded."""
 
-from collections.abc import Sequence
-from html import escape
+import math
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from mdnnp import __version__
+from mdnnp.analysis.energies import Analysis, drift_words, mean_lines
+from mdnnp.analysis.energy_figures import figures_of
 from mdnnp.analysis.physics import Physics, shown
 from mdnnp.analysis.structure import Table
-from mdnnp.base.report import html
+from mdnnp.base.report.html import Page
 from mdnnp.base.report.style import ACCENT, DATA, MAIN, STYLE
+from mdnnp.base.statistics import Drift, plus_minus
 
 _COLOURS = (MAIN, ACCENT, "#2e7d32", "#8e5ea2", "#d98200", DATA)
 _MAX_POINTS = 4000
@@ -43,37 +44,92 @@ _SECTIONS = (
 )  # fmt: skip
 
 
-def page(found: Physics, energies: Sequence[str] = ()) -> str:
-    """The report as HTML; `energies` : sections on the conservation of energy, HTML already, with which it begins."""
+def page(found: Physics, analysis: Analysis) -> str:
+    """The report as HTML, which begins with the conservation of energy."""
+    report = Page("Analysis of a trajectory", found.run)
     with matplotlib.rc_context(STYLE):
-        parts = [_facts(found), *energies, html.notes(found.notes), _numbers(found)]
+        _energies(report, analysis)
+        _numbers(report, found)
         for prefix, heading, text in _SECTIONS:
             tables = {n: t for n, t in found.tables.items() if n == prefix or n.startswith(prefix + " ")}
             if prefix == "heat current autocorrelation":
                 tables = {n: t for n, t in tables.items() if n == prefix}
             if tables:
-                parts.append(_section(prefix, heading, text, tables))
+                panels = len(tables) > 6 or prefix in _PANELS
+                figure = _panels(prefix, tables) if panels else _curves(prefix, tables)
+                report.section(heading).figure(figure, f"{heading}. {text}".strip())
         if found.bonds is not None:
-            parts.append(_bonds(found))
-    return html.page("Analysis of a trajectory", parts)
+            _bonds(report, found)
+    return report.html()
 
 
-def _facts(found: Physics) -> str:
-    rows = [*found.run, ("program", f"mdnnp {__version__}")]
-    return html.table(["", ""], [[escape(a), escape(b)] for a, b in rows], text_columns=(1,))
+_CAPTIONS = {
+    "shadow_drift.png": "Shadow energy of velocity Verlet, about its mean.",
+    "energy_drift.png": "Conserved energy, about its mean: block means and the line through them.",
+    "momentum.png": "Change of the total momentum.",
+    "energies.png": "Energies and temperature.",
+    "pressure.png": "Pressure.",
+}
 
 
-def _numbers(found: Physics) -> str:
-    rows = []
-    for name, numbers in found.numbers.items():
-        for k, (what, (value, error)) in enumerate(numbers.items()):
-            rows.append([escape(name) if k == 0 else "", escape(what), escape(shown(value, error))])
-    return "<h2>Numbers</h2>" + html.table(["quantity", "number", "value"], rows, text_columns=(1,))
+def _energies(report: Page, analysis: Analysis) -> None:
+    """Conservation of energy and momentum, and the means, with their figures."""
+    drifts = (("shadow energy", analysis.shadow_drift), (analysis.conserved.replace("_", " "), analysis.drift))
+    rows = [(name, *_drift_cells(drift)) for name, drift in drifts if drift is not None]
+    head = [
+        "",
+        "drift / (meV/atom/ns)",
+        "kT/ns per degree of freedom",
+        "rms / (meV/atom)",
+        "|change| / σ(Ekin)",
+        "over",
+    ]
+    report.section("Energy conservation")
+    if rows:
+        report.table(head, rows, text_columns=(5,))
+        report.text(drift_words(analysis.drift, analysis.shadow_drift) if analysis.drift is not None else "")
+        if analysis.ramp:
+            report.warnings([f"No equilibrium: {analysis.ramp}."])
+        report.text(f"Left out: the first {analysis.warmup_fs * 1e-3:.4g} ps.")
+    else:
+        report.text("The file holds no energies.")
+    drawn = figures_of(analysis)
+    conservation = [name for name in ("shadow_drift.png", "energy_drift.png", "momentum.png") if name in drawn]
+    for name in conservation:
+        report.figure(drawn[name], _CAPTIONS[name])
+    means = [line.split(None if line.startswith(" ") else "  ", 1) for line in mean_lines(analysis)]
+    others = [name for name in drawn if name not in conservation]
+    if means or others:
+        report.section("Energy, temperature and pressure")
+    if means:
+        report.table(["", ""], [(a, b.strip()) for a, b in means], text_columns=(1,))
+    for name in others:
+        report.figure(drawn[name], _CAPTIONS[name])
 
 
-def _section(prefix: str, heading: str, text: str, tables: dict[str, Table]) -> str:
-    figure = _curves(prefix, tables) if len(tables) <= 6 and prefix not in _PANELS else _panels(prefix, tables)
-    return f"<h2>{escape(heading)}</h2>" + html.image(figure, heading) + (f"<p>{escape(text)}</p>" if text else "")
+def _drift_cells(drift: Drift) -> list[str]:
+    if drift.n_blocks == 0:
+        return [drift.note, "", "", "", ""]
+    kT = plus_minus(drift.kT_per_ns_per_degree, drift.error_kT_per_ns_per_degree, "").strip()
+    over = drift.change_over_kinetic_deviation
+    return [
+        plus_minus(drift.slope_meV_per_atom_ns, drift.error_meV_per_atom_ns, "").strip(),
+        kT if math.isfinite(drift.kT_per_ns_per_degree) else "?",
+        f"{drift.rms_eV_per_atom * 1e3:.3g}",
+        f"{over:.2g}" if math.isfinite(over) else "?",
+        f"{drift.duration_ps:.4g} ps, {drift.n_blocks} blocks" + (f"; {drift.note}" if drift.note else ""),
+    ]
+
+
+def _numbers(report: Page, found: Physics) -> None:
+    rows = [
+        (name if k == 0 else "", what, shown(value, error))
+        for name, numbers in found.numbers.items()
+        for k, (what, (value, error)) in enumerate(numbers.items())
+    ]
+    report.section("Numbers").warnings(found.notes)
+    if rows:
+        report.table(["quantity", "number", "value"], rows, text_columns=(1,))
 
 
 _PANELS = ("ramp", "rdf", "coordination", "angle", "structure factor", "vdos")
@@ -163,9 +219,8 @@ def _draw_fit(axes, table: Table) -> None:
     axes.axvspan(low, high, color="#eeeeee", zorder=0)
 
 
-def _bonds(found: Physics) -> str:
+def _bonds(report: Page, found: Physics) -> None:
     bonds = found.bonds
-    figure = _curves("bonds", {"bonds": bonds.table})
-    limits = [[f"{a}-{b}", f"{low:.3g}", f"{high:.3g}"] for (a, b), (low, high) in bonds.limits_A.items()]
-    table = html.table(["pair", "forms below / Å", "breaks above / Å"], limits)
-    return "<h2>Bonds</h2>" + html.image(figure, "number of bonds") + table + "<p>Events: bonds.csv.</p>"
+    limits = [(f"{a}-{b}", f"{low:.3g}", f"{high:.3g}") for (a, b), (low, high) in bonds.limits_A.items()]
+    report.section("Bonds").figure(_curves("bonds", {"bonds": bonds.table}), "Number of bonds. Events: bonds.csv.")
+    report.table(["pair", "forms below / Å", "breaks above / Å"], limits)

@@ -10,9 +10,10 @@ import numpy as np
 from mdnnp.analysis import dynamics, structure
 from mdnnp.analysis.frames import Frames
 from mdnnp.analysis.structure import Bonds, Table
-from mdnnp.atoms.quantities import degrees_of_freedom, kinetic_energy, temperature
+from mdnnp.atoms.quantities import VOIGT_NAMES, degrees_of_freedom, kinetic_energy, temperature
 from mdnnp.base.errors import FileError, InputError
 from mdnnp.base.files import csv_text
+from mdnnp.base.report.plain import plain
 from mdnnp.base.statistics import RESOLVED, default_warmup_fs, plus_minus
 from mdnnp.trajectory import Trajectory
 
@@ -21,7 +22,6 @@ EXPONENT = "exponent of the MSD in the window (1: diffusion)"
 # An MSD whose exponent is below the first does not grow, unless from the second on, where D is resolved.
 BOUND_EXPONENT, MIN_EXPONENT = 0.5, 0.2
 RAMP_POINTS, RAMP_LAGS = 50, 100  # along a ramp; frames of it over those of a displacement
-_TENSOR = ("xx", "yy", "zz", "yz", "xz", "xy")
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def physics(paths: Sequence[str | Path], settings: Settings, say: Callable[[str]
             "structure factor": lambda: structure.structure_factor(frames),
             "profiles": lambda: structure.profiles(frames, s.axis),
             "velocity spectrum": lambda: dynamics.velocity_spectrum(frames, lag),
-            "viscosity": lambda: _from_log(paths, frames, s, [f"pressure_{ij}" for ij in _TENSOR]),
+            "viscosity": lambda: _from_log(paths, frames, s, [f"pressure_{ij}" for ij in VOIGT_NAMES]),
             "thermal conductivity": lambda: _from_log(paths, frames, s, [f"heat_current_{i}" for i in "xyz"]),
         }
         meaningless, reason = _without_density(frames)
@@ -266,7 +266,7 @@ def _from_log(paths, frames: Frames, settings: Settings, columns: list[str]) -> 
     dt, volume = float(np.mean(np.diff(time))), float(np.mean(frames.volumes()))
     temperature = settings.temperature_K or dynamics.temperature_K(frames)
     if columns[0].startswith("pressure"):
-        tensor = dict(zip(_TENSOR, values.T, strict=True))
+        tensor = dict(zip(VOIGT_NAMES, values.T, strict=True))
         return dynamics.viscosity(tensor, dt, volume, temperature, settings.lag_fs)
     return dynamics.thermal_conductivity(values, dt, volume, temperature, settings.lag_fs)
 
@@ -363,15 +363,4 @@ def bonds_csv(found: Physics) -> str:
 
 def as_dict(found: Physics) -> dict:
     """The numbers, ready for JSON: quantity -> number -> [value, error], None for what is not known."""
-
-    def plain(x):
-        return float(x) if math.isfinite(x) else None
-
-    return {
-        "run": dict(found.run),
-        "numbers": {
-            name: {what: [plain(value), plain(error)] for what, (value, error) in numbers.items()}
-            for name, numbers in found.numbers.items()
-        },
-        "notes": found.notes,
-    }
+    return plain({"run": dict(found.run), "numbers": found.numbers, "notes": found.notes})

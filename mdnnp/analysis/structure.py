@@ -13,7 +13,7 @@ from ase.data import chemical_symbols, covalent_radii
 
 from mdnnp.analysis.frames import Frames, block_mean
 from mdnnp.atoms.neighbors import build, coordinates, image_vectors, neighbor_list
-from mdnnp.atoms.system import System, validate
+from mdnnp.atoms.system import System, heights, validate
 from mdnnp.base.compiled.jit import njit
 from mdnnp.base.errors import FileError, InputError
 from mdnnp.base.units import BOLTZMANN_EV_PER_K, EV_PER_U_A2_PER_FS2, U_PER_A3_IN_G_PER_CM3
@@ -38,17 +38,11 @@ class Table:
     numbers: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
-def pairs_of(frames: Frames) -> list[tuple[str, str]]:
-    """Unordered pairs of the species."""
-    return list(combinations_with_replacement(frames.species, 2))
-
-
 def default_r_max_A(frames: Frames) -> float:
     """Half of the cell's smallest height, at most 10 Å."""
     if not frames.pbc.all():
         return 10.0
-    inverse = np.linalg.inv(frames.read("cells", 0, 1)[0])
-    return min(10.0, 0.5 / float(np.max(np.linalg.norm(inverse, axis=0))))
+    return min(10.0, 0.5 * float(np.min(heights(frames.read("cells", 0, 1)[0]))))
 
 
 def radial_distribution(frames: Frames, r_max_A: float | None = None, bin_A: float = 0.05) -> dict[str, Table]:

@@ -11,6 +11,9 @@ import numpy as np
 
 from mdnnp.base.units import BOLTZMANN_EV_PER_K, EV_PER_U_A2_PER_FS2, U_PER_A3_IN_G_PER_CM3
 
+# Voigt's order of the components of a symmetric tensor, as indices and as names.
+VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
+VOIGT_NAMES = tuple("xyz"[i] + "xyz"[j] for i, j in VOIGT)
 LINEAR = 1e-4  # smallest moment of inertia in units of the largest, below which atoms are on a line
 
 

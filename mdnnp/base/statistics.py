@@ -97,6 +97,11 @@ def default_warmup_fs(time_fs: np.ndarray, equilibration_fs: float = 0.0) -> flo
     return DEFAULT_WARMUP * float(np.ptp(time_fs))
 
 
+def after_warmup(time_fs: np.ndarray, warmup_fs: float) -> np.ndarray:
+    """(n,) bool: which of the samples at these times (n,) are not of the warm-up."""
+    return time_fs >= time_fs[0] + warmup_fs if len(time_fs) else np.zeros(0, dtype=bool)
+
+
 @dataclass(frozen=True)
 class Drift:
     """Linear drift of a quantity that should be conserved.
@@ -248,6 +253,34 @@ def drift(
         "kinetic_deviation_eV": kinetic_deviation,
     }
     return _fit_drift(time, energy, common)
+
+
+def energy_drift(
+    time_fs: np.ndarray,
+    energy_eV: np.ndarray,
+    warmup_fs: float,
+    n_atoms: int,
+    kinetic_eV: np.ndarray | None,
+    temperature_K: float,
+    n_degrees: int,
+) -> Drift | None:
+    """`drift` of one of a run's energies, of the samples where it is finite; None where it never is.
+
+    The warm-up counts from the first sample of all: an energy may become known later. Arguments as of `drift`.
+    """
+    known = np.isfinite(energy_eV)
+    if not known.any():
+        return None
+    time = time_fs[known]
+    return drift(
+        time,
+        energy_eV[known],
+        n_atoms,
+        warmup_fs=max(0.0, warmup_fs - float(time[0] - time_fs[0])),
+        kinetic_eV=None if kinetic_eV is None else kinetic_eV[known],
+        temperature_K=temperature_K,
+        n_degrees=n_degrees,
+    )
 
 
 def is_verlet_error(energy: Drift, shadow: Drift | None) -> bool:

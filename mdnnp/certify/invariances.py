@@ -4,13 +4,11 @@
 The structure is rattled (and a cell strained) first, since zero forces prove nothing.
 """
 
-import json
 import math
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TypeVar
 
@@ -18,6 +16,8 @@ import numpy as np
 
 from mdnnp.atoms.system import System, complete_cell, heights, replicate
 from mdnnp.base.errors import MdnnpWarning, PhysicsError
+from mdnnp.base.report.plain import to_json
+from mdnnp.base.report.screen import Bar
 from mdnnp.certify import cutoff_crossings, measures
 from mdnnp.potentials.interface import Potential
 
@@ -108,13 +108,8 @@ class CheckReport:
 
     def to_json(self) -> str:
         """The report as JSON; what was not measured is null."""
-
-        def plain(value):
-            return None if isinstance(value, float) and not math.isfinite(value) else value
-
-        rows = [{key: plain(value) for key, value in asdict(row).items()} for row in self.rows]
-        head = {"passed": self.passed, "notes": list(self.notes), "conditioning": self.conditioning or None}
-        return json.dumps(head | {"rows": rows}, indent=2)
+        head = {"passed": self.passed, "notes": self.notes, "conditioning": self.conditioning or None}
+        return to_json(head | {"rows": self.rows})
 
 
 def _cell(row: Row | None) -> str:
@@ -190,14 +185,11 @@ def watched(measure: Callable[[Potential], T], potential: Potential, begin: Begi
 @contextmanager
 def progress() -> Iterator[Begin]:
     """A bar with the time that is left, on a terminal: see `begin` of `check`."""
-    from tqdm import tqdm
-
-    with tqdm(file=sys.stderr, leave=False, disable=not sys.stderr.isatty(), delay=1.0) as bar:
+    with Bar() as bar:
 
         def begin(total: int, unit: str) -> Callable[[int], object]:
-            bar.unit = unit
-            bar.reset(total)
-            return bar.update
+            bar.begin(total, unit)
+            return bar.advance
 
         yield begin
 

@@ -4,7 +4,6 @@ Three tests: what the potential is made of (`construction`), what happens as an 
 and how the energy error of the dynamics falls with the time step (`order`).
 """
 
-import json
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 
 from mdnnp.atoms.structure import Structure
 from mdnnp.base.errors import InputError, PhysicsError
+from mdnnp.base.report.plain import to_json
 from mdnnp.certify.invariances import Begin, Row, cutoff_rows, watched
 from mdnnp.certify.order import SEGMENTS, Dynamics, Ladder, Order, climb, equilibrated
 from mdnnp.dynamics.integrators import MDState, fastest_period
@@ -100,7 +100,7 @@ class Certificate:
 
     def to_json(self) -> str:
         """The certificate as JSON; what is not known is null, and so is the infinity of C^inf."""
-        return json.dumps(_plain(_as_dict(self)), indent=2)
+        return to_json(_as_dict(self))
 
 
 def certify(
@@ -288,11 +288,3 @@ def _as_dict(certificate: Certificate) -> dict:
             "extrapolations": ladder.extrapolations,
         },
     }
-
-
-def _plain(value):
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,7 +7,7 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-from mdnnp.analysis.energies import analyze, as_dict, energy_sections, ramp_tables, read_parts
+from mdnnp.analysis.energies import analyze, as_dict, ramp_tables, read_parts
 from mdnnp.analysis.energies_text import report
 from mdnnp.base.errors import FileError, InputError, MdnnpWarning
 from mdnnp.base.files import check_distinct, require_regular
@@ -60,7 +60,7 @@ def analyze_trajectory(arguments) -> int:
             (folder / name).unlink(missing_ok=True)
         found = None if getattr(arguments, "no_physics", False) else _physics(paths, settings)
         if found is not None:
-            texts = (page(found, energy_sections(analysis)), json.dumps(physics_numbers(found), indent=2) + "\n")
+            texts = (page(found, analysis), json.dumps(physics_numbers(found), indent=2) + "\n")
             texts += (numbers_csv(found), curves_csv(found), bonds_csv(found))
             for name, text in zip(PHYSICS_FILES, texts, strict=True):
                 (folder / name).write_text(text, encoding="utf-8")
@@ -120,15 +120,14 @@ def _choice(arguments) -> dict:
 
 def _physics(paths: list[Path], settings):
     """What `mdnnp.analysis` finds; None, with a warning, where there is nothing to find."""
-    from tqdm import tqdm
-
     from mdnnp.analysis.physics import physics
+    from mdnnp.base.report.screen import Bar
 
-    with tqdm(total=9, desc="physics", leave=False, disable=None) as bar:
+    with Bar("physics", 9) as bar:
 
         def say(what: str) -> None:
-            bar.set_postfix_str(what)
-            bar.update()
+            bar.describe(what)
+            bar.advance()
 
         try:
             return physics(paths, settings, say)

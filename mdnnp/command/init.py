@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import get_args, get_origin
 
 from mdnnp.base.errors import FileError
-from mdnnp.base.inputs.records import Sections, default_of, is_required, toml_value
+from mdnnp.base.inputs.records import Sections, default_of, is_required
+from mdnnp.base.inputs.toml import toml_value
 from mdnnp.dynamics.input import SECTIONS
 from mdnnp.training.input import SECTIONS as TRAIN_SECTIONS
 

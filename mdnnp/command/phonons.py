@@ -1,6 +1,5 @@
 """The verb `mdnnp phonons`: vibrations of a relaxed structure."""
 
-import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from mdnnp.atoms.structure import Structure
 from mdnnp.atoms.write import write_structures
 from mdnnp.base.errors import InputError, MdnnpWarning
 from mdnnp.base.files import csv_text, new_directory
+from mdnnp.base.report.screen import Bar
 from mdnnp.command.common import load_both
 from mdnnp.landscape.modes import THZ_IN_PER_CM, Modes, all_modes, animate, lowest_modes, thermal
 from mdnnp.landscape.phonons import Bands, crystal_phonons, supercell_advice
@@ -39,8 +39,7 @@ def compute_phonons(arguments, potential: Potential, structure: Structure) -> in
     for t in arguments.temperature_K:
         if not (np.isfinite(t) and t >= 0):
             raise InputError(f"--temperature-K must not be negative, found {t}")
-    forces = potential.compute(structure.system).forces
-    largest = np.sqrt(np.square(forces).sum(axis=1).max())
+    largest = potential.compute(structure.system).largest_force
     if largest > _LOOSE_EV_PER_A:
         warnings.warn(
             f"{structure.label}: the largest force is {largest:.3f} eV/Å: this is not a minimum, and the frequencies "
@@ -62,9 +61,8 @@ def _modes(arguments, potential, structure, directory: Path) -> str:
     if n_modes is None:
         modes = all_modes(potential, system, masses)
     else:
-        counter = _Counter()
-        modes = lowest_modes(potential, system, masses, n_modes, each=counter.show)
-        counter.close()
+        with Bar(unit="product") as bar:
+            modes = lowest_modes(potential, system, masses, n_modes, each=bar.reach)
     rows = [(k + 1, f, f * THZ_IN_PER_CM, r) for k, (f, r) in enumerate(zip(modes[0], modes.residual_THz, strict=True))]
     (directory / "modes.csv").write_text(
         csv_text(("mode", "frequency_THz", "wavenumber_per_cm", "residual_THz"), rows), encoding="utf-8"
@@ -184,22 +182,3 @@ def draw(bands: Bands, path: Path, structure: Structure) -> None:
     if bands.frequencies.min() > _IMAGINARY_THZ:
         left.set_ylim(0.0, 1.05 * bands.mesh.max())
     save_figure(figure, path, dpi=160)
-
-
-class _Counter:
-    """Number of products made so far, on a terminal."""
-
-    def __init__(self):
-        self._bar = None
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(unit="product", leave=False, delay=1.0)
-
-    def show(self, products: int) -> None:
-        if self._bar is not None:
-            self._bar.update(products - self._bar.n)
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()

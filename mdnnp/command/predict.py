@@ -11,7 +11,6 @@ from mdnnp.base.errors import InputError, MdnnpWarning, PhysicsError
 from mdnnp.base.units import EV_PER_A3_IN_GPA
 from mdnnp.command.common import data_units, load, refuse_outputs, use_threads
 from mdnnp.potentials.interface import Potential, Results
-from mdnnp.training.accuracy import predicted_stress
 
 
 def main(arguments) -> int:
@@ -56,7 +55,7 @@ class Prediction:
     @property
     def stress(self) -> np.ndarray | None:
         """(3, 3) eV/Å^3, positive: tension; None unless the cell is periodic in three directions."""
-        return predicted_stress(self.structure.system, self.results)
+        return self.results.stress(self.structure.system)
 
     @property
     def pressure_GPa(self) -> float:
@@ -71,7 +70,7 @@ class Prediction:
             energy=r.energy,
             atomic_energies=r.atomic_energies,
             forces=r.forces,
-            stress=None if self.stress is None else 0.5 * (self.stress + self.stress.T),
+            stress=self.stress,
         )
 
 
@@ -97,10 +96,9 @@ def table_row(prediction: Prediction) -> str:
     """One line of the table under `HEADER`."""
     structure, results = prediction.structure, prediction.results
     n = len(structure.system)
-    largest = np.max(np.linalg.norm(results.forces, axis=1))
     label = structure.label if len(structure.label) <= 32 else "…" + structure.label[-31:]
     pressure = "-" if np.isnan(prediction.pressure_GPa) else f"{prediction.pressure_GPa:.6f}"
     return (
-        f"{label:<32} {n:>7} {results.energy:>20.9f} {results.energy / n:>15.9f} {largest:>12.6f} "
+        f"{label:<32} {n:>7} {results.energy:>20.9f} {results.energy / n:>15.9f} {results.largest_force:>12.6f} "
         f"{pressure:>13} {results.extrapolation.count:>9}"
     )

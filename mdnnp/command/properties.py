@@ -7,12 +7,11 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from mdnnp.atoms.structure import Structure
 from mdnnp.atoms.write import write_structures
 from mdnnp.base.errors import FileError, InputError, MdnnpWarning
 from mdnnp.base.files import check_distinct, csv_text, new_directory
+from mdnnp.base.report.screen import Bar
 from mdnnp.command.common import load_both
 from mdnnp.materials import parts, properties_report
 from mdnnp.materials.crystal import Crystal, make_crystal
@@ -66,8 +65,8 @@ def compute_properties(arguments, potential: Potential, structure: Structure) ->
     with new_directory(output, arguments.overwrite, lambda name: name in FILES) as directory:
         crystal = make_crystal(potential, structure, not arguments.no_relax)
         _warn(crystal, structure)
-        with _Progress() as say:
-            found = parts.compute(crystal, names, parts.Settings(supercell, arguments.temperature_K), say)
+        with Bar(layout="{desc} [{elapsed}]") as bar:
+            found = parts.compute(crystal, names, parts.Settings(supercell, arguments.temperature_K), bar.describe)
         facts = _facts(arguments, crystal, structure)
         result = properties_report.Report(facts, crystal, [parts.cell_part(crystal), *found], reference, source)
         known = {q.key for q in result.quantities}
@@ -94,7 +93,7 @@ def compute_properties(arguments, potential: Potential, structure: Structure) ->
 
 def _warn(crystal: Crystal, structure: Structure) -> None:
     """Say what may make all of it meaningless."""
-    largest = float(np.sqrt(np.square(crystal.results.forces).sum(axis=1).max()))
+    largest = crystal.results.largest_force
     if largest > _FORCES_AT_REST:
         warnings.warn(
             f"{structure.label}: the largest force is {largest:.3f} eV/Å: this is not a minimum, and the properties "
@@ -132,23 +131,3 @@ def _write(directory: Path, result: properties_report.Report, structure: Structu
         atomic_energies=r.atomic_energies,
     )  # fmt: skip
     write_structures(directory / "relaxed.xyz", [at_rest])
-
-
-class _Progress:
-    """What is being computed, on a terminal."""
-
-    def __enter__(self):
-        self._bar = None
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(unit="step", leave=False, bar_format="{desc} [{elapsed}]")
-        return self._say
-
-    def _say(self, text: str) -> None:
-        if self._bar is not None:
-            self._bar.set_description_str(text)
-
-    def __exit__(self, *error) -> None:
-        if self._bar is not None:
-            self._bar.close()

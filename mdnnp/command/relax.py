@@ -109,8 +109,8 @@ def as_dict(outcome: Relaxation) -> dict:
         "max_force_eV_per_A": end.max_force,
     }
     if end.system.pbc.all():
-        stress = -end.results.virial / volume(end.system.cell) * EV_PER_A3_IN_GPA
-        out |= {"volume_A3": volume(end.system.cell), "stress_GPa": (0.5 * (stress + stress.T)).tolist()}
+        stress = end.results.stress(end.system) * EV_PER_A3_IN_GPA
+        out |= {"volume_A3": volume(end.system.cell), "stress_GPa": stress.tolist()}
     return out
 
 

@@ -77,11 +77,9 @@ class HDNNPCalculator(Calculator):
             self.results["energy_disagreement"] = results.disagreement.energy
         self._warn(system, results)
         if system.pbc.all():
-            v = volume(system.cell)
-            stress = -results.virial / v
-            self.results["stress"] = full_3x3_to_voigt_6_stress(0.5 * (stress + stress.T))
+            self.results["stress"] = full_3x3_to_voigt_6_stress(results.stress(system))
             if len(results.atomic_virials):
-                stresses = -results.atomic_virials / v
+                stresses = -results.atomic_virials / volume(system.cell)
                 symmetric = 0.5 * (stresses + np.swapaxes(stresses, 1, 2))
                 self.results["stresses"] = full_3x3_to_voigt_6_stress(symmetric)
 

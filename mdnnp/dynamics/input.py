@@ -15,7 +15,7 @@ from mdnnp.base import units
 from mdnnp.base.checkpoint import previous_path
 from mdnnp.base.inputs.records import Rule, key, read_records, refuse, toml_value
 from mdnnp.base.inputs.rules import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SEED
-from mdnnp.base.inputs.toml import Document, Mistake, parse_toml, read_toml
+from mdnnp.base.inputs.toml import Document, Mistake, parse_toml, read_toml, toml_value
 
 STEPS = Rule(lambda v: 0 <= v <= 10**12, "must not be negative (nor above 1e12)")
 TIMESTEP = Rule(

@@ -1,5 +1,6 @@
 """Columns of a run's dense log, /thermo, and their units."""
 
+from mdnnp.atoms.quantities import VOIGT_NAMES
 from mdnnp.dynamics.collector import COLUMNS
 from mdnnp.dynamics.input import RunConfig
 from mdnnp.dynamics.start import Start
@@ -11,7 +12,7 @@ THERMO_UNITS = {
     "shadow_energy": "eV",
     "temperature": "K",
     "pressure": "GPa",
-    **{f"pressure_{ij}": "GPa" for ij in ("xx", "yy", "zz", "yz", "xz", "xy")},
+    **{f"pressure_{ij}": "GPa" for ij in VOIGT_NAMES},
     **{f"momentum_{i}": "u Angstrom fs-1" for i in "xyz"},
     "extrapolations": "1",
 }

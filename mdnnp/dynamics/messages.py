@@ -8,13 +8,11 @@ from ase.data import chemical_symbols
 from ase.geometry import cell_to_cellpar
 
 from mdnnp import __version__
-from mdnnp.atoms.quantities import density, kinetic_energy, kinetic_tensor, pressure, temperature
-from mdnnp.atoms.system import System, volume
+from mdnnp.atoms.system import System
 from mdnnp.base.report.screen import speed
 from mdnnp.base.statistics import RESOLVED, VERLET_ERROR, Drift, is_verlet_error
-from mdnnp.base.units import EV_PER_A3_IN_GPA
 from mdnnp.dynamics.input import RunConfig
-from mdnnp.dynamics.integrators import MDState
+from mdnnp.dynamics.observed import Observed
 from mdnnp.dynamics.start import Start
 from mdnnp.potentials.interface import Extrapolation, Potential
 
@@ -176,7 +174,7 @@ class Thermo:
 
     def __init__(self, config: RunConfig, start: Start):
         dynamics = config.dynamics
-        self._start, self._timestep, self._has_density = start, dynamics.timestep_fs, dynamics.has_barostat
+        self._timestep, self._has_density = dynamics.timestep_fs, dynamics.has_barostat
         self._offset = start.potential.offset_energy(start.system.numbers)
         energy = "E_total" if dynamics.ensemble == "nve" else "E_conserved"
         self.header = (
@@ -184,19 +182,15 @@ class Thermo:
             f"{'p/GPa':>10} {'rho/(g/cm3) ' * self._has_density}{'extrapolations':>15}"
         )
 
-    def line(self, state: MDState, n_extrapolations: int) -> str:
+    def line(self, seen: Observed, n_extrapolations: int) -> str:
         """The line of one state."""
-        n = len(state.system)
-        size = volume(state.system.cell) if state.system.pbc.all() else 0.0
-        kinetic = float(kinetic_energy(state.velocities, state.masses))
-        potential = state.results.energy - self._offset
-        conserved = self._start.integrator.conserved_energy(state) - self._offset
-        tensor = kinetic_tensor(state.velocities, state.masses)
-        p = float(pressure(tensor, state.results.virial, size)) * EV_PER_A3_IN_GPA
-        rho = f"{density(state.masses, size):>11.5f} " if self._has_density else ""
+        state = seen.state
+        n, p = len(state.system), seen.pressure
+        potential, conserved = state.results.energy - self._offset, seen.conserved_energy - self._offset
+        rho = f"{seen.density:>11.5f} " if self._has_density else ""
         return (
             f"{state.step:>10} {state.step * self._timestep * 1e-3:>11.5g} "
-            f"{temperature(kinetic, self._start.n_degrees):>9.2f} {potential / n:>16.8f} "
+            f"{seen.temperature:>9.2f} {potential / n:>16.8f} "
             f"{conserved / n:>22.8f} {'-' if math.isnan(p) else f'{p:.4f}':>10} "
             f"{rho}{n_extrapolations:>15}"
         )

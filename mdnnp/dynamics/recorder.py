@@ -17,24 +17,21 @@ import numpy as np
 
 from mdnnp import __version__
 from mdnnp.atoms.quantities import (
-    density,
+    VOIGT,
+    VOIGT_NAMES,
     heat_current,
-    kinetic_energy,
-    kinetic_tensor,
     momentum,
-    pressure_tensor,
-    temperature,
 )
-from mdnnp.atoms.system import System, volume
+from mdnnp.atoms.system import System
 from mdnnp.base.checkpoint import previous_path
 from mdnnp.base.errors import FileError, MdnnpWarning
 from mdnnp.base.files import check_writable
-from mdnnp.base.units import EV_PER_A3_IN_GPA
 from mdnnp.dynamics import messages
 from mdnnp.dynamics.collector import Collector, columns
 from mdnnp.dynamics.input import RunConfig, resolved_text
 from mdnnp.dynamics.integrators import MDState
 from mdnnp.dynamics.log_columns import CELL_COLUMNS, HEAT_CURRENT_UNITS, log_columns
+from mdnnp.dynamics.observed import Observed
 from mdnnp.dynamics.restart import Checkpoint, save
 from mdnnp.dynamics.shadow_energy import REACH, ShadowEnergy
 from mdnnp.dynamics.start import Start
@@ -72,14 +69,15 @@ class Recorder:
             self._writer.write_thermo(*self._held.popleft())
         self._writer.close(keep_tail=not finished)
 
-    def record(self, state: MDState) -> None:
+    def record(self, seen: Observed) -> None:
         """Note the extrapolations of a step that was just done, and write thermo row and frame if they are due."""
+        state = seen.state
         self._step = state.step
         self._note_extrapolations(state)
         self.collector.note(state)
         output = self._config.output
         if state.step % output.thermo_interval == 0:
-            self._held.append((state.step, self._time(state), self._thermo(state)))
+            self._held.append((state.step, self._time(state), self._thermo(seen)))
         # Neither scaled velocities nor thermostats are velocity Verlet: they have no shadow energy.
         shadow = None
         dynamics = self._config.dynamics
@@ -89,7 +87,7 @@ class Recorder:
             step, time, values = self._held.popleft()
             self._writer.write_thermo(step, time, values | {"shadow_energy": math.nan if shadow is None else shadow})
         if state.step % output.frame_interval == 0:
-            self._write_frame(state)
+            self._write_frame(seen)
 
     def checkpoint(self, state: MDState, reference: System) -> None:
         """Make durable what is written, and save a checkpoint of `state`; `reference` is the neighbour list's."""
@@ -133,26 +131,21 @@ class Recorder:
             columns = {name: getattr(event, name) for name in ("atom", "function", "value", "lower", "upper")}
             self._writer.write_extrapolations(state.step, columns)
 
-    def _volume(self, state: MDState) -> float:
-        return volume(state.system.cell) if state.system.pbc.all() else math.nan
-
-    def _thermo(self, state: MDState) -> dict[str, float]:
-        kinetic = float(kinetic_energy(state.velocities, state.masses))
-        tensor = kinetic_tensor(state.velocities, state.masses)
-        p = pressure_tensor(tensor, state.results.virial, self._volume(state)) * EV_PER_A3_IN_GPA
+    def _thermo(self, seen: Observed) -> dict[str, float]:
+        state, p = seen.state, seen.pressure_tensor
         total = momentum(state.velocities, state.masses)
         return {
             "potential_energy": state.results.energy,
-            "kinetic_energy": kinetic,
-            "total_energy": state.results.energy + kinetic,
+            "kinetic_energy": seen.kinetic_energy,
+            "total_energy": seen.total_energy,
             "shadow_energy": math.nan,  # until it is known
-            "temperature": float(temperature(kinetic, self._start.n_degrees)),
-            "pressure": float(np.trace(p)) / 3,
-            **{f"pressure_{'xyz'[i]}{'xyz'[j]}": p[i, j] for i, j in _VOIGT},
+            "temperature": seen.temperature,
+            "pressure": seen.pressure,
+            **{f"pressure_{name}": p[ij] for name, ij in zip(VOIGT_NAMES, VOIGT, strict=True)},
             **{f"momentum_{'xyz'[i]}": total[i] for i in range(3)},
             "extrapolations": self.extrapolations,
             **columns(state),
-            **self._of_ensemble(state),
+            **self._of_ensemble(seen),
             **self._heat_current(state),
         }
 
@@ -165,25 +158,25 @@ class Recorder:
         current = heat_current(state.velocities, state.masses, energies, results.atomic_virials)
         return dict(zip(HEAT_CURRENT_UNITS, current.tolist(), strict=True))
 
-    def _of_ensemble(self, state: MDState) -> dict[str, float]:
+    def _of_ensemble(self, seen: Observed) -> dict[str, float]:
         """What the ensemble adds to a row: see `thermo_units`."""
         dynamics = self._config.dynamics
         found = {}
         if dynamics.ensemble != "nve":
-            found["conserved_energy"] = self._start.integrator.conserved_energy(state)
+            found["conserved_energy"] = seen.conserved_energy
         if dynamics.has_barostat:
-            found |= {"volume": self._volume(state), "density": float(density(state.masses, self._volume(state)))}
-            found |= {name: float(state.system.cell[kl]) for name, kl in CELL_COLUMNS.items()}
+            found |= {"volume": seen.volume, "density": seen.density}
+            found |= {name: float(seen.state.system.cell[kl]) for name, kl in CELL_COLUMNS.items()}
         return found
 
-    def _write_frame(self, state: MDState) -> None:
-        kinetic = float(kinetic_energy(state.velocities, state.masses))
+    def _write_frame(self, seen: Observed) -> None:
+        state = seen.state
         observables = {
             "potential_energy": state.results.energy,
-            "kinetic_energy": kinetic,
-            "total_energy": state.results.energy + kinetic,
-            "temperature": float(temperature(kinetic, self._start.n_degrees)),
-            "stress": -state.results.virial / self._volume(state),  # of the potential, positive: tension
+            "kinetic_energy": seen.kinetic_energy,
+            "total_energy": seen.total_energy,
+            "temperature": seen.temperature,
+            "stress": -state.results.virial / seen.volume,  # of the potential, positive: tension
         }
         self._writer.write_frame(
             state.step,
@@ -194,9 +187,6 @@ class Recorder:
             velocities=state.velocities,
             forces=state.results.forces,
         )
-
-
-_VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
 def start_record(config: RunConfig, start: Start, state: MDState, reference: System) -> Recorder:
@@ -213,7 +203,7 @@ def start_record(config: RunConfig, start: Start, state: MDState, reference: Sys
     previous_path(config.checkpoint_path).unlink(missing_ok=True)  # of an earlier run
     recorder = Recorder(config, start, _create(path, config, start, run_id), run_id)
     recorder.collector.begin()
-    recorder.record(state)
+    recorder.record(Observed(state, start))
     recorder.checkpoint(state, reference)
     return recorder
 

@@ -13,17 +13,23 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from mdnnp.atoms.neighbors import VerletList, VerletLists
-from mdnnp.atoms.quantities import kinetic_energy, temperature
 from mdnnp.atoms.system import System, transformed, volume
 from mdnnp.base.compiled.jit import get_threads
 from mdnnp.base.errors import InputError, MdnnpWarning, PhysicsError
 from mdnnp.base.files import locked
 from mdnnp.base.report import screen
-from mdnnp.base.statistics import Drift, default_warmup_fs, drift
+from mdnnp.base.statistics import (
+    Drift,
+    after_warmup,
+    conserved_column,
+    default_warmup_fs,
+    energy_drift,
+)
 from mdnnp.dynamics import messages
 from mdnnp.dynamics.collector import worst_atom
 from mdnnp.dynamics.input import RunConfig
 from mdnnp.dynamics.integrators import Compute, ConstantEnergy, MDState, fastest_period, scaled_to_temperature
+from mdnnp.dynamics.observed import Observed
 from mdnnp.dynamics.recorder import Recorder, resume_record, start_record
 from mdnnp.dynamics.restart import check_same_run, find_checkpoint
 from mdnnp.dynamics.start import Start, prepare
@@ -110,17 +116,13 @@ def _run(config: RunConfig, resume: bool, overwrite: bool) -> Summary:
         with recorder:
             state = _advance(state, config, start, compute, neighbors, recorder, stop)
         seconds = time.perf_counter() - begun
+    conserved, shadow = _drifts(recorder.trajectory, config, start)
     summary = Summary(
         step=state.step,
         new_steps=state.step - first,
         seconds=seconds,
-        drift=_drift(
-            "conserved_energy" if config.dynamics.ensemble != "nve" else "total_energy",
-            recorder.trajectory,
-            config,
-            start,
-        ),
-        shadow_drift=_drift("shadow_energy", recorder.trajectory, config, start),
+        drift=conserved,
+        shadow_drift=shadow,
         extrapolations=recorder.extrapolations,
         trajectory=recorder.trajectory,
         checkpoint=config.checkpoint_path,
@@ -140,17 +142,18 @@ def _advance(state, config: RunConfig, start: Start, compute, neighbors, recorde
     checkpointed = state.step
     try:
         progress.line(thermo.header)
-        progress.line(thermo.line(state, recorder.extrapolations))
+        progress.line(thermo.line(Observed(state, start), recorder.extrapolations))
         while state.step < total and not stop.received:
             # Virials of the atoms, for the heat current, only in steps whose row is written.
             virials = output.heat_current and (state.step + 1) % output.thermo_interval == 0
             state = guarded_step(state, start, config, partial(compute, atomic_virials=virials))
             state = _rescaled(state, start, config)
-            recorder.record(state)
-            _check_limits(state, start, config, recorder)
+            seen = Observed(state, start)
+            recorder.record(seen)
+            _check_limits(seen, config, recorder)
             progress.advance()
             if state.step % log_interval == 0 or state.step == total:
-                progress.line(thermo.line(state, recorder.extrapolations))
+                progress.line(thermo.line(seen, recorder.extrapolations))
             if state.step % output.checkpoint_interval == 0:
                 recorder.checkpoint(state, neighbors.reference)
                 checkpointed = state.step
@@ -163,24 +166,21 @@ def _advance(state, config: RunConfig, start: Start, compute, neighbors, recorde
     return state
 
 
-def _drift(name: str, trajectory: Path, config: RunConfig, start: Start) -> Drift | None:
-    """Drift of a column of the dense log, after the same warm-up as `mdnnp analyze` takes."""
+def _drifts(trajectory: Path, config: RunConfig, start: Start) -> tuple[Drift | None, Drift | None]:
+    """Drifts of the conserved and of the shadow energy in the dense log."""
     with Trajectory(trajectory) as written:
         thermo = written.thermo
     time, dynamics = thermo["time"], config.dynamics
-    warmup = default_warmup_fs(time, dynamics.equilibration_steps * dynamics.timestep_fs)
-    kept = time >= time[0] + warmup if len(time) else np.zeros(0, bool)
-    known = kept & np.isfinite(thermo[name])
-    if not known.any():
-        return None
-    return drift(
-        time[known],
-        thermo[name][known],
-        len(start.system),
-        kinetic_eV=thermo["kinetic_energy"][known],
-        temperature_K=float(np.mean(thermo["temperature"][kept])),
-        n_degrees=start.n_degrees,
+    warmup_fs = default_warmup_fs(time, dynamics.equilibration_steps * dynamics.timestep_fs)
+    kept = after_warmup(time, warmup_fs)
+    if not kept.any():
+        return None, None
+    heat = float(np.mean(thermo["temperature"][kept]))
+    conserved, shadow = (
+        energy_drift(time, thermo[name], warmup_fs, len(start.system), thermo["kinetic_energy"], heat, start.n_degrees)
+        for name in (conserved_column(thermo), "shadow_energy")
     )
+    return conserved, shadow
 
 
 def _look_for_vibrations(config: RunConfig, start: Start, state: MDState, neighbors: VerletList | VerletLists) -> None:
@@ -315,8 +315,9 @@ def _symbol(state: MDState, atom: int) -> str:
     return chemical_symbols[state.system.numbers[atom]]
 
 
-def _check_limits(state: MDState, start: Start, config: RunConfig, recorder: Recorder) -> None:
+def _check_limits(seen: Observed, config: RunConfig, recorder: Recorder) -> None:
     """Raise PhysicsError if the run is too hot, extrapolates too often, or its committee disagrees too much."""
+    state = seen.state
     when, allowed = _when(state.step, config.dynamics.timestep_fs), config.limits.max_extrapolations
     if allowed is not None and recorder.extrapolations > allowed:
         last = messages.extrapolation_line(state.step, state.results.extrapolation, state.system.numbers)
@@ -330,8 +331,7 @@ def _check_limits(state: MDState, start: Start, config: RunConfig, recorder: Rec
             f"{when}: the members of the committee disagree by {worst_atom(state)}: more than "
             f"limits.max_force_disagreement_eV_A = {allowed:g}; label configurations like this one and train again"
         )
-    kinetic = float(kinetic_energy(state.velocities, state.masses))
-    now, limit = temperature(kinetic, start.n_degrees), config.limits.max_temperature_K
+    now, limit = seen.temperature, config.limits.max_temperature_K
     if now <= limit:
         return
     atom = int(np.argmax(state.masses * np.sum(state.velocities**2, axis=1)))

@@ -66,8 +66,7 @@ class _Landscape:
         self._system, self._neighbors = system, self._verlet.update(system)
         results = self._potential.compute(system, self._neighbors)
         curvature, mode = lowest_mode(self.product, start)
-        force = float(np.sqrt(np.square(results.forces).sum(axis=1).max()))
-        return SearchPoint(system, results, curvature, force, self.products), mode
+        return SearchPoint(system, results, curvature, results.largest_force, self.products), mode
 
     def product(self, v: np.ndarray) -> np.ndarray:
         """Hessian times v (N, 3), eV/Å^2 times its unit."""

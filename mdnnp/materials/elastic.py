@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mdnnp.atoms.quantities import VOIGT
 from mdnnp.atoms.spacegroup import Symmetry
 from mdnnp.atoms.system import System, volume
 from mdnnp.base.errors import PhysicsError
@@ -22,7 +23,6 @@ from mdnnp.materials.crystal import Coverage, coverage, worst
 from mdnnp.potentials.interface import Potential
 from mdnnp.potentials.second_derivatives import hessian
 
-VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 _STEP = 5e-4  # strain of central differences
 _FORCE_TOLERANCE = 1e-6  # eV/Å, of strained crystals
 _FORM_TOLERANCE = 2e-3  # of the largest constant: what counts as zero, or equal
@@ -100,7 +100,7 @@ def from_second_derivatives(potential: Potential, system: System) -> SecondDeriv
     along = vectors.T @ response
     relaxed = clamped - along.T @ (along / inner[:, None]) / size
     return SecondDerivatives(
-        relaxed * EV_PER_A3_IN_GPA, clamped * EV_PER_A3_IN_GPA, to_voigt(-virial / size) * EV_PER_A3_IN_GPA,
+        relaxed * EV_PER_A3_IN_GPA, clamped * EV_PER_A3_IN_GPA, to_voigt(results.stress(system)) * EV_PER_A3_IN_GPA,
         float(inner.min(initial=np.inf)),
     )  # fmt: skip
 
@@ -129,7 +129,7 @@ def from_stresses(potential: Potential, system: System, step: float = _STEP) -> 
                     f"the crystal strained by {sign * step:g} along {VOIGT[k]} does not relax: {outcome.reason}"
                 )
             for matrix, point in ((clamped, outcome.history[0]), (relaxed, outcome.point)):
-                stress = to_voigt(-point.results.virial) / volume(strained.cell)
+                stress = to_voigt(point.results.stress(strained))
                 matrix[:, k] += sign * stress / (2 * step) * EV_PER_A3_IN_GPA
                 seen.append(coverage(point.system, point.results))
     return StressStrain(relaxed, clamped, worst(seen))

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mdnnp.atoms.quantities import density
 from mdnnp.atoms.system import volume
 from mdnnp.base.errors import InputError, MdnnpError, PhysicsError
 from mdnnp.materials import defects, elastic, eos, lattice, quasiharmonic, surfaces, waves
@@ -64,7 +65,7 @@ def cell_part(crystal: Crystal) -> Part:
             add(f"{axis}_A", axis, length, "Å")
         for name, (i, j) in (("alpha", (1, 2)), ("beta", (0, 2)), ("gamma", (0, 1))):
             add(f"{name}_deg", name, np.degrees(np.arccos(unit[i] @ unit[j])), "°")
-    add("density_g_per_cm3", "density", waves.density(crystal.system, crystal.masses), "g/cm³")
+    add("density_g_per_cm3", "density", float(density(crystal.masses, volume(crystal.system.cell))), "g/cm³")
     add("energy_eV_per_atom", "energy", crystal.energy_per_atom, "eV/atom")
     return part
 

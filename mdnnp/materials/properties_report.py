@@ -3,14 +3,15 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import matplotlib
 import numpy as np
 
 from mdnnp import __version__
+from mdnnp.atoms.quantities import VOIGT_NAMES
 from mdnnp.base.files import csv_text
-from mdnnp.base.report import html
+from mdnnp.base.report.html import Page, Warned
+from mdnnp.base.report.plain import plain
 from mdnnp.base.report.style import STYLE
 from mdnnp.materials import figures
 from mdnnp.materials.crystal import Coverage, Crystal
@@ -112,7 +113,7 @@ def lines(report: Report) -> list[str]:
 def as_dict(report: Report) -> dict:
     """All in plain numbers; `extrapolates` is null where every environment was in the potential's range."""
     numbers = {
-        q.key: {"value": plain(q.value), "unit": q.unit, "extrapolates": _covered(q.coverage)}
+        q.key: {"value": q.value, "unit": q.unit, "extrapolates": _covered(q.coverage)}
         | _disagreement(q)
         | _compared(report, q)
         for q in report.quantities
@@ -122,16 +123,11 @@ def as_dict(report: Report) -> dict:
     out["failed"] = {p.name: p.failure for p in report.parts if p.failure}
     for part in report.parts:
         if part.name == "elastic" and part.result is not None:
-            out["elastic_constants_GPa"] = part.result.exact.relaxed.tolist()
-            out["elastic_constants_clamped_GPa"] = part.result.exact.clamped.tolist()
-            out["elastic_constants_by_stress_GPa"] = part.result.differences.relaxed.tolist()
+            out["elastic_constants_GPa"] = part.result.exact.relaxed
+            out["elastic_constants_clamped_GPa"] = part.result.exact.clamped
+            out["elastic_constants_by_stress_GPa"] = part.result.differences.relaxed
             out["elastic_constants_disagreement"] = part.result.disagreement
-    return out
-
-
-def plain(value: float) -> float | None:
-    """A number that JSON has."""
-    return float(value) if math.isfinite(value) else None
+    return plain(out)
 
 
 def _covered(seen: Coverage) -> dict | None:
@@ -147,7 +143,7 @@ def _compared(report: Report, q: Quantity) -> dict:
     given = report.reference.get(q.key)
     if given is None:
         return {}
-    return {"reference": given, "deviation_percent": plain(100 * (q.value / given - 1)) if given else None}
+    return {"reference": given, "deviation_percent": 100 * (q.value / given - 1) if given else None}
 
 
 def numbers_csv(report: Report) -> str:
@@ -166,19 +162,12 @@ def numbers_csv(report: Report) -> str:
 
 def page(report: Report) -> str:
     """The report as HTML."""
+    source = [("reference", report.source)] if report.source else []
+    out = Page("Properties of a crystal", [*report.facts, *source]).warnings(_warnings(report))
     with matplotlib.rc_context(STYLE):
-        body = [_facts(report), html.notes(_warnings(report))]
         for part in report.parts:
-            body += _section(report, part)
-    body.append("<h2>References</h2><ol>" + "".join(f"<li>{escape(r)}</li>" for r in _REFERENCES) + "</ol>")
-    return html.page("Properties of a crystal", body)
-
-
-def _facts(report: Report) -> str:
-    rows = [[escape(str(a)), escape(str(b))] for a, b in (*report.facts, ("program", f"mdnnp {__version__}"))]
-    if report.source:
-        rows.append(["reference", escape(report.source)])
-    return html.table(["", ""], rows, text_columns=(1,))
+            _section(out, report, part)
+    return out.section("References").references(_REFERENCES).html()
 
 
 def _warnings(report: Report) -> list[str]:
@@ -195,46 +184,41 @@ def _warnings(report: Report) -> list[str]:
     return out
 
 
-def _section(report: Report, part: Part) -> list[str]:
-    out = [f"<h2>{escape(TITLES[part.name])}</h2>"]
+def _section(out: Page, report: Report, part: Part) -> None:
+    out.section(TITLES[part.name])
     if part.failure:
-        return [*out, html.notes([f"not computed: {part.failure}"])]
+        out.warnings([f"not computed: {part.failure}"])
+        return
     compared = any(q.key in report.reference for q in part.quantities)
     head = ["quantity", "value", "unit", *(["reference", "deviation"] if compared else []), "range of the potential"]
     rows = []
     for q in part.quantities:
         given = report.reference.get(q.key)
         middle = ["" if given is None else shown(given, q.unit), deviation(q.value, given)] if compared else []
-        seen = f'<span class="note">{escape(str(q.coverage))}</span>' if q.coverage else escape(str(q.coverage))
-        rows.append([escape(q.name), shown(q.value, q.unit), escape(q.unit), *middle, seen])
-    out.append(html.table(head, rows, text_columns=(2, len(head) - 1)))
-    out += _drawn(report, part)
-    out.append("<ul>" + "".join(f"<li>{escape(note)}</li>" for note in part.notes) + "</ul>" if part.notes else "")
-    return [*out, f"<p>{escape(_DEFINITIONS[part.name])}</p>"]
+        seen = Warned(q.coverage) if q.coverage else q.coverage
+        rows.append([q.name, shown(q.value, q.unit), q.unit, *middle, seen])
+    out.table(head, rows, text_columns=(2, len(head) - 1))
+    _draw(out, report, part)
+    out.items(part.notes).text(_DEFINITIONS[part.name])
 
 
-def _drawn(report: Report, part: Part) -> list[str]:
+def _draw(out: Page, report: Report, part: Part) -> None:
     if part.name == "eos":
-        return [html.image(figures.energy_volume(*part.result), "energy against volume")]
+        out.figure(figures.energy_volume(*part.result), "Energy against volume.")
     if part.name == "thermal":
-        return [html.image(figures.thermal(part.result), "thermal expansion, heat capacity, volume, bulk modulus")]
-    if part.name != "elastic":
-        return []
-    out = [
-        _matrix("C / GPa, from second derivatives", part.result.exact.relaxed),
-        _matrix("C / GPa, from stresses of strained crystals", part.result.differences.relaxed),
-        _matrix("C / GPa, clamped ions, from second derivatives", part.result.exact.clamped),
-    ]
-    if part.result.sound is not None:
-        out.append(html.image(figures.sound_polar(part.result, report.crystal.system), "velocities of sound"))
-    return out
+        out.figure(figures.thermal(part.result), "Thermal expansion, heat capacity, volume, bulk modulus.")
+    if part.name == "elastic":
+        _matrix(out, "C / GPa, from second derivatives", part.result.exact.relaxed)
+        _matrix(out, "C / GPa, from stresses of strained crystals", part.result.differences.relaxed)
+        _matrix(out, "C / GPa, clamped ions, from second derivatives", part.result.exact.clamped)
+        if part.result.sound is not None:
+            out.figure(figures.sound_polar(part.result, report.crystal.system), "Velocities of sound.")
 
 
-def _matrix(title: str, constants: np.ndarray) -> str:
-    names = ("xx", "yy", "zz", "yz", "xz", "xy")
+def _matrix(out: Page, title: str, constants: np.ndarray) -> None:
     small = 0.0005
     rows = [
         [name, *(f"{0.0 if abs(v) < small else v:.3f}" for v in row)]
-        for name, row in zip(names, constants, strict=True)
+        for name, row in zip(VOIGT_NAMES, constants, strict=True)
     ]
-    return html.table([escape(title), *names], rows)
+    out.table(["", *VOIGT_NAMES], rows, title)

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mdnnp.atoms.quantities import density
 from mdnnp.atoms.system import System, volume
 from mdnnp.base.errors import PhysicsError
-from mdnnp.base.units import BOLTZMANN_EV_PER_K, U_PER_A3_IN_G_PER_CM3
+from mdnnp.base.units import BOLTZMANN_EV_PER_K
 from mdnnp.landscape.modes import PLANCK_EV_PER_THZ
 from mdnnp.materials.elastic import Moduli, to_tensor
 
@@ -36,11 +37,6 @@ class Sound(NamedTuple):
     directions: dict[str, np.ndarray]
 
 
-def density(system: System, masses: np.ndarray) -> float:
-    """g/cm^3, of masses (N,) u."""
-    return float(masses.sum() / volume(system.cell) * U_PER_A3_IN_G_PER_CM3)
-
-
 def velocities(constants: np.ndarray, density_g_cm3: float, directions: np.ndarray) -> np.ndarray:
     """(n, 3) m/s, fastest first, of waves along unit vectors (n, 3); constants (6, 6) GPa.
 
@@ -55,7 +51,7 @@ def velocities(constants: np.ndarray, density_g_cm3: float, directions: np.ndarr
 
 def sound(constants: np.ndarray, averages: Moduli, system: System, masses: np.ndarray) -> Sound:
     """Sound of a crystal of elastic constants (6, 6) GPa. Raises PhysicsError as `velocities` does."""
-    rho = density(system, masses)
+    rho = float(density(masses, volume(system.cell)))
     z, weight = np.polynomial.legendre.leggauss(_POLAR)
     angle = 2 * np.pi * (np.arange(_AZIMUTH) + 0.5) / _AZIMUTH
     ring = np.sqrt(1 - z**2)[:, None]

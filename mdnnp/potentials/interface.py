@@ -78,9 +78,15 @@ class Results(NamedTuple):
     charges: np.ndarray = np.empty(0)
     terms: tuple[tuple[str, float], ...] = ()
 
-    def stress(self, system: System) -> np.ndarray:
-        """(3, 3) stress of the potential, eV/Å^3, symmetric, positive under tension: -sym(virial) / volume."""
-        return -0.5 * (self.virial + self.virial.T) / volume(system.cell)
+    def stress(self, system: System) -> np.ndarray | None:
+        """(3, 3) stress of the potential, eV/Å^3, symmetric, positive under tension: -sym(virial) / volume.
+
+        None unless the cell is periodic in three directions.
+        """
+        if not system.pbc.all():
+            return None
+        stress = -self.virial / volume(system.cell)
+        return 0.5 * (stress + stress.T)
 
     @property
     def largest_force(self) -> float:

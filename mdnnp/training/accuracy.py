@@ -14,7 +14,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from ase.data import chemical_symbols
 
-from mdnnp.atoms.system import System, volume
+from mdnnp.atoms.quantities import VOIGT
+from mdnnp.atoms.system import System
 from mdnnp.base.errors import InputError, PhysicsError
 from mdnnp.base.units import EV_PER_A3_IN_GPA
 from mdnnp.potentials.interface import Potential, Results
@@ -23,7 +24,6 @@ from mdnnp.training.dataset import LabelledStructure
 SAMPLE = 50_000
 WORST = 10  # configurations listed for each quantity
 UNITS = {"energy": "meV/atom", "force": "meV/Å", "stress": "GPa"}
-_VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
 
 
 @dataclass(frozen=True)
@@ -195,11 +195,6 @@ def evaluate(
     return errors
 
 
-def predicted_stress(system: System, results: Results) -> np.ndarray | None:
-    """(3, 3) eV/Å^3, positive: tension; None unless the cell is periodic in three directions."""
-    return -results.virial / volume(system.cell) if system.pbc.all() else None
-
-
 class ErrorTally:
     """Errors that are added up structure by structure: `add` each, then ask for `errors()`."""
 
@@ -237,9 +232,10 @@ class ErrorTally:
             for z in np.unique(s.system.numbers):
                 of_element = s.system.numbers == z
                 forces.by_element[chemical_symbols[z]].add(s.forces[of_element], residual[of_element])
-        stress = predicted_stress(s.system, results)
+        stress = results.stress(s.system)
         if s.stress is not None and stress is not None:
-            reference, predicted = (0.5 * (t + t.T)[_VOIGT] * EV_PER_A3_IN_GPA for t in (s.stress, stress))
+            of_six = tuple(zip(*VOIGT, strict=True))
+            reference, predicted = (0.5 * (t + t.T)[of_six] * EV_PER_A3_IN_GPA for t in (s.stress, stress))
             residual = predicted - reference
             largest = residual[np.argmax(np.abs(residual))]
             self._quantities["stress"].add(s, kind, reference, residual, float(largest))

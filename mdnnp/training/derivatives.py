@@ -79,7 +79,7 @@ class Layout:
 
 
 def activation_derivatives(letter: str, a: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """f, f' and f'' at a; for the letters of `TRAINABLE`."""
+    """f, f' and f'' at a; for l and the letters of `networks.TRAINABLE`."""
     if letter == "l":
         return a, np.ones_like(a), np.zeros_like(a)
     if letter == "t":
@@ -97,9 +97,6 @@ def activation_derivatives(letter: str, a: np.ndarray) -> tuple[np.ndarray, np.n
         y = np.exp(-0.5 * a * a)
         return y, -a * y, (a * a - 1.0) * y
     raise ValueError(f"activation {letter!r} is not smooth, or unknown")
-
-
-TRAINABLE = "tspg"
 
 
 class CenterPass(NamedTuple):

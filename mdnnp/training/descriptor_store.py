@@ -21,12 +21,12 @@ from typing import NamedTuple
 import numpy as np
 from ase.data import chemical_symbols
 
+from mdnnp.atoms.quantities import VOIGT
 from mdnnp.atoms.system import System
 from mdnnp.base.errors import FileError
 from mdnnp.base.files import foreign_files
 from mdnnp.potentials.hdnnp.functions.descriptors import Descriptors
 
-VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 _COLUMNS = ("values", "pair_first", "pair_center", "pair_gradient", "strain")
 _READY = "index.json"
 

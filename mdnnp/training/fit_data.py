@@ -11,6 +11,7 @@ from mdnnp.base.report import screen
 from mdnnp.base.units import length_in_angstrom
 from mdnnp.potentials.hdnnp.files.reader import SIDECAR
 from mdnnp.potentials.hdnnp.files.settings import read_settings
+from mdnnp.potentials.hdnnp.functions.definitions import CUTOFF_NAMES
 from mdnnp.potentials.hdnnp.functions.generate import FunctionSets, default_functions
 from mdnnp.potentials.interface import Potential
 from mdnnp.training.checks import check_dataset, leaks, refuse, summary
@@ -25,7 +26,6 @@ from mdnnp.training.descriptor_store import (
 )
 from mdnnp.training.input import (
     ANGULAR,
-    CUTOFF_TYPES,
     MOST_FUNCTIONS,
     RADIAL,
     SELECTED,
@@ -151,7 +151,7 @@ def choose(config: TrainConfig, structures: Sequence[LabelledStructure]) -> Func
             raise InputError(f"{d.functions}: has functions with {min(foreign)}, which no structure has")
         _check_cutoff(config, max(f.cutoff for e in symbols for f in settings.functions[e]), length)
         return Functions(own, settings.cutoff_type, settings.cutoff_alpha)
-    kind = CUTOFF_TYPES[d.cutoff_type]
+    kind = CUTOFF_NAMES.index(d.cutoff_type)
 
     def choose(n: int) -> FunctionSets:
         screen.say(f"choosing {n} symmetry functions for each of {', '.join(symbols)} with the training structures")

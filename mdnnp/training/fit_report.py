@@ -3,7 +3,6 @@
 import math
 import platform
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 
 import matplotlib
@@ -13,7 +12,7 @@ from matplotlib.ticker import LogLocator
 
 from mdnnp import __version__
 from mdnnp.base.files import new_file
-from mdnnp.base.report import html
+from mdnnp.base.report.html import Page
 from mdnnp.base.report.style import ACCENT, DATA, MAIN, STYLE
 from mdnnp.training.accuracy import UNITS, Errors, Statistics, calibration_line, coverage_line, remarks, worst_place
 
@@ -31,6 +30,7 @@ def write_report(
     sets: Mapping[str, Errors],
     *,
     title: str = "Errors of a potential",
+    facts: Mapping[str, object] | None = None,
     history: Mapping[str, Sequence[float]] | None = None,
     best_epoch: int | None = None,
     notes: Sequence[str] = (),
@@ -43,22 +43,25 @@ def write_report(
     history : columns "epoch" and any of "loss_X", "typical_X", "energy_X" (meV/atom), "force_X" (meV/Å), "stress_X"
         (GPa), where X is "train", "validation" or "test"; NaN where nothing was measured. best_epoch : is marked
     notes : sentences of the reader's concern, such as findings on the data
+    facts : name and value of what the head names, such as the potential
     provenance : name and value of settings, hashes, versions; a value of several lines is shown as it is
     Raises FileError if the file exists and `overwrite` is False, or cannot be written.
     """
+    page = Page(title, (facts or {}).items())
     with matplotlib.rc_context(STYLE):
-        parts = [
-            _remarks(sets, notes),
-            _summary(sets),
-            _learning(history, best_epoch),
-            _parity(sets),
-            *(_errors(name, sets) for name in UNITS if any(name in e.quantities for e in sets.values())),
-            _worst(sets),
-            _coverage(sets),
-            _provenance(provenance or {}),
-        ]
+        page.warnings([*notes, *_remarks(sets)])
+        _summary(page, sets)
+        _learning(page, history, best_epoch)
+        _parity(page, sets)
+        for name in UNITS:
+            if any(name in e.quantities for e in sets.values()):
+                _errors(page, name, sets)
+        _worst(page, sets)
+        _coverage(page, sets)
+    if provenance:
+        page.section("Provenance").table(["", ""], provenance.items(), text_columns=(1,))
     with new_file(path, overwrite) as temporary:
-        temporary.write_text(html.page(title, parts), encoding="utf-8")
+        temporary.write_text(page.html(), encoding="utf-8")
 
 
 def provenance() -> dict[str, str]:
@@ -74,24 +77,21 @@ def provenance() -> dict[str, str]:
 # Text and tables
 
 
-def _remarks(sets: Mapping[str, Errors], notes: Sequence[str]) -> str:
-    lines = [*notes]
-    for name, errors in sets.items():
-        lines += [f"{name}: {line.removeprefix('note: ')}" for line in remarks(errors)]
-    return html.notes(lines)
+def _remarks(sets: Mapping[str, Errors]) -> list[str]:
+    return [f"{name}: {line.removeprefix('note: ')}" for name, errors in sets.items() for line in remarks(errors)]
 
 
-def _summary(sets: Mapping[str, Errors]) -> str:
+def _summary(page: Page, sets: Mapping[str, Errors]) -> None:
     columns = [(name, unit) for name, unit in UNITS.items() if any(name in e.quantities for e in sets.values())]
-    head = ["set", "configurations", "atoms", *(f"{name} RMSE<br>{unit}" for name, unit in columns), "out of range"]
+    head = ["set", "configurations", "atoms", *(f"{name} RMSE\n{unit}" for name, unit in columns), "out of range"]
     rows = []
     for name, e in sets.items():
         values = [f"{e.quantities[q].overall.rmse:.4g}" if q in e.quantities else "–" for q, _ in columns]
-        rows.append([escape(name), str(e.configurations), str(e.atoms), *values, f"{100 * e.coverage.fraction:.3g} %"])
-    return html.table(head, rows)
+        rows.append([name, str(e.configurations), str(e.atoms), *values, f"{100 * e.coverage.fraction:.3g} %"])
+    page.section("Summary").table(head, rows)
 
 
-def _errors(quantity: str, sets: Mapping[str, Errors]) -> str:
+def _errors(page: Page, quantity: str, sets: Mapping[str, Errors]) -> None:
     """Statistics of one quantity: all, each kind, each element; a row for each set."""
     rows, classes = [], []
     chosen = {name: e.quantities[quantity] for name, e in sets.items() if quantity in e.quantities}
@@ -108,66 +108,55 @@ def _errors(quantity: str, sets: Mapping[str, Errors]) -> str:
         for k, (name, s) in enumerate(by_set.items()):
             figures = (s.rmse, s.mae, s.quantile_95, s.maximum, s.max_over_rmse, s.bias)
             shown = [f"{x:.4g}" for x in figures]
-            rows.append([escape(label) if k == 0 else "", escape(name), *shown, str(s.n)])
+            rows.append([label if k == 0 else "", name, *shown, str(s.n)])
             classes.append("all" if label == "all" else "part")
     head = ["", "set", "RMSE", "MAE", "95 % quantile", "maximum", "max/RMSE", "bias", "values"]
     what = {"energy": "energy", "force": "force components", "stress": "stress components"}[quantity]
-    return f"<h2>Errors of {what} / ({UNITS[quantity]})</h2>" + html.table(head, rows, classes)
+    page.section(f"Errors of {what} / ({UNITS[quantity]})").table(head, rows, classes=classes)
 
 
 def _present(by_set: Mapping[str, Statistics | None]) -> dict[str, Statistics]:
     return {name: s for name, s in by_set.items() if s is not None}
 
 
-def _worst(sets: Mapping[str, Errors]) -> str:
-    text = "<h2>Worst configurations</h2>"
+def _worst(page: Page, sets: Mapping[str, Errors]) -> None:
+    page.section("Worst configurations")
     for quantity, unit in UNITS.items():
         rows = [
-            [f"{w.error:.4g}", escape(name), escape(worst_place(w))]
+            [f"{w.error:.4g}", name, worst_place(w)]
             for name, e in sets.items()
             if quantity in e.quantities
             for w in e.quantities[quantity].worst
         ]
         if rows:
-            text += html.table([f"error of {quantity}<br>{unit}", "set", "where"], rows, text_columns=(1, 2))
-    return text + "<p>For a force: the length of the difference, for the atom where it is largest.</p>"
+            page.table([f"error of {quantity}\n{unit}", "set", "where"], rows, text_columns=(1, 2))
+    page.text("For a force: the length of the difference, for the atom where it is largest.")
 
 
-def _coverage(sets: Mapping[str, Errors]) -> str:
-    text = "<h2>Range of the symmetry functions, disagreement of a committee</h2>"
+def _coverage(page: Page, sets: Mapping[str, Errors]) -> None:
+    page.section("Range of the symmetry functions, disagreement of a committee")
     for name, e in sets.items():
-        text += f"<p>{escape(name)}: {escape(coverage_line(e.coverage).removeprefix('range: '))}</p>"
+        page.text(f"{name}: {coverage_line(e.coverage).removeprefix('range: ')}")
         if e.calibration is not None:
-            text += f"<p>{escape(name)}: {escape(calibration_line(e.calibration))}</p>"
+            page.text(f"{name}: {calibration_line(e.calibration)}")
         if e.coverage.outside:
-            kinds = [[escape(kind or "(no type)"), f"{100 * f:.3g} %"] for kind, f in e.coverage.by_kind.items()]
+            kinds = [[kind or "(no type)", f"{100 * f:.3g} %"] for kind, f in e.coverage.by_kind.items()]
             functions = [
                 [f"{f.element} {f.function}", str(f.count), f"{100 * f.furthest:.3g} %"]
                 for f in e.coverage.functions[:10]
             ]
-            text += html.table(["kind", "environments out of range"], kinds)
-            text += html.table(["function", "environments", "furthest, of its range"], functions)
-    return text
-
-
-def _provenance(provenance: Mapping[str, object]) -> str:
-    if not provenance:
-        return ""
-    rows = [
-        [escape(str(k)), f"<pre>{escape(str(v))}</pre>" if "\n" in str(v) else escape(str(v))]
-        for k, v in provenance.items()
-    ]
-    return "<h2>Provenance</h2>" + html.table(["", ""], rows, text_columns=(1,))
+            page.table(["kind", "environments out of range"], kinds)
+            page.table(["function", "environments", "furthest, of its range"], functions)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Figures
 
 
-def _learning(history: Mapping[str, Sequence[float]] | None, best_epoch: int | None) -> str:
+def _learning(page: Page, history: Mapping[str, Sequence[float]] | None, best_epoch: int | None) -> None:
     """Loss and RMSE against the epoch."""
     if not history or len(history["epoch"]) < 2:
-        return ""
+        return
     epoch = np.asarray(history["epoch"], dtype=float)
     panels = [name for name in _HISTORY_LABELS if any(key.startswith(f"{name}_") for key in history)]
     columns = math.ceil(len(panels) / math.ceil(len(panels) / 3))
@@ -188,32 +177,31 @@ def _learning(history: Mapping[str, Sequence[float]] | None, best_epoch: int | N
         if best_epoch is not None:
             axes.axvline(best_epoch, color="#555555", lw=0.8, ls="--", label=f"best epoch, {best_epoch}")
         axes.legend(fontsize=8)
-    text = ""
+    page.section("Learning curves").figure(figure, "Loss and errors against the epoch.")
     if "typical" in panels:
-        text = (
-            "<p>The best epoch has the smallest typical loss: the geometric mean of (1 + loss) over the validation "
+        page.text(
+            "The best epoch has the smallest typical loss: the geometric mean of (1 + loss) over the validation "
             "structures, which one bad structure hardly changes. Only epochs after energy_loosening has ended count, "
-            "and a later epoch must be better by at least 0.5 %.</p>"
+            "and a later epoch must be better by at least 0.5 %."
         )
-    return "<h2>Learning curves</h2>" + html.image(figure, "loss and errors against the epoch") + text
 
 
-def _parity(sets: Mapping[str, Errors]) -> str:
+def _parity(page: Page, sets: Mapping[str, Errors]) -> None:
     """Predicted against reference values, and histograms of the residuals, of every quantity."""
     names = [name for name in UNITS if any(name in e.quantities for e in sets.values())]
     if not names:
-        return ""
+        return
     figure = Figure(figsize=(3.9 * len(names), 6.4), layout="constrained")
     panels = figure.subplots(2, len(names), squeeze=False, height_ratios=(3, 2))
     for column, name in enumerate(names):
         samples = {label: e.quantities[name].sample for label, e in sets.items() if name in e.quantities}
         _draw_parity(panels[0, column], name, samples)
         _draw_histogram(panels[1, column], name, samples)
-    text = (
-        "<p>Energies are per atom, minus the constants in the potential. If there are more than 50,000 values, "
-        "figures and quantiles use 50,000 of them, chosen at random.</p>"
+    caption = (
+        "Above, predicted against reference values; below, residuals. Energies are per atom, minus the constants in "
+        "the potential. If there are more than 50,000 values, figures and quantiles use 50,000 of them, chosen at random."
     )
-    return "<h2>Predicted and reference values</h2>" + html.image(figure, "parity plots and residuals") + text
+    page.section("Predicted and reference values").figure(figure, caption)
 
 
 def _draw_parity(axes, name: str, samples) -> None:

@@ -12,6 +12,7 @@ from mdnnp.base.inputs.records import Rule, key, read_records, refuse
 from mdnnp.base.inputs.rules import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SEED
 from mdnnp.base.inputs.toml import Document, Mistake, parse_toml, read_toml
 from mdnnp.dynamics.input import ENERGY_UNIT, LENGTH_UNIT
+from mdnnp.potentials.hdnnp.networks import ACTIVATION_NAMES, TRAINABLE
 
 FRACTION = Rule(lambda v: 0 <= v < 1, "must be at least 0 and below 1")
 LAYERS = Rule(
@@ -23,11 +24,10 @@ FUNCTIONS = Rule(lambda v: 1 <= v <= 1000, "must lie between 1 and 1000")
 WINDOWS = Rule(lambda v: 0 <= v <= 1000, "must lie between 0 and 1000")
 MEMBERS = Rule(lambda v: 1 <= v <= 100, "must lie between 1 and 100")
 ZETA = Rule(lambda v: 1 <= v <= 8, "must lie between 1 and 8")
-ACTIVATION_LETTERS = {"tanh": "t", "logistic": "s", "softplus": "p", "gaussian": "g"}
+ACTIVATION_LETTERS = {ACTIVATION_NAMES[letter].lower(): letter for letter in TRAINABLE}
 RADIAL, ANGULAR = 10, 5
 MOST_FUNCTIONS, SELECTED = 64, 48  # if those are more than 64, 48 are selected
 QUANTITIES = ("energy", "force", "stress")  # that structures have weights of
-CUTOFF_TYPES = {"cos": 1, "tanh": 3, "poly1": 5, "poly2": 6, "poly3": 7, "poly4": 8}
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,12 @@ from typing import NamedTuple
 import numpy as np
 from ase.data import chemical_symbols
 
+from mdnnp.atoms.quantities import VOIGT
 from mdnnp.atoms.system import volume
 from mdnnp.base.compiled.jit import run_chunks
 from mdnnp.training.dataset import LabelledStructure, Weights
 from mdnnp.training.derivatives import Layout, Predictions, gradient, jacobian, mapped, predict
-from mdnnp.training.descriptor_store import VOIGT, StoredDescriptors
+from mdnnp.training.descriptor_store import StoredDescriptors
 from mdnnp.training.network_inputs import Inputs
 
 PARTIAL_SUMS = (

@@ -1,11 +1,12 @@
 """A proposed set of symmetry functions for structures, with a report on its cost and resolution."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from ase.data import chemical_symbols
 
+from mdnnp.base.report.plain import plain
 from mdnnp.potentials.hdnnp.files.writer import function_line
 from mdnnp.potentials.hdnnp.functions.generate import Cost, FunctionSets, cost, default_functions, pool
 from mdnnp.training.dataset import LabelledStructure
@@ -84,20 +85,12 @@ def text(proposal: Proposal) -> str:
 
 def as_dict(proposal: Proposal) -> dict:
     """The proposal in terms of JSON; functions as lines of `input.nn`; None for what is not finite."""
-    return _plain(
+    return plain(
         {
             "functions": {s: [function_line(f) for f in own] for s, own in proposal.functions.items()},
-            "cost": {s: asdict(c) for s, c in proposal.cost.items()},
+            "cost": proposal.cost,
             "candidates": proposal.candidates,
             "unexplained": proposal.unexplained,
             "report": proposal.report.as_dict(),
         }
     )
-
-
-def _plain(value):
-    if isinstance(value, dict):
-        return {key: _plain(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value

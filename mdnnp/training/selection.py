@@ -12,13 +12,12 @@ Everything is computed from sums over structures, so the memory does not grow wi
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from ase.data import chemical_symbols
-from tqdm import tqdm
 
 from mdnnp.base.errors import InputError
+from mdnnp.base.report.screen import Bar
 from mdnnp.potentials.hdnnp.functions.definitions import SymmetryFunction
 from mdnnp.potentials.hdnnp.functions.descriptors import DEFAULT_CUTOFF_TYPE, Descriptors
 from mdnnp.potentials.hdnnp.functions.generate import FunctionSets, pool, shared_work
@@ -221,9 +220,9 @@ def collect(structures: Sequence[LabelledStructure], descriptors: Descriptors, p
         np.zeros((full, full)), np.zeros(full), 0.0, np.zeros((full, full)), np.zeros(full), 0.0,
     )  # fmt: skip
     offsets = fit_offsets(structures)  # large constants would cost digits
-    bar = partial(tqdm, desc="candidates", unit="structure", leave=False, delay=1.0, disable=None)
-    for structure in (progress or bar)(structures):
-        _add(sums, structure, descriptors, offsets)
+    with Bar("candidates", len(structures), "structure") as bar:
+        for structure in (progress or bar.over)(structures):
+            _add(sums, structure, descriptors, offsets)
     return sums
 
 
@@ -274,7 +273,7 @@ def _forward(gram, target, allowed, sums: Sums, quota, sharing) -> tuple[list[in
         target, total = target.copy(), 1.0
     free, present = allowed.copy(), set()
     order, rest, explained = [], [], 0.0
-    bar = tqdm(total=int(room.sum()), desc="choosing", unit="function", leave=False, delay=1.0, disable=None)
+    bar = Bar("choosing", int(room.sum()), "function")
     while room.any():
         candidates = np.flatnonzero(free & (own > _DEPENDENT) & (room[sums.owner] > 0))
         if not len(candidates):
@@ -298,7 +297,7 @@ def _forward(gram, target, allowed, sums: Sums, quota, sharing) -> tuple[list[in
         present |= work[k]
         free[k] = False
         room[sums.owner[k]] -= 1
-        bar.update()
+        bar.advance()
     bar.close()
     return order, np.array(rest)
 

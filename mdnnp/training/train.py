@@ -408,6 +408,7 @@ def _finish(
         config.report_path,
         errors,
         title=f"Fit {config.source.stem}",
+        facts={"input": config.source, "potential": config.potential_path},
         history=_report_history(first.history),
         best_epoch=first.best_epoch,
         notes=findings,

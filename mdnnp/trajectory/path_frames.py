@@ -9,7 +9,7 @@ import numpy as np
 
 from mdnnp import __version__
 from mdnnp.atoms.structure import Structure
-from mdnnp.atoms.system import System, enclosing_box, lower_triangular, transformed, volume
+from mdnnp.atoms.system import System, enclosing_box, lower_triangular, transformed
 from mdnnp.atoms.write import write_structures
 from mdnnp.base.errors import InputError
 from mdnnp.base.files import check_writable, new_file
@@ -28,13 +28,9 @@ class Step(Protocol):
 
 def with_results(structure: Structure, step: Step) -> Structure:
     """`structure` where `step` stands, with energies (eV), forces (eV/Å) and stress (eV/Å^3, tension positive)."""
-    stress = None
-    if step.system.pbc.all():
-        stress = -step.results.virial / volume(step.system.cell)
-        stress = 0.5 * (stress + stress.T)
     return replace(
         structure, system=step.system, velocities=None, energy=step.results.energy, forces=step.results.forces,
-        atomic_energies=step.results.atomic_energies, stress=stress,
+        atomic_energies=step.results.atomic_energies, stress=step.results.stress(step.system),
     )  # fmt: skip
 
 

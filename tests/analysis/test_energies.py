@@ -193,9 +193,9 @@ def test_report_and_figures_on_the_command_line(run, capsys):
 def test_the_report_begins_with_the_conservation_of_energy(run):
     analyze_trajectory(ask(run))
     text = (run.parent / "run_analysis/report.html").read_text(encoding="utf-8")
-    sections = re.findall("<h2>(.*?)</h2>", text)
+    sections = re.findall("<h2 .*?>(.*?)</h2>", text)
     assert sections[:2] == ["Energy conservation", "Energy, temperature and pressure"]
-    first = text[text.index("<h2>") : text.index("<h2>Energy, temperature")]
+    first = text[text.index(">Energy conservation</h2>") : text.index(">Energy, temperature and pressure</h2>")]
     assert first.index("shadow energy") < first.index("total energy") and "standard errors" in first
     assert first.count("data:image/png") == 3  # shadow energy, total energy, momentum
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from mdnnp.base.errors import FileError, InputError
-from mdnnp.base.inputs.records import MAX_MISTAKES_SHOWN, default_of, is_required, toml_value
-from mdnnp.base.inputs.toml import parse_toml
+from mdnnp.base.inputs.records import MAX_MISTAKES_SHOWN, default_of, is_required
+from mdnnp.base.inputs.toml import parse_toml, toml_value
 from mdnnp.dynamics.input import KEYS_OF_ENSEMBLES, SECTIONS, parse_config, read_config, resolved_text, restart_settings
 
 GOOD = """\

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from labelled import make_labelled
 
+from mdnnp.atoms.quantities import VOIGT
 from mdnnp.potentials.hdnnp.functions.descriptors import Descriptors
 from mdnnp.potentials.hdnnp.functions.generate import default_functions
 from mdnnp.potentials.hdnnp.model import ElementModel, HDNNPModel, scaling_coefficients
+from mdnnp.potentials.hdnnp.networks import TRAINABLE
 from mdnnp.potentials.hdnnp.potential import HDNNP
-from mdnnp.training.derivatives import TRAINABLE, Layout, Predictions, gradient, jacobian, mapped, predict
-from mdnnp.training.descriptor_store import VOIGT, store_descriptors, symbols_of
+from mdnnp.training.derivatives import Layout, Predictions, gradient, jacobian, mapped, predict
+from mdnnp.training.descriptor_store import store_descriptors, symbols_of
 from mdnnp.training.network_inputs import scaled_inputs
 
 SYSTEMS = [s.system for s in make_labelled(n=2)]

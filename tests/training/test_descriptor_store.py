@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from labelled import make_labelled
 
+from mdnnp.atoms.quantities import VOIGT
 from mdnnp.atoms.system import make_system
 from mdnnp.base.errors import FileError
 from mdnnp.potentials.hdnnp.functions.descriptors import Descriptors
 from mdnnp.potentials.hdnnp.functions.generate import default_functions
-from mdnnp.training.descriptor_store import VOIGT, store_descriptors, structure_part, symbols_of
+from mdnnp.training.descriptor_store import store_descriptors, structure_part, symbols_of
 
 
 @pytest.fixture(scope="module")

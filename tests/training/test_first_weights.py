@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from teacher import make_problem
 
-from mdnnp.training.derivatives import TRAINABLE, Layout
+from mdnnp.potentials.hdnnp.networks import TRAINABLE
+from mdnnp.training.derivatives import Layout
 from mdnnp.training.first_weights import initial_weights, linear_coefficients
 from mdnnp.training.loss import Loss
 

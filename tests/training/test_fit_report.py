@@ -18,7 +18,7 @@ from mdnnp.training.fit_report import provenance, write_report
 class Reader(HTMLParser):
     """Tables as lists of rows, images as arrays; every tag must be closed."""
 
-    VOID = ("meta", "img", "br", "li")
+    VOID = ("meta", "img", "br")
 
     def __init__(self, text):
         super().__init__()
@@ -30,7 +30,7 @@ class Reader(HTMLParser):
     def handle_starttag(self, tag, attributes):
         if tag not in self.VOID:
             self._open.append(tag)
-        self.sources += [value for name, value in attributes if name in ("src", "href")]
+        self.sources += [value for name, value in attributes if name in ("src", "href") and value[0] != "#"]
         if tag == "table":
             self.tables.append([])
         elif tag == "tr":

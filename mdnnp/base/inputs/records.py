@@ -4,9 +4,7 @@ A record's fields, made with `key`, are the single description of an input: read
 example and the reference in the documentation derive from them.
 """
 
-import datetime
 import difflib
-import json
 import math
 import types
 from collections.abc import Callable, Mapping
@@ -15,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from mdnnp.base.errors import Mistakes
-from mdnnp.base.inputs.toml import Document, Key, Mistake
+from mdnnp.base.inputs.toml import Document, Key, Mistake, toml_value
 
 MAX_MISTAKES_SHOWN = 20
 
@@ -47,23 +45,6 @@ def default_of(f: Field):
     if f.default_factory is not MISSING:
         return f.default_factory()
     return None if f.default is MISSING else f.default
-
-
-def toml_value(value) -> str:
-    """A value as TOML text."""
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case Path() | str():
-            return json.dumps(str(value), ensure_ascii=False)
-        case tuple() | list():
-            return "[" + ", ".join(toml_value(v) for v in value) + "]"
-        case datetime.date() | datetime.time():
-            return value.isoformat()
-        case dict():
-            return "{" + ", ".join(f"{k} = {toml_value(v)}" for k, v in value.items()) + "}"
-        case _:
-            return repr(value)
 
 
 def read_records(document: Document, sections: Sections, base: Path) -> tuple[dict[str, dict], list[Mistake]]:

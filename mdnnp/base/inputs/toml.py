@@ -4,11 +4,13 @@ A document is cut into statements (`[table]` or `key = value`, which may span li
 `tomllib` on its own; so the grammar is tomllib's, and a faulty statement does not hide the next one's faults.
 """
 
+import datetime
+import json
 import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mdnnp.base.errors import FileError, InputError
 from mdnnp.base.files import require_regular
@@ -92,6 +94,24 @@ def parse_toml(text: str, name: str) -> Document:
             break
         row += length
     return document
+
+
+def toml_value(value: Any) -> str:
+    """A value as TOML text."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case Path() | str():
+            # JSON's notation of strings is TOML's, too, but for the character DEL.
+            return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
+        case tuple() | list():
+            return "[" + ", ".join(toml_value(v) for v in value) + "]"
+        case datetime.date() | datetime.time():
+            return value.isoformat()
+        case dict():
+            return "{" + ", ".join(f"{k} = {toml_value(v)}" for k, v in value.items()) + "}"
+        case _:
+            return repr(value)
 
 
 def _read_text(path: Path) -> str:

@@ -4,7 +4,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 
 from mdnnp.base.report.streams import discard_stdout
 
@@ -84,15 +84,75 @@ class Progress:
             self._bar.close()
 
 
+class Bar:
+    """Counted work on stderr, if that is a terminal: how much is done, and how long the rest takes. A context.
+
+    total : amount of work, None if it is not known; unit : what is counted; layout : of the bar, as tqdm's bar_format
+    """
+
+    def __init__(self, description: str = "", total: int | None = None, unit: str = "step", layout: str | None = None):
+        self._bar = None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                desc=description or None,
+                total=total,
+                unit=unit,
+                bar_format=layout,
+                file=sys.stderr,
+                leave=False,
+                delay=1.0,
+            )
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def over(self, items: Iterable) -> Iterator:
+        """The items, each of which counts as one."""
+        for item in items:
+            yield item
+            self.advance()
+
+    def begin(self, total: int, unit: str) -> None:
+        """Count from zero again, other work."""
+        if self._bar is not None:
+            self._bar.unit = unit
+            self._bar.reset(total)
+
+    def advance(self, n: int = 1) -> None:
+        """Count `n` more as done."""
+        if self._bar is not None:
+            self._bar.update(n)
+
+    def reach(self, done: int, left: int | None = None) -> None:
+        """Set how much is done, and how much is left, if that is known."""
+        if self._bar is not None:
+            if left is not None:
+                self._bar.total = done + left
+            self._bar.update(done - self._bar.n)
+
+    def describe(self, text: str) -> None:
+        """Say what is being done."""
+        if self._bar is not None:
+            self._bar.set_description_str(text)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+
 def progress(description: str) -> Callable[[Sized], Iterable]:
     """Wraps a sequence with its progress and remaining time: a bar on a terminal, else a line every half minute."""
 
     def wrap(items):
         if not sys.stderr.isatty():
             return _lines(items, description)
-        from tqdm import tqdm
-
-        return tqdm(items, desc=description, leave=False, delay=1.0)
+        return Bar(description, len(items), "structure").over(items)
 
     return wrap
 

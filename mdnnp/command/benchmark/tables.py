@@ -1,6 +1,6 @@
 """The record of a benchmark as text."""
 
-from tqdm import tqdm
+from mdnnp.base.report import screen
 
 BUSY = 0.7  # load average of an idle machine that has just run something
 
@@ -105,15 +105,14 @@ class Bar:
     """A progress bar on stderr, if that is a terminal; call it as `bench` calls its progress."""
 
     def __init__(self):
-        self._bar = tqdm(disable=None, leave=False, bar_format="{desc}  {bar}  {elapsed}, {remaining} left")
+        self._bar, self._done = screen.Bar(layout="{desc}  {bar}  {elapsed}, {remaining} left"), 0
 
     def __call__(self, what: str, left: int) -> None:
         """Say what is measured now, and how many measurements are left after it."""
-        self._bar.update()
-        self._bar.total = self._bar.n + left
-        self._bar.set_description_str(f"{what:32.32}")
+        self._done += 1
+        self._bar.reach(self._done, left)
+        self._bar.describe(f"{what:32.32}")
 
     def close(self) -> None:
-        """Take the bar away."""
         """Remove the bar."""
         self._bar.close()

@@ -13,8 +13,7 @@ import numpy as np
 from mdnnp.base.compiled.elementary import exp
 from mdnnp.base.compiled.jit import njit_fast, vectorize_freely
 
-ACTIVATIONS = "ltsprgcSeh"
-ACTIVATION_NAMES = {
+ACTIVATION_NAMES = {  # by n2p2's letters; the place is the code in kernels
     "l": "identity",
     "t": "tanh",
     "s": "logistic",
@@ -26,6 +25,9 @@ ACTIVATION_NAMES = {
     "e": "exp(-x)",
     "h": "x^2",
 }
+ACTIVATIONS = "".join(ACTIVATION_NAMES)
+TRAINABLE = "tspg"  # those of hidden nodes in a fit: smooth, and not growing faster than their argument
+_TANH, _LOGISTIC, _SOFTPLUS, _RELU, _GAUSSIAN, _COSINE, _REVERSED, _EXPONENTIAL, _SQUARE = range(1, len(ACTIVATIONS))
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,7 @@ class Network:
 
     weights : one (n_in, n_out) float64 array per layer, the output layer included
     biases : one (n_out,) float64 array per layer
-    activations : one letter per layer: l identity, t tanh, s logistic, p softplus, r ReLU, g Gaussian, c cosine,
-        S 1 - logistic, e exp(-x), h x^2
+    activations : one letter of ACTIVATION_NAMES per layer
     normalize_nodes : divide each pre-activation (bias included) by the layer's number of inputs
     """
 
@@ -203,43 +204,43 @@ def activate(code, n, y, slope):
     vectorize_freely()
     for k in range(n):
         slope[k] = 1.0
-    if code == 1:  # tanh x = (1 - q)/(1 + q), q = exp(-2 |x|)
+    if code == _TANH:  # tanh x = (1 - q)/(1 + q), q = exp(-2 |x|)
         for k in range(n):
             q = exp(-2.0 * abs(y[k]))
             t = (1.0 - q) / (1.0 + q)
             slope[k] = 4.0 * q / ((1.0 + q) * (1.0 + q))
             y[k] = t if y[k] > 0.0 else -t
-    elif code in (2, 7):
+    elif code in (_LOGISTIC, _REVERSED):
         for k in range(n):
             q = exp(-abs(y[k]))
             s = 1.0 / (1.0 + q)
-            up = (y[k] > 0.0) == (code == 2)
-            slope[k] = q * s * s if code == 2 else -q * s * s
+            up = (y[k] > 0.0) == (code == _LOGISTIC)
+            slope[k] = q * s * s if code == _LOGISTIC else -q * s * s
             y[k] = s if up else q * s
-    elif code == 3:
+    elif code == _SOFTPLUS:
         for k in range(n):
             q = exp(-abs(y[k]))
             s = 1.0 / (1.0 + q)
             slope[k] = s if y[k] > 0.0 else q * s
             y[k] = max(y[k], 0.0) + np.log1p(q)
-    elif code == 4:
+    elif code == _RELU:
         for k in range(n):
             slope[k] = 1.0 if y[k] > 0.0 else 0.0
             y[k] = max(y[k], 0.0)
-    elif code == 5:
+    elif code == _GAUSSIAN:
         for k in range(n):
             g = exp(-0.5 * y[k] * y[k])
             slope[k] = -y[k] * g
             y[k] = g
-    elif code == 6:
+    elif code == _COSINE:
         for k in range(n):
             slope[k] = -np.sin(y[k])
             y[k] = np.cos(y[k])
-    elif code == 8:
+    elif code == _EXPONENTIAL:
         for k in range(n):
             y[k] = np.exp(-y[k])
             slope[k] = -y[k]
-    elif code == 9:
+    elif code == _SQUARE:
         for k in range(n):
             slope[k] = 2.0 * y[k]
             y[k] = y[k] * y[k]
@@ -251,26 +252,26 @@ def curvature(code, n, y, slope, bend):
     vectorize_freely()
     for k in range(n):
         bend[k] = 0.0
-    if code == 1:
+    if code == _TANH:
         for k in range(n):
             bend[k] = -2.0 * y[k] * slope[k]
-    elif code == 2:
+    elif code == _LOGISTIC:
         for k in range(n):
             bend[k] = slope[k] * (1.0 - 2.0 * y[k])
-    elif code == 3:  # the slope of softplus is the logistic function
+    elif code == _SOFTPLUS:  # the slope of softplus is the logistic function
         for k in range(n):
             bend[k] = slope[k] * (1.0 - slope[k])
-    elif code == 5:
+    elif code == _GAUSSIAN:
         for k in range(n):
             bend[k] = slope[k] * slope[k] / max(y[k], 1e-300) - y[k]
-    elif code in (6, 8):
-        sign = -1.0 if code == 6 else 1.0
+    elif code in (_COSINE, _EXPONENTIAL):
+        sign = -1.0 if code == _COSINE else 1.0
         for k in range(n):
             bend[k] = sign * y[k]
-    elif code == 7:
+    elif code == _REVERSED:
         for k in range(n):
             bend[k] = slope[k] * (2.0 * y[k] - 1.0)
-    elif code == 9:
+    elif code == _SQUARE:
         for k in range(n):
             bend[k] = 2.0
 

@@ -1,6 +1,5 @@
 """Writing a potential directory that n2p2, RuNNer's relatives and `read_potential` understand."""
 
-import json
 import re
 import warnings
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from ase.data import atomic_numbers
 from mdnnp.base import units
 from mdnnp.base.errors import InputError, MdnnpWarning
 from mdnnp.base.files import new_directory
+from mdnnp.base.inputs.toml import toml_value
 from mdnnp.potentials.hdnnp.files.function_lines import FIELD_NAMES, FUNCTION_ARGUMENTS
 from mdnnp.potentials.hdnnp.files.reader import SIDECAR, TERMS_FILE
 from mdnnp.potentials.hdnnp.functions.definitions import SymmetryFunction
@@ -194,18 +194,13 @@ def _weights(network: Network) -> str:
 def _sidecar(model: HDNNPModel, provenance: Mapping) -> str:
     lines = [
         "# Native units of the potential in this directory; n2p2's own files do not state them.",
-        f"length_unit = {_toml(model.length_unit)}",
-        f"energy_unit = {_toml(model.energy_unit)}",
+        f"length_unit = {toml_value(model.length_unit)}",
+        f"energy_unit = {toml_value(model.energy_unit)}",
     ]
     if provenance:
         lines += [
             "",
             "[provenance]",
-            *(f"{_toml(key)} = {_toml(value)}" for key, value in provenance.items()),
+            *(f"{toml_value(key)} = {toml_value(value)}" for key, value in provenance.items()),
         ]
     return "\n".join(lines) + "\n"
-
-
-def _toml(value: str | int | float | bool) -> str:
-    """A TOML value; JSON's notation of strings, numbers and booleans is TOML's too."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
