@@ -8,7 +8,7 @@ import json
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -213,7 +213,7 @@ def rattled_and_strained(
     rng = np.random.default_rng(seed)
     notes = []
     if len(system) == 1 and system.pbc.any():
-        system = replicate(system, tuple(2 if p else 1 for p in system.pbc))
+        system = replicate(system, _repeats(2 if p else 1 for p in system.pbc))
         notes.append(f"the one atom was replicated to {len(system)}")
     if strain > 0 and system.pbc.any():
         random = rng.normal(0, strain, (3, 3))
@@ -362,7 +362,7 @@ def _with_room(system: System, width: float, max_atoms: int) -> System:
     copies = np.ceil(width / heights(complete_cell(system.cell, system.pbc))).astype(int)
     along = min(np.flatnonzero(system.pbc), key=lambda k: copies[k])
     n = max(1, min(int(copies[along]), max_atoms // len(system)))
-    return replicate(system, tuple(n if k == along else 1 for k in range(3)))
+    return replicate(system, _repeats(n if k == along else 1 for k in range(3)))
 
 
 def _derivatives(potential, system, seed) -> list[Row]:
@@ -412,3 +412,8 @@ def _crossing_rows(
     else:
         remark = "no kink: it shrinks with the step of the scan, or is rounding (C^2 or smoother)"
     return [*jumps, Row(f"{check}, slope", "forces", slope, math.nan, None, remark)]
+
+
+def _repeats(numbers: Iterable[int]) -> tuple[int, int, int]:
+    a, b, c = numbers
+    return a, b, c

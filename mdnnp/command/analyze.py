@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import warnings
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +17,12 @@ NUMBERS_FILE = "numbers.json"
 PHYSICS_FILES = ("report.html", "physics.json", "physics.csv", "curves.csv", "bonds.csv")
 
 
-def main(arguments) -> int:
+def main(arguments: Namespace) -> int:
 
     return analyze_trajectory(arguments)
 
 
-def analyze_trajectory(arguments) -> int:
+def analyze_trajectory(arguments: Namespace) -> int:
     """`mdnnp analyze`: print the numbers, write them and the figures into a folder.
 
     arguments : trajectory (one, or the parts of a run), output (folder or None); json, warmup_ps, no_figures and what
@@ -60,7 +61,10 @@ def analyze_trajectory(arguments) -> int:
             (folder / name).unlink(missing_ok=True)
         found = None if getattr(arguments, "no_physics", False) else _physics(paths, settings)
         if found is not None:
-            texts = (page(found, energy_sections(analysis)), json.dumps(physics_numbers(found), indent=2) + "\n")
+            texts: tuple[str, ...] = (
+                page(found, energy_sections(analysis)),
+                json.dumps(physics_numbers(found), indent=2) + "\n",
+            )
             texts += (numbers_csv(found), curves_csv(found), bonds_csv(found))
             for name, text in zip(PHYSICS_FILES, texts, strict=True):
                 (folder / name).write_text(text, encoding="utf-8")
@@ -70,8 +74,8 @@ def analyze_trajectory(arguments) -> int:
     if not wants_json:
         if found is not None:
             print("\n" + "\n".join(lines(found)))
-        names = ", ".join(file.name for file in written)
-        print(f"\nWritten to {folder}{' (replacing an earlier analysis)' if replaced else ''}: {names}")
+        shown = ", ".join(file.name for file in written)
+        print(f"\nWritten to {folder}{' (replacing an earlier analysis)' if replaced else ''}: {shown}")
     return 0
 
 

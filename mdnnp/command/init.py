@@ -1,6 +1,7 @@
 """Starting inputs and the reference of every key, from the records of `dynamics.input`: the verb `mdnnp init`."""
 
 import textwrap
+from argparse import Namespace
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import get_args, get_origin
@@ -66,7 +67,7 @@ KINDS = {
 }
 
 
-def main(arguments) -> int:
+def main(arguments: Namespace) -> int:
 
     if arguments.reference:
         print(reference())

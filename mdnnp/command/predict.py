@@ -1,6 +1,7 @@
 """Energies, forces and stresses of structures, as a table and as a file: the verb `mdnnp predict`."""
 
 import warnings
+from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ from mdnnp.potentials.interface import Potential, Results
 from mdnnp.training.accuracy import predicted_stress
 
 
-def main(arguments) -> int:
+def main(arguments: Namespace) -> int:
     refuse_outputs(arguments, [arguments.output], arguments.structures)
     potential = load(arguments)
     from mdnnp.atoms.read import read_structures

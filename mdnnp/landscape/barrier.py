@@ -1,6 +1,7 @@
 """A saddle point between minima: its barrier, its attempt frequency, and the minima on both sides."""
 
 import math
+from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,7 +131,7 @@ def _slide(potential: Potential, saddle: Saddle, start: Point | None, force_tole
     return tuple(sides)
 
 
-def outputs(arguments) -> list[Path]:
+def outputs(arguments: Namespace) -> list[Path]:
     """Names of what is written."""
     out = Path(arguments.output)
     names = [out, out.with_suffix(".json")]

@@ -1,6 +1,6 @@
 """The parts of the report, each by itself: what is computed of a crystal, under which names, and what must be said."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +26,9 @@ class Settings(NamedTuple):
     most_K: float = 1000.0
 
 
-def compute(crystal: Crystal, names, settings: Settings, say: Callable[[str], None] = lambda text: None) -> list[Part]:
+def compute(
+    crystal: Crystal, names: Iterable[str], settings: Settings, say: Callable[[str], None] = lambda text: None
+) -> list[Part]:
     """The parts of these names; one that fails says why, and the others are computed all the same.
 
     An interruption (Ctrl-C) ends the part that runs, and leaves out those after it; what is done is returned.

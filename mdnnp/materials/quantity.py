@@ -1,7 +1,7 @@
 """What a part of the report is: numbers with names, units and the range of the potential behind them; curves; notes."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,5 +36,5 @@ class Part:
     quantities: list[Quantity] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     curves: dict[str, tuple[tuple[str, ...], np.ndarray]] = field(default_factory=dict)
-    result: object = None
+    result: Any = None
     failure: str = ""

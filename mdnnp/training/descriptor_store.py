@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +24,7 @@ from ase.data import chemical_symbols
 from mdnnp.atoms.system import System
 from mdnnp.base.errors import FileError
 from mdnnp.base.files import foreign_files
-from mdnnp.potentials.hdnnp.functions.descriptors import Descriptors
+from mdnnp.potentials.hdnnp.functions.descriptors import Descriptors, Edges
 
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 _COLUMNS = ("values", "pair_first", "pair_center", "pair_gradient", "strain")
@@ -114,7 +114,7 @@ def store_descriptors(
     systems: Sequence[System],
     descriptors: Descriptors,
     dtype: type = np.float32,
-    progress=iter,
+    progress: Callable[[Sequence], Iterable] = iter,
 ) -> StoredDescriptors:
     """Compute the arrays of `systems`, unless the directory holds those very ones, and open them.
 
@@ -123,7 +123,7 @@ def store_descriptors(
     Raises FileError if the disk is full, or the directory cannot be written or holds something else.
     """
     check_descriptors_directory(directory)
-    directory, key = Path(directory), descriptor_key(systems, descriptors, dtype)
+    directory, key = Path(directory), descriptor_key(systems, descriptors, np.dtype(dtype))
     if (directory / _READY).exists():
         try:
             stored = StoredDescriptors(directory)
@@ -207,7 +207,7 @@ def _write(directory, systems, descriptors, dtype, key, progress):
     os.replace(new, directory / _READY)
 
 
-def structure_part(system: System, descriptors: Descriptors, element: str, edges=None) -> Part:
+def structure_part(system: System, descriptors: Descriptors, element: str, edges: Edges | None = None) -> Part:
     """The arrays of one structure and element, in double precision."""
     edges = descriptors.edges(system) if edges is None else edges
     jacobian = descriptors.jacobian(system, element, edges)

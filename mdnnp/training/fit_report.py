@@ -31,7 +31,7 @@ def write_report(
     sets: Mapping[str, Errors],
     *,
     title: str = "Errors of a potential",
-    history: Mapping[str, Sequence[float]] | None = None,
+    history: Mapping[str, np.ndarray] | None = None,
     best_epoch: int | None = None,
     notes: Sequence[str] = (),
     provenance: Mapping[str, object] | None = None,
@@ -164,7 +164,7 @@ def _provenance(provenance: Mapping[str, object]) -> str:
 # Figures
 
 
-def _learning(history: Mapping[str, Sequence[float]] | None, best_epoch: int | None) -> str:
+def _learning(history: Mapping[str, np.ndarray] | None, best_epoch: int | None) -> str:
     """Loss and RMSE against the epoch."""
     if not history or len(history["epoch"]) < 2:
         return ""

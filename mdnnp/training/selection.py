@@ -10,7 +10,7 @@ Everything is computed from sums over structures, so the memory does not grow wi
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -55,7 +55,7 @@ def choose_functions(
     *,
     max_zeta: int = 4,
     cutoff_type: int = DEFAULT_CUTOFF_TYPE,
-    progress=None,
+    progress: Callable[[Sequence], Iterable] | None = None,
 ) -> FunctionSets:
     """The `n_functions` functions per element, from `pool`, that serve the structures best; see `select_functions`."""
     elements = sorted({int(z) for s in structures for z in np.unique(s.system.numbers)})
@@ -74,7 +74,7 @@ def select_functions(
     max_atoms: int = MAX_ATOMS,
     cutoff_type: int = DEFAULT_CUTOFF_TYPE,
     cutoff_alpha: float = 0.0,
-    progress=None,
+    progress: Callable[[Sequence], Iterable] | None = None,
 ) -> Selection:
     """Choose functions from `candidates` (by centre); the same input gives the same choice.
 
@@ -209,7 +209,11 @@ def _normalized(matrix: np.ndarray) -> np.ndarray:
     return matrix / size[:, None] / size
 
 
-def collect(structures: Sequence[LabelledStructure], descriptors: Descriptors, progress=None) -> Sums:
+def collect(
+    structures: Sequence[LabelledStructure],
+    descriptors: Descriptors,
+    progress: Callable[[Sequence], Iterable] | None = None,
+) -> Sums:
     """The sums over `structures`; memory grows with the square of the number of functions, not with the structures."""
     functions = descriptors.functions
     columns = tuple(f for own in functions.values() for f in own)
@@ -272,8 +276,9 @@ def _forward(gram, target, allowed, sums: Sums, quota, sharing) -> tuple[list[in
         gram, total = gram.copy(), float(own[allowed].sum())
     else:
         target, total = target.copy(), 1.0
-    free, present = allowed.copy(), set()
-    order, rest, explained = [], [], 0.0
+    free, rest, explained = allowed.copy(), [], 0.0
+    present: set = set()
+    order: list[int] = []
     bar = tqdm(total=int(room.sum()), desc="choosing", unit="function", leave=False, delay=1.0, disable=None)
     while room.any():
         candidates = np.flatnonzero(free & (own > _DEPENDENT) & (room[sums.owner] > 0))
@@ -307,7 +312,8 @@ def _cur(correlation: np.ndarray, n: int) -> list[int]:
     """CUR: the function of the largest weight in the leading singular vector, what it spans taken away, and so on."""
     from scipy.linalg import eigh
 
-    gram, order = correlation.copy(), []
+    gram = correlation.copy()
+    order: list[int] = []
     for _ in range(n):
         _, vector = eigh(gram, subset_by_index=[len(gram) - 1, len(gram) - 1])
         weight = vector[:, 0] ** 2

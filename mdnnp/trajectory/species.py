@@ -14,7 +14,7 @@ _BY_TYPE = ("lammps", "espresso", "espressomd")  # programs whose species are ty
 
 def atomic_numbers(
     file: str,
-    labels: Sequence[str] | Sequence[int],
+    labels: Sequence,
     given: Sequence[str],
     names: Sequence[str] | None,
     creator: str,

@@ -29,7 +29,7 @@ class Rule(NamedTuple):
     text: str
 
 
-def key(help: str, default=MISSING, *, rule: Rule | None = None, example: str = "", **more) -> Any:
+def key(help: str, default: Any = MISSING, *, rule: Rule | None = None, example: str = "", **more: Any) -> Any:
     """A field of an input record: help, default, rule, an example as TOML; `more` is kept as metadata."""
     metadata = {"help": help, "rule": rule, "example": example, **more}
     if isinstance(default, dict):
@@ -42,14 +42,14 @@ def is_required(f: Field) -> bool:
     return f.default is MISSING and f.default_factory is MISSING
 
 
-def default_of(f: Field):
+def default_of(f: Field) -> Any:
     """Default of a field (None if there is none)."""
     if f.default_factory is not MISSING:
         return f.default_factory()
     return None if f.default is MISSING else f.default
 
 
-def toml_value(value) -> str:
+def toml_value(value: object) -> str:
     """A value as TOML text."""
     match value:
         case bool():

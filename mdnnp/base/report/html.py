@@ -33,7 +33,9 @@ def notes(lines: Sequence[str]) -> str:
     return "<ul>" + "".join(f'<li class="note">{escape(line)}</li>' for line in lines) + "</ul>" if lines else ""
 
 
-def table(head: Sequence[str], rows, classes: Sequence[str] = (), text_columns: Sequence[int] = ()) -> str:
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], classes: Sequence[str] = (), text_columns: Sequence[int] = ()
+) -> str:
     """A table of cells that are HTML already.
 
     classes : of the rows ("all", "part"); text_columns : columns with words, the first one apart
