@@ -1,4 +1,4 @@
-"""The architecture: every module in a room, and no circle of imports at module level."""
+"""The architecture: no circle of imports at module level, no long module, public functions with types."""
 
 import ast
 from graphlib import CycleError, TopologicalSorter
@@ -54,5 +54,29 @@ def test_no_module_is_long():
 
 
 def test_entries_of_the_package_are_few():
-    entries = {path.name for path in PACKAGE.iterdir()} - {"__pycache__"}
+    entries = {path.name for path in PACKAGE.iterdir()} - {"__pycache__", "py.typed"}
     assert len(entries) <= 14, sorted(entries)
+
+
+def open_signatures(body):
+    """Public functions and methods that lack a type; compiled ones are exempt, as Numba infers theirs."""
+    for node in body:
+        public = not node.name.startswith("_") or node.name.endswith("__") if hasattr(node, "name") else False
+        if public and isinstance(node, ast.ClassDef):
+            yield from open_signatures(node.body)
+        elif public and isinstance(node, ast.FunctionDef):
+            if any(ast.unparse(d).startswith(("njit", "intrinsic", "overload")) for d in node.decorator_list):
+                continue
+            own = node.args
+            given = [*own.posonlyargs, *own.args, *own.kwonlyargs, *filter(None, (own.vararg, own.kwarg))]
+            lacks = [a.arg for a in given if a.annotation is None and a.arg not in ("self", "cls")]
+            if lacks or (node.returns is None and node.name != "__init__"):
+                yield f"line {node.lineno}: {node.name}({', '.join(lacks)})"
+
+
+def test_public_functions_have_types():
+    found = {
+        str(path.relative_to(ROOT)): list(open_signatures(ast.parse(path.read_text("utf-8")).body))
+        for path in PACKAGE.rglob("*.py")
+    }
+    assert not {name: lines for name, lines in found.items() if lines}

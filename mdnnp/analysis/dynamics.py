@@ -319,9 +319,9 @@ def green_kubo(
     sums, counts = [], []
     for a, b in _segments(n):
         values, count = lagged_sums(series[a : min(b + n_lags - 1, n)], b - a, n_lags)
-        sums.append(values.sum(axis=1) / columns)
-        counts.append(count)
-    sums, counts = np.array(sums), np.array(counts, dtype=float)
+        each_sum.append(values.sum(axis=1) / columns)
+        each_count.append(count)
+    sums, counts = np.array(each_sum), np.array(each_count, dtype=float)
     c, error = _over_blocks(sums, counts)
     running = factor * _integral(c, dt_fs)
     full = counts[:, -1] > 0

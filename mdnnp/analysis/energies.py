@@ -9,6 +9,7 @@ import tomllib
 import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -104,7 +105,7 @@ class Analysis:
         return statistics.conserved_column(self.series.values)
 
 
-def read_series(path: str | Path, **choice) -> Series:
+def read_series(path: str | Path, **choice: Any) -> Series:
     """Collect the time series of a trajectory: of its dense log, or else of its observables and velocities.
 
     choice : group and species, as `Trajectory` takes them
@@ -242,14 +243,14 @@ def _of_velocities(trajectory: Trajectory, masses: np.ndarray) -> tuple[np.ndarr
     for start in range(0, len(trajectory), chunk):
         velocities = trajectory.velocities(slice(start, start + chunk))
         momenta.append(quantities.momentum(velocities, masses))
-        kinetic.append(quantities.kinetic_energy(velocities, masses))
+        kinetic.append(np.asarray(quantities.kinetic_energy(velocities, masses)))
     return np.concatenate(momenta), np.concatenate(kinetic)
 
 
 def _extrapolations(trajectory: Trajectory) -> int:
     """Number of extrapolations of the run: counted in the log, where the list has an end."""
-    counted = trajectory.thermo.get("extrapolations", ())
-    return max(int(counted[-1]) if len(counted) else 0, len(trajectory.extrapolations.get("step", ())))
+    counted = trajectory.thermo.get("extrapolations", np.empty(0))
+    return max(int(counted[-1]) if len(counted) else 0, len(trajectory.extrapolations.get("step", np.empty(0))))
 
 
 def _degrees_of_freedom(values: dict[str, np.ndarray], n_atoms: int) -> int:
@@ -400,7 +401,8 @@ def ramp_tables(analysis: Analysis) -> dict:
     """Energy and density against the temperature of the same stretch of time, name -> Table; none without a ramp."""
     from mdnnp.analysis.structure import Table
 
-    series, found = analysis.series, {}
+    series = analysis.series
+    found: dict = {}
     if not analysis.ramp or "temperature" not in series.values:
         return found
     time = series.time_fs

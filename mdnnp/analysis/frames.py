@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase.data import atomic_masses, chemical_symbols
@@ -35,7 +36,7 @@ class Frames:
     Raises FileError if no file can be read, InputError if they are not of one system.
     """
 
-    def __init__(self, paths: Sequence[str | Path], warmup_fs: float = 0.0, **choice):
+    def __init__(self, paths: Sequence[str | Path], warmup_fs: float = 0.0, **choice: Any):
         self.notes: list[str] = []
         self._files = self._open(paths, choice)
         try:
@@ -135,7 +136,7 @@ class Frames:
     def __enter__(self) -> "Frames":
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         for file in self._files:
             file.close()
 

@@ -141,7 +141,8 @@ def _ramp_displacements(frames: Frames) -> dict[str, Table]:
     per_block = max(lag + 1, len(frames) // RAMP_POINTS)
     starts = range(0, len(frames) - per_block + 1, per_block)
     everyone = np.arange(frames.n_atoms)
-    squares, heat = {name: [] for name in frames.species}, []
+    squares: dict[str, list] = {name: [] for name in frames.species}
+    heat = []
     degrees = int(frames.parameters.get("n_degrees", 0)) or degrees_of_freedom(frames.n_atoms)
     for start in starts:
         x = frames.unwrapped(start, start + per_block, everyone, remove_drift=True)

@@ -402,11 +402,11 @@ def bond_events(frames: Frames, limits_A: Mapping[tuple[str, str], tuple[float, 
         bonded, number[k] = now, len(now)
     block = frames.block_of
     mean, error = block_mean(np.bincount(block, number), np.bincount(block).astype(float))
-    formed = sum(e[3] for e in events)
+    n_formed = sum(e[3] for e in events)
     found = {
         "mean number of bonds": (float(mean), float(error)),
-        "bonds formed": (float(formed), math.sqrt(formed)),
-        "bonds broken": (float(len(events) - formed), math.sqrt(len(events) - formed)),
+        "bonds formed": (float(n_formed), math.sqrt(n_formed)),
+        "bonds broken": (float(len(events) - n_formed), math.sqrt(len(events) - n_formed)),
     }
     time = frames.times_fs[numbers_at] * 1e-3
     return Bonds(Table(time, number, np.full(len(number), np.nan), "time / ps", "bonds", found), events, limits)

@@ -217,7 +217,7 @@ class _Skipped:
 
 def _columns(names: list[str]) -> tuple[tuple[str, int], ...]:
     """Names and widths of the columns that a `begin` of RuNNer 2 lists."""
-    columns = []
+    columns: list[tuple[str, int]] = []
     for name in names:
         match = _COLUMN.fullmatch(name)
         if not match:
@@ -274,12 +274,12 @@ def _format(block: DataBlock, where: str) -> str:
     return "\n".join(rows) + "\n"
 
 
-def input_data_units(path, length_unit: str | None, energy_unit: str | None) -> tuple[float, float]:
+def input_data_units(path: Path, length_unit: str | None, energy_unit: str | None) -> tuple[float, float]:
     """Å and eV per native unit; InputError if a unit is missing."""
     if length_unit is None and energy_unit is None and path.exists() and names_columns(path):
         length_unit, energy_unit = "Bohr", "Hartree"  # RuNNer 2 defines them
     missing = [name for name, unit in (("length", length_unit), ("energy", energy_unit)) if unit is None]
-    if missing:
+    if length_unit is None or energy_unit is None:
         raise InputError(
             f"{path}: an input.data does not state its units, and the unit of {' and '.join(missing)} is not given; "
             "give it, for example --length-unit Bohr --energy-unit Hartree (in Python length_unit=, energy_unit=)"

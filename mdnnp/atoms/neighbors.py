@@ -298,7 +298,9 @@ def _make_grid(system, cutoff):
         )
     images = _offsets(copies) @ transform
     start = np.zeros(int(bins.prod()) + 1, np.int64)
-    grid = _Grid(low, bins / size, *(a.astype(np.int64) for a in (bins, reach, copies)), start)
+    grid = _Grid(
+        low, bins / size, bins.astype(np.int64), reach.astype(np.int64), copies.astype(np.int64), start
+    )  # fmt: skip
     return grid, wrap, images, fractional
 
 
@@ -368,14 +370,14 @@ def _sort_into_bins(fractional, grid, order):
             b = b * bins[k] + np.int64(s)
         where[i] = b
         start[b + 1] += 1
-    for b in range(start.size - 1):
-        start[b + 1] += start[b]
+    for k in range(start.size - 1):
+        start[k + 1] += start[k]
     for i in range(n - 1, -1, -1):  # `start` runs back to the first atom of each bin
         b = where[i]
         start[b + 1] -= 1
         order[start[b + 1]] = i
-    for b in range(start.size - 1):
-        start[b] = start[b + 1]
+    for k in range(start.size - 1):
+        start[k] = start[k + 1]
     start[start.size - 1] = n
 
 

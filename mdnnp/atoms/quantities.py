@@ -8,6 +8,7 @@ Signs: the virial is -dE/d(strain), so the pressure tensor is P = (sum_i m_i v_i
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mdnnp.base.units import BOLTZMANN_EV_PER_K, EV_PER_U_A2_PER_FS2, U_PER_A3_IN_G_PER_CM3
 
@@ -87,7 +88,7 @@ def momentum(velocities: np.ndarray, masses: np.ndarray) -> np.ndarray:
     return np.sum(np.asarray(velocities) * np.asarray(masses)[..., None], axis=-2)
 
 
-def pressure_tensor(kinetic_tensor_eV: np.ndarray, virial_eV: np.ndarray, volume_A3) -> np.ndarray:
+def pressure_tensor(kinetic_tensor_eV: np.ndarray, virial_eV: np.ndarray, volume_A3: ArrayLike) -> np.ndarray:
     """Pressure tensor (..., 3, 3) in eV/Å^3: (kinetic tensor + virial) / V.
 
     kinetic_tensor_eV : (..., 3, 3) from `kinetic_tensor`; virial_eV : (..., 3, 3), -dE/d(strain)
@@ -99,7 +100,7 @@ def pressure_tensor(kinetic_tensor_eV: np.ndarray, virial_eV: np.ndarray, volume
     return (np.asarray(kinetic_tensor_eV) + np.asarray(virial_eV)) / volume
 
 
-def pressure(kinetic_tensor_eV: np.ndarray, virial_eV: np.ndarray, volume_A3) -> np.ndarray | float:
+def pressure(kinetic_tensor_eV: np.ndarray, virial_eV: np.ndarray, volume_A3: ArrayLike) -> np.ndarray | float:
     """Pressure (...) in eV/Å^3, a third of the trace of `pressure_tensor`; same arguments."""
     return np.trace(pressure_tensor(kinetic_tensor_eV, virial_eV, volume_A3), axis1=-2, axis2=-1) / 3.0
 
@@ -118,6 +119,6 @@ def heat_current(
     return convective + np.einsum("iab,ib->a", atomic_virials_eV, velocities)
 
 
-def density(masses: np.ndarray, volume_A3) -> np.ndarray | float:
+def density(masses: np.ndarray, volume_A3: ArrayLike) -> np.ndarray | float:
     """Density in g/cm^3 of atoms with these masses (N,), u, in a volume in Å^3, scalar or (...)."""
     return float(np.sum(masses)) / np.asarray(volume_A3, dtype=np.float64) * U_PER_A3_IN_G_PER_CM3

@@ -52,7 +52,7 @@ def read_structures(
     elif is_xyz(path):
         count = sum(1 for _ in xyz.frames(path))
     else:
-        frames, said = _read_with_ase(path, wanted), set()
+        frames, said = _read_with_ase(path, wanted), set[str]()
         labels = [f"{path}:{n}" for n in _frame_numbers(wanted, len(frames))]
         each = [from_atoms(atoms, label, said) for atoms, label in zip(frames, labels, strict=True)]
         return list(question_units(each))
@@ -178,7 +178,7 @@ def _frame_numbers(wanted: int | slice, count: int) -> list[int]:
 
 
 def _in_range(wanted: int | slice) -> str:
-    if wanted == slice(None):
+    if isinstance(wanted, int) or wanted == slice(None):
         return ""
     limits = (wanted.start, wanted.stop, *([wanted.step] if wanted.step else []))
     return " in the range " + ":".join("" if limit is None else str(limit) for limit in limits)
@@ -193,6 +193,8 @@ def _read_with_ase(path: Path, wanted: int | slice) -> list[Atoms]:
             frames = ase_read(source, chosen, format=format, do_not_split_by_at_sign=True)
         else:
             frames = ase_read(source, slice(None), format=format, do_not_split_by_at_sign=True)[chosen]
+    if isinstance(frames, Atoms):  # never, for a slice
+        frames = [frames]
     if not frames and isinstance(wanted, int):
         raise InputError(f"{path}: has no structure {wanted}")
     if not frames:

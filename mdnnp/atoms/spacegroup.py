@@ -44,7 +44,9 @@ class Symmetry:
             raise InputError("symmetry can only be kept in a cell that is periodic in three directions")
         inverse = np.linalg.inv(system.cell)
         fractional = system.positions @ inverse
-        found = spglib.get_symmetry_dataset((system.cell, fractional, system.numbers), symprec=tolerance_A)
+        found = spglib.get_symmetry_dataset(
+            (system.cell.tolist(), fractional.tolist(), system.numbers.tolist()), symprec=tolerance_A
+        )
         if found is None:
             raise InputError(f"spglib finds no space group within {tolerance_A} Å")
         matrices, permutations = [], []

@@ -1,8 +1,10 @@
 """A configuration of atoms and the geometry of its cell."""
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mdnnp.base.errors import InputError
 
@@ -32,11 +34,19 @@ class System(_Fields):
         return len(self.numbers)
 
     @classmethod
-    def _make(cls, iterable):  # the inherited one, which `_replace` uses, takes len() for the number of fields
+    def _make(cls, iterable: Iterable[Any]) -> Self:  # type: ignore[override]  # see below
+        # The inherited one, which `_replace` uses, takes len() for the number of fields.
         return cls(*iterable)
 
 
-def make_system(positions, numbers, cell=None, pbc=False, *, where: str = "structure") -> System:
+def make_system(
+    positions: ArrayLike,
+    numbers: ArrayLike,
+    cell: ArrayLike | None = None,
+    pbc: ArrayLike = False,
+    *,
+    where: str = "structure",
+) -> System:
     """A validated System from anything array-like; scalars and missing cells are filled in.
 
     Raises InputError (naming `where` and the atom) for what `validate` refuses.
@@ -153,7 +163,7 @@ def replicate(system: System, repeats: tuple[int, int, int]) -> System:
     Order: the whole original block, block after block (c fastest). Raises InputError for repeats below 1, or
     above 1 along an open direction.
     """
-    repeats = tuple(int(r) for r in repeats)
+    repeats = (int(repeats[0]), int(repeats[1]), int(repeats[2]))
     for k in range(3):
         if repeats[k] < 1:
             raise InputError(f"replicate = {list(repeats)}: every repeat must be at least 1")

@@ -74,8 +74,8 @@ def frames(path: Path) -> Iterator[Frame]:
             )
         n_atoms = int(words[0])
         frame = Frame(number, [row])
-        for _, later in rows:
-            frame.rows.append(later)
+        for _, following in rows:
+            frame.rows.append(following)
             if len(frame.rows) == n_atoms + 2:
                 break
         if n_atoms and len(frame.rows) < n_atoms + 2:
@@ -167,8 +167,8 @@ def _ipi(comment: str, at: str) -> tuple[np.ndarray, float] | None:
     cell_unit = units.pop("cell", "")
     what, unit = next(iter(units.items()), ("positions", ""))
     if what != "positions" and not what.startswith("x_centroid"):
-        found = f"{printable(what, 40)}{{{printable(unit, 40)}}}"
-        raise InputError(f"{at}: i-PI wrote {found} here, not positions; give the file of positions")
+        said = f"{printable(what, 40)}{{{printable(unit, 40)}}}"
+        raise InputError(f"{at}: i-PI wrote {said} here, not positions; give the file of positions")
     for name in (cell_unit, unit):
         if name not in _IPI_LENGTHS_A:
             known = ", ".join(name for name in _IPI_LENGTHS_A if name)

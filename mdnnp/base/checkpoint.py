@@ -34,12 +34,12 @@ class Expected(NamedTuple):
     dtype: type = np.float64
 
 
-def count(value) -> bool:
+def count(value: object) -> bool:
     """Whether a value of a checkpoint is a whole number from 0, of 64 bits."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
-def number(value) -> bool:
+def number(value: object) -> bool:
     """Whether a value of a checkpoint is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
 
@@ -67,7 +67,7 @@ def check_contents(
             wanted = sizes.setdefault(name_or_size, size) if isinstance(name_or_size, str) else name_or_size
             fits &= wanted is None or size == wanted
         if not fits:
-            shape = ", ".join(str(sizes.get(n, n)) for n in want.shape)
+            shape = ", ".join(str(sizes.get(n, n) if isinstance(n, str) else n) for n in want.shape)
             raise FileError(
                 f"{path}: damaged: {name} is an array {have.shape} of {have.dtype}, expected ({shape}) of "
                 f"{np.dtype(want.dtype)}; {_AFRESH}"

@@ -6,7 +6,7 @@ import io
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -84,7 +84,9 @@ def new_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def new_directory(path: str | Path, overwrite: bool = False, belongs=lambda name: False) -> Iterator[Path]:
+def new_directory(
+    path: str | Path, overwrite: bool = False, belongs: Callable[[str], bool] = lambda name: False
+) -> Iterator[Path]:
     """Yield an empty temporary directory beside `path`; it becomes `path` when the block ends well.
 
     belongs : tells of the name of a file in it, as "member-1/input.nn", whether overwriting may delete it
@@ -114,7 +116,7 @@ def new_directory(path: str | Path, overwrite: bool = False, belongs=lambda name
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def check_replaceable(path: Path, overwrite: bool, belongs) -> None:
+def check_replaceable(path: Path, overwrite: bool, belongs: Callable[[str], bool]) -> None:
     """Raise FileError, touching nothing, if the directory `path`, which exists, may not be replaced; see above."""
     if not overwrite or not path.is_dir():
         raise FileError(
@@ -129,7 +131,7 @@ def check_replaceable(path: Path, overwrite: bool, belongs) -> None:
         )
 
 
-def foreign_files(path: Path, belongs) -> list[str]:
+def foreign_files(path: Path, belongs: Callable[[str], bool]) -> list[str]:
     """Names of the files and empty directories below `path` that do not belong there; links are not followed."""
     found = []
     for entry in path.rglob("*"):

@@ -1,6 +1,7 @@
 """Statistics of time series: means with errors from the correlation time, and the drift of the energy."""
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,7 +80,7 @@ def _autocorrelation_time(deviations: np.ndarray) -> float:
     return max(0.5, float(tau[window]) * (1.0 + (2 * window + 1) / n))
 
 
-def conserved_column(columns) -> str:
+def conserved_column(columns: Collection[str]) -> str:
     """Which of a run's columns is conserved: conserved_energy where there is one, else total_energy."""
     return "conserved_energy" if "conserved_energy" in columns else "total_energy"
 

@@ -6,7 +6,7 @@ The structure is rattled (and a cell strained) first, since zero forces prove no
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -354,7 +354,7 @@ def _with_room(system: System, width: float, max_atoms: int) -> System:
     copies = np.ceil(width / heights(complete_cell(system.cell, system.pbc))).astype(int)
     along = min(np.flatnonzero(system.pbc), key=lambda k: copies[k])
     n = max(1, min(int(copies[along]), max_atoms // len(system)))
-    return replicate(system, tuple(n if k == along else 1 for k in range(3)))
+    return replicate(system, _repeats(n if k == along else 1 for k in range(3)))
 
 
 def _derivatives(potential, system, seed) -> list[Row]:
@@ -404,3 +404,8 @@ def _crossing_rows(
     else:
         remark = "no kink: the jump decreases with the step of the scan, or is rounding (C^2 or smoother)"
     return [*jumps, Row(f"{check}, slope", "forces", slope, math.nan, None, remark)]
+
+
+def _repeats(numbers: Iterable[int]) -> tuple[int, int, int]:
+    a, b, c = numbers
+    return a, b, c

@@ -17,7 +17,7 @@ import numpy as np
 
 from mdnnp.atoms.system import System, complete_cell, heights, replicate
 from mdnnp.potentials.hdnnp.potential import neural_networks_of
-from mdnnp.potentials.interface import NO_EXTRAPOLATION, Potential, Results
+from mdnnp.potentials.interface import NO_EXTRAPOLATION, Neighbors, Potential, Results
 
 # Steps of differences, the best for most potentials first; after an error below _ENOUGH no other is tried.
 FORCE_STEPS_A = (5e-4, 1e-4, 2e-3, 2e-5)
@@ -129,7 +129,7 @@ class Watched(Potential):
         self.numbers, self.cutoff, self.source = potential.numbers, potential.cutoff, potential.source
         self.parts = (potential,)
 
-    def compute(self, system: System, neighbors=None, *, atomic_virials: bool = False) -> Results:
+    def compute(self, system: System, neighbors: Neighbors | None = None, *, atomic_virials: bool = False) -> Results:
         """As the potential."""
         results = self._potential.compute(system, neighbors, atomic_virials=atomic_virials)
         self._advance(len(system))
@@ -161,7 +161,7 @@ class Rehearsal(Watched):
         super().__init__(potential, advance)
         self.parts = ()
 
-    def compute(self, system: System, neighbors=None, *, atomic_virials: bool = False) -> Results:
+    def compute(self, system: System, neighbors: Neighbors | None = None, *, atomic_virials: bool = False) -> Results:
         """Zeros."""
         n = len(system)
         self._advance(n)

@@ -104,7 +104,7 @@ def equilibrated(
     n_steps: int,
     *,
     seed: int = 1,
-    advance: Callable[[], None] = lambda: None,
+    advance: Callable[[], object] = lambda: None,
 ) -> MDState:
     """The state after `n_steps` from drawn velocities, which are scaled to the temperature every ten steps.
 
@@ -128,7 +128,7 @@ def climb(
     n_steps: int,
     *,
     halvings: int = 3,
-    advance: Callable[[], None] = lambda: None,
+    advance: Callable[[], object] = lambda: None,
 ) -> Ladder:
     """Runs of `n_steps` steps of `timestep_fs`, 2 n_steps of half of it, and so on, in SEGMENTS segments from `start`.
 

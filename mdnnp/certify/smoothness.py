@@ -111,7 +111,7 @@ def certify(
     n_steps: int = 300,
     temperature_K: float = 300.0,
     seed: int = 1,
-    begin: Begin = lambda total, unit: lambda n=1: None,
+    begin: Begin = lambda total, unit: lambda n: None,
 ) -> Certificate:
     """Make the three tests.
 
@@ -131,7 +131,11 @@ def certify(
     if timestep_fs is None:
         timestep_fs = _default_timestep(period)
     dynamics = Dynamics(potential, system)
-    advance = begin(n_steps * 2 ** (HALVINGS + 1), "step")
+    told = begin(n_steps * 2 ** (HALVINGS + 1), "step")
+
+    def advance() -> None:
+        told(1)
+
     start = equilibrated(
         dynamics.compute, system, structure.masses, temperature_K, timestep_fs, n_steps, seed=seed, advance=advance
     )

@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import warnings
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +17,12 @@ NUMBERS_FILE = "numbers.json"
 PHYSICS_FILES = ("report.html", "physics.json", "physics.csv", "curves.csv", "bonds.csv")
 
 
-def main(arguments) -> int:
+def main(arguments: Namespace) -> int:
 
     return analyze_trajectory(arguments)
 
 
-def analyze_trajectory(arguments) -> int:
+def analyze_trajectory(arguments: Namespace) -> int:
     """`mdnnp analyze`: print the numbers, write them and the figures into a folder.
 
     arguments : trajectory (one, or the parts of a run), output (folder or None); json, warmup_ps, no_figures and what
@@ -70,8 +71,8 @@ def analyze_trajectory(arguments) -> int:
     if not wants_json:
         if found is not None:
             print("\n" + "\n".join(lines(found)))
-        names = ", ".join(file.name for file in written)
-        print(f"\nWritten to {folder}{' (replacing an earlier analysis)' if replaced else ''}: {names}")
+        shown = ", ".join(file.name for file in written)
+        print(f"\nWritten to {folder}{' (replacing an earlier analysis)' if replaced else ''}: {shown}")
     return 0
 
 

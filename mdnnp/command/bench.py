@@ -1,10 +1,12 @@
 """The verb `mdnnp bench`: what a step costs on this machine."""
 
+from argparse import Namespace
+
 from mdnnp.base.errors import InputError
 from mdnnp.command.common import data_units
 
 
-def main(arguments) -> int:
+def main(arguments: Namespace) -> int:
     import json
 
     from mdnnp.atoms.read import read_structures

@@ -1,9 +1,11 @@
 """The verb `mdnnp check`: tests forces, virial and symmetries of a potential on a structure."""
 
+from argparse import Namespace
+
 from mdnnp.command.common import load_both
 
 
-def main(arguments) -> int:
+def main(arguments: Namespace) -> int:
     from mdnnp.certify.invariances import check, progress
 
     potential, structure = load_both(arguments)

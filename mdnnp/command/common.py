@@ -1,9 +1,16 @@
 """What verbs share: loading, threads, refusals, errors in words."""
 
 import sys
+from argparse import Namespace
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from mdnnp.base.errors import MdnnpError, Mistakes
 from mdnnp.base.report.streams import printable
+
+if TYPE_CHECKING:
+    from mdnnp.atoms.structure import Structure
+    from mdnnp.potentials.interface import Potential
 
 
 def report_error(error: Exception) -> int:
@@ -32,7 +39,7 @@ def report_error(error: Exception) -> int:
     return status
 
 
-def load_both(arguments):
+def load_both(arguments: Namespace) -> "tuple[Potential, Structure]":
     """The potential, and the structure that it is asked about."""
     potential = load(arguments)
     from mdnnp.atoms.read import read_structures
@@ -42,24 +49,24 @@ def load_both(arguments):
     return potential, structure
 
 
-def load(arguments):
+def load(arguments: Namespace) -> "Potential":
     from mdnnp.potentials.load import load_potential
 
     return load_potential(arguments.potential, arguments.length_unit, arguments.energy_unit)
 
 
-def data_units(arguments) -> tuple[str | None, str | None]:
+def data_units(arguments: Namespace) -> tuple[str | None, str | None]:
     """Units of length and energy of input.data: those of the potential, unless they are given."""
     return arguments.data_length_unit or arguments.length_unit, arguments.data_energy_unit or arguments.energy_unit
 
 
-def use_threads(arguments) -> None:
+def use_threads(arguments: Namespace) -> None:
     from mdnnp.base.compiled.jit import available_cores, set_threads
 
     set_threads(arguments.threads or available_cores())
 
 
-def refuse_outputs(arguments, outputs, inputs) -> None:
+def refuse_outputs(arguments: Namespace, outputs: Iterable, inputs: Iterable) -> None:
     """Refuse, before any work is done, outputs that would replace an input, exist or could not be written."""
     from pathlib import Path
 

@@ -1,7 +1,9 @@
 """The verb `mdnnp convert`: a potential, or structures, in another form."""
 
+from argparse import Namespace
 
-def main(arguments) -> int:
+
+def main(arguments: Namespace) -> int:
     from pathlib import Path
 
     from mdnnp.base.files import check_distinct

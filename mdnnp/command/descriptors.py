@@ -1,9 +1,10 @@
 """The verb `mdnnp descriptors`: symmetry functions for structures, and what they resolve."""
 
 import json
+from argparse import Namespace
 
 
-def main(arguments) -> int:
+def main(arguments: Namespace) -> int:
     from mdnnp.training.dataset import read_labelled
     from mdnnp.training.proposal import as_dict, propose, text
 

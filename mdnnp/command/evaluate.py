@@ -2,11 +2,12 @@
 
 import json
 import sys
+from argparse import Namespace
 
 from mdnnp.command.common import data_units, load, refuse_outputs, use_threads
 
 
-def main(arguments) -> int:
+def main(arguments: Namespace) -> int:
     refuse_outputs(arguments, [arguments.output], arguments.data)
     potential = load(arguments)
     from mdnnp.atoms.read import count_structures

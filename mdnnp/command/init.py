@@ -2,6 +2,7 @@
 
 import inspect
 import textwrap
+from argparse import Namespace
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import get_args, get_origin
@@ -72,7 +73,7 @@ sigma_A = 3.4
 """
 
 
-def main(arguments) -> int:
+def main(arguments: Namespace) -> int:
 
     if arguments.reference:
         print(reference(TRAIN_SECTIONS if arguments.kind == "train" else SECTIONS))

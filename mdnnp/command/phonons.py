@@ -1,6 +1,8 @@
 """The verb `mdnnp phonons`: vibrations of a relaxed structure."""
 
 import warnings
+from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from mdnnp.landscape.phonons import Bands, crystal_phonons, supercell_advice
 from mdnnp.potentials.interface import Potential
 
 
-def main(arguments) -> int:
+def main(arguments: Namespace) -> int:
     from mdnnp.base.files import check_distinct
     from mdnnp.potentials.load import potential_files
 
@@ -34,7 +36,7 @@ _RIGID_THZ = 1e-3  # acoustic branches at q = 0, which are translations, are bel
 _NO_MINIMUM = "No thermal properties: a structure with imaginary frequencies has no harmonic free energy"
 
 
-def compute_phonons(arguments, potential: Potential, structure: Structure) -> int:
+def compute_phonons(arguments: Namespace, potential: Potential, structure: Structure) -> int:
     """Do as the command line says."""
     for t in arguments.temperature_K:
         if not (np.isfinite(t) and t >= 0):
@@ -137,7 +139,7 @@ def table(modes: Modes, most: int = 30) -> str:
     return "\n".join(lines)
 
 
-def thermal_table(frequencies: np.ndarray, weights: np.ndarray, temperatures, what: str) -> str:
+def thermal_table(frequencies: np.ndarray, weights: np.ndarray, temperatures: Sequence[float], what: str) -> str:
     """Harmonic free energy, energy, entropy and heat capacity; frequencies (points, branches) with weights, or (n,).
 
     Of several points (a mesh of q), modes below _RIGID_THZ are left out, as phonopy does: they are no vibrations.

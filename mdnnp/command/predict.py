@@ -1,6 +1,7 @@
 """Energies, forces and stresses of structures, as a table and as a file: the verb `mdnnp predict`."""
 
 import warnings
+from argparse import Namespace
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,7 @@ from mdnnp.command.common import data_units, load, refuse_outputs, use_threads
 from mdnnp.potentials.interface import Potential, Results
 
 
-def main(arguments) -> int:
+def main(arguments: Namespace) -> int:
     refuse_outputs(arguments, [arguments.output], arguments.structures)
     potential = load(arguments)
     from mdnnp.atoms.read import read_structures

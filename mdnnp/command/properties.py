@@ -4,6 +4,7 @@ import json
 import math
 import sys
 import warnings
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ FILES = ("report.html", "properties.json", "properties.csv", "eos.csv", "thermal
 _FORCES_AT_REST = 0.05  # eV/Å
 
 
-def main(arguments) -> int:
+def main(arguments: Namespace) -> int:
 
     potential, structure = load_both(arguments)
     return compute_properties(arguments, potential, structure)
@@ -51,7 +52,7 @@ def read_reference(path: str | None) -> tuple[dict[str, float], str]:
     return {key: float(value) for key, value in data.items()}, source
 
 
-def compute_properties(arguments, potential: Potential, structure: Structure) -> int:
+def compute_properties(arguments: Namespace, potential: Potential, structure: Structure) -> int:
     """Do as the command line says; returns the exit status: 3 if nothing that was asked for could be computed."""
     if not (math.isfinite(arguments.temperature_K) and arguments.temperature_K > 0):
         raise InputError(f"--temperature-K must be positive, found {arguments.temperature_K}")

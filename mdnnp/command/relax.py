@@ -2,6 +2,7 @@
 
 import json
 import sys
+from argparse import Namespace
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from mdnnp.trajectory.path_frames import with_results, write_steps
 _HEADER = f"{'step':>6} {'cost':>8} {'enthalpy/eV':>18} {'max F/eV/Å':>12} {'max S/GPa':>10} {'volume/Å^3':>12}"
 
 
-def main(arguments) -> int:
+def main(arguments: Namespace) -> int:
     refuse_outputs(arguments, [arguments.output, arguments.trajectory], [arguments.structure])
     from mdnnp.atoms.write import check_writable_format
     from mdnnp.trajectory.path_frames import check_steps_file
@@ -29,7 +30,7 @@ def main(arguments) -> int:
     return relax_structure(arguments, potential, structure)
 
 
-def relax_structure(arguments, potential: Potential, structure: Structure) -> int:
+def relax_structure(arguments: Namespace, potential: Potential, structure: Structure) -> int:
     """Relax as the command line says; returns the exit status: 3 if it did not converge."""
     goal = goal_of(arguments)
     quiet = arguments.json
@@ -48,7 +49,7 @@ def relax_structure(arguments, potential: Potential, structure: Structure) -> in
     return 0 if outcome.converged else 3
 
 
-def goal_of(arguments) -> Goal:
+def goal_of(arguments: Namespace) -> Goal:
     """The goal that the command line states. Raises InputError for numbers that make no sense."""
     if arguments.pressure_GPa and not arguments.cell:
         raise InputError("--pressure-GPa needs --cell: the pressure cannot change at a fixed cell")
@@ -76,7 +77,8 @@ class _Table:
     """
 
     def __init__(self, quiet: bool):
-        self._quiet, self.points = quiet, []
+        self._quiet = quiet
+        self.points: list[Point] = []
 
     def row(self, landscape: Landscape, point: Point) -> None:
         self.points.append(point)

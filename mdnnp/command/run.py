@@ -1,11 +1,12 @@
 """The verb `mdnnp run`: molecular dynamics as an input file says."""
 
 import sys
+from argparse import Namespace
 
 from mdnnp.command.common import report_error, use_threads
 
 
-def main(arguments) -> int:
+def main(arguments: Namespace) -> int:
     from mdnnp.dynamics.input import read_config
 
     config = read_config(arguments.input)

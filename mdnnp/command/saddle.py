@@ -2,6 +2,7 @@
 
 import json
 import math
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +35,7 @@ _BAND_STEPS = 300
 _HEADER = f"{'step':>6} {'energy/eV':>14} {'max F/eV/Å':>12} {'curvature/eV/Å^2':>17} {'products':>9}"
 
 
-def main(arguments) -> int:
+def main(arguments: Namespace) -> int:
     from mdnnp.landscape.barrier import outputs
 
     refuse_outputs(arguments, outputs(arguments), [arguments.structure, arguments.to])
@@ -48,7 +49,7 @@ def main(arguments) -> int:
     return search_saddle(arguments, potential, structure, final)
 
 
-def search_saddle(arguments, potential: Potential, structure: Structure, final: Structure | None) -> int:
+def search_saddle(arguments: Namespace, potential: Potential, structure: Structure, final: Structure | None) -> int:
     """Search as the command line says; returns the exit status: 3 if no saddle of first order was found."""
     _check(arguments, structure, final)
     progress = _Progress(arguments.json)
@@ -181,7 +182,8 @@ class _Progress:
     """Prints rows of the search, and keeps its steps."""
 
     def __init__(self, quiet: bool):
-        self._quiet, self.points, self.products = quiet, [], 0
+        self._quiet, self.products = quiet, 0
+        self.points: list[SearchPoint] = []
 
     def say(self, line: str) -> None:
         if not self._quiet:
@@ -267,7 +269,7 @@ def text(found: Barrier) -> str:
     return "\n".join(lines)
 
 
-def check_outputs(arguments) -> None:
+def check_outputs(arguments: Namespace) -> None:
     """Refuse, before any work is done, outputs of a name that cannot be written."""
     from mdnnp.trajectory.path_frames import check_steps_file
 

@@ -1,5 +1,6 @@
 """The verb `mdnnp smooth`: is a potential smooth enough for dynamics?"""
 
+from argparse import Namespace
 from pathlib import Path
 
 from mdnnp.atoms.structure import Structure
@@ -9,14 +10,14 @@ from mdnnp.command.common import load_both, refuse_outputs
 from mdnnp.potentials.interface import Potential
 
 
-def main(arguments) -> int:
+def main(arguments: Namespace) -> int:
     refuse_outputs(arguments, [arguments.output], [arguments.structure])
 
     potential, structure = load_both(arguments)
     return certify_potential(arguments, potential, structure)
 
 
-def certify_potential(arguments, potential: Potential, structure: Structure) -> int:
+def certify_potential(arguments: Namespace, potential: Potential, structure: Structure) -> int:
     """`mdnnp smooth`: certify, print, draw if asked; returns the exit status.
 
     arguments : timestep_fs, steps, temperature_K, seed, json, output (a new PNG file or None)

@@ -1,9 +1,11 @@
 """The verb `mdnnp train`: a potential fitted as an input file says."""
 
+from argparse import Namespace
+
 from mdnnp.command.common import use_threads
 
 
-def main(arguments) -> int:
+def main(arguments: Namespace) -> int:
     from mdnnp.training.input import read_train_config
 
     config = read_train_config(arguments.input)

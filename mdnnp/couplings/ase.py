@@ -1,9 +1,12 @@
 """mdnnp as an ASE calculator."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
@@ -11,8 +14,8 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from mdnnp.atoms.structure import Structure
 from mdnnp.atoms.system import System, make_system, volume
 from mdnnp.atoms.unit_suspicion import question_units
-from mdnnp.base.errors import DisagreementWarning, ExtrapolationWarning
-from mdnnp.potentials.interface import Potential, Results
+from mdnnp.base.errors import DisagreementWarning, ExtrapolationWarning, InputError
+from mdnnp.potentials.interface import Extrapolation, Potential, Results
 from mdnnp.potentials.load import load_potential
 
 
@@ -32,7 +35,7 @@ class HDNNPCalculator(Calculator):
     once: ExtrapolationWarning, DisagreementWarning, and MdnnpWarning of lengths that look like another unit's.
     """
 
-    implemented_properties = ("energy", "free_energy", "energies", "forces", "stress", "stresses")
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "stresses"]  # noqa: RUF012 (ASE)
 
     def __init__(
         self,
@@ -42,21 +45,29 @@ class HDNNPCalculator(Calculator):
         skin_A: float = 1.0,
         precision: str = "double",
         warn_above_eV_A: float = 0.2,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if isinstance(potential, str | Path):
             potential = load_potential(potential, length_unit, energy_unit, precision=precision)
         self.potential = potential
         self.warn_above_eV_A = warn_above_eV_A
-        self.extrapolation = None
+        self.extrapolation: Extrapolation | None = None
         self._neighbors = potential.make_lists(skin_A)
         self._looked_at_units = False
         self._warned: set[type[Warning]] = set()
 
-    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
         """Called by ASE; fills `self.results`."""
         super().calculate(atoms, properties, system_changes)
+        atoms = self.atoms if atoms is None else atoms
+        if atoms is None:
+            raise InputError("no atoms to compute: give them to calculate(), or attach the calculator to them")
         system = make_system(atoms.positions, atoms.numbers, atoms.cell.array, atoms.pbc, where="Atoms")
         if not self._looked_at_units:
             list(question_units([Structure(system, atoms.get_masses(), label="Atoms")]))

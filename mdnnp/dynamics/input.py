@@ -13,7 +13,7 @@ from typing import Literal
 
 from mdnnp.base import units
 from mdnnp.base.checkpoint import previous_path
-from mdnnp.base.inputs.records import Rule, key, read_records, refuse, toml_value
+from mdnnp.base.inputs.records import Rule, key, read_records, refuse
 from mdnnp.base.inputs.rules import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SEED
 from mdnnp.base.inputs.toml import Document, Mistake, parse_toml, read_toml, toml_value
 

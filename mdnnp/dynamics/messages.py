@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -60,7 +62,7 @@ def resumed(config: RunConfig, start: Start, step: int, n_threads: int) -> str:
     return "\n".join([f"mdnnp {__version__}", *(f"{name:<12}{text}" for name, text in rows)])
 
 
-def summary(config: RunConfig, start: Start, outcome, extrapolated_steps: int, n_builds: int) -> str:
+def summary(config: RunConfig, start: Start, outcome: Any, extrapolated_steps: int, n_builds: int) -> str:
     """How a run ended, as lines of text; `outcome` is its Summary."""
     n = len(start.system)
     rows = [("done", speed(outcome.new_steps, n, config.dynamics.timestep_fs, outcome.seconds))]
@@ -159,10 +161,8 @@ def _velocities(config: RunConfig, start: Start) -> str:
     return f"{text}; {start.n_degrees} degrees of freedom (3 N{f' - {missing}' * bool(missing)})"
 
 
-def short(path) -> str:
+def short(path: str | Path) -> str:
     """A path relative to the working directory where it lies below it."""
-    from pathlib import Path
-
     try:
         return str(Path(path).relative_to(Path.cwd()))
     except ValueError:

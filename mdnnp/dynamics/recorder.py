@@ -62,7 +62,7 @@ class Recorder:
     def __enter__(self) -> "Recorder":
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         # A resumed run that stops before it has caught up leaves what was committed before the interruption.
         finished = self._step == self._config.total_steps
         while self._held and (finished or self._writer.caught_up):

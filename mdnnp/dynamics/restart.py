@@ -2,8 +2,9 @@
 
 import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from mdnnp.base.errors import FileError, InputError, MdnnpWarning
 from mdnnp.base.files import check_distinct, check_writable
 from mdnnp.base.report import screen
 from mdnnp.dynamics.input import RunConfig, restart_settings
-from mdnnp.dynamics.integrators import Bath
+from mdnnp.dynamics.integrators import Bath, MDState
 from mdnnp.dynamics.log_columns import log_columns
 from mdnnp.dynamics.start import Start
 from mdnnp.potentials.load import potential_files
@@ -188,7 +189,7 @@ def _check_shapes(saved: Checkpoint, config: RunConfig, start: Start) -> None:
     bath = start.integrator.begin(start.system)
     agrees = {
         "the number of atoms": len(saved.positions) == len(start.system),
-        "thermostat and barostat": all(np.shape(a) == np.shape(b) for a, b in zip(saved.bath, bath, strict=True)),
+        "thermostat and barostat": [np.asarray(a).shape for a in saved.bath] == [np.asarray(b).shape for b in bath],
         "rows of the log": all(values.keys() == columns and _all_numbers(values) for *_, values in saved.held),
         "the last steps": steps == list(range(saved.step - len(steps) + 1, saved.step + 1))
         and len(steps) == len(energies) == len(saved.window[1]["window_positions"]),
@@ -208,19 +209,20 @@ def _all_numbers(values: dict) -> bool:
 
 
 def save(
-    config,
-    start,
-    run_id,
-    state,
+    config: RunConfig,
+    start: Start,
+    run_id: str,
+    state: MDState,
     reference: System,
     trajectory: Path,
     counts: Counts,
-    extrapolations,
-    collected,
-    held,
-    window,
-    **more,
+    extrapolations: tuple[int, int],
+    collected: Mapping[str, Any],
+    held: list,
+    window: tuple[Mapping[str, Any], Mapping[str, np.ndarray]],
+    **more: Any,
 ) -> None:
+    """Save the checkpoint of `state`; arguments: fields of `Checkpoint`; `more` goes to `save_checkpoint`."""
     meta = {
         "run_id": run_id,
         "step": state.step,

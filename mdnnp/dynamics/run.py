@@ -221,7 +221,7 @@ class StopSignals:
                 self._previous[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
@@ -325,11 +325,11 @@ def _check_limits(seen: Observed, config: RunConfig, recorder: Recorder) -> None
             f"{when}: {recorder.extrapolations} extrapolations, more than limits.max_extrapolations = {allowed}; "
             f"the last: {last}"
         )
-    allowed, disagreement = config.limits.max_force_disagreement_eV_A, state.results.disagreement
-    if allowed is not None and np.max(disagreement.forces) > allowed:
+    most, disagreement = config.limits.max_force_disagreement_eV_A, state.results.disagreement
+    if most is not None and disagreement is not None and np.max(disagreement.forces) > most:
         raise PhysicsError(
             f"{when}: the members of the committee disagree by {worst_atom(state)}: more than "
-            f"limits.max_force_disagreement_eV_A = {allowed:g}; label configurations like this one and train again"
+            f"limits.max_force_disagreement_eV_A = {most:g}; label configurations like this one and train again"
         )
     now, limit = seen.temperature, config.limits.max_temperature_K
     if now <= limit:

@@ -55,9 +55,11 @@ class ShadowEnergy:
 
         None where it is not a multiple of the interval, or has not `REACH` steps before it.
         """
-        arrays = (state.system.positions, state.velocities, state.results.forces)
-        arrays = (np.ascontiguousarray(a, dtype=np.float64) for a in arrays)
-        self._steps.append(_Step(state.step, *arrays, state.results.energy))
+        positions, velocities, forces = (
+            np.ascontiguousarray(a, dtype=np.float64)
+            for a in (state.system.positions, state.velocities, state.results.forces)
+        )
+        self._steps.append(_Step(state.step, positions, velocities, forces, state.results.energy))
         centre = state.step - REACH
         found = None
         if centre % self._interval == 0 and len(self._steps) == _WIDTH:

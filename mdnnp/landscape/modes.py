@@ -158,7 +158,9 @@ def _search(lobpcg, matrix, preconditioner, start, rigid, n_modes, wanted, most_
     return values[:n_modes], vectors[:, :n_modes]
 
 
-def animate(system: System, masses: np.ndarray, vector: np.ndarray, amplitude_A: float = 0.3, n_frames: int = 20):
+def animate(
+    system: System, masses: np.ndarray, vector: np.ndarray, amplitude_A: float = 0.3, n_frames: int = 20
+) -> list[System]:
     """Systems of one period of a mode, `vector` (N, 3); the atom that moves most moves by `amplitude_A`."""
     move = vector / np.sqrt(masses)[:, None]
     move = move * (amplitude_A / np.sqrt(np.square(move).sum(axis=1).max()))

@@ -80,6 +80,7 @@ def crystal_phonons(
     dos = phonon.total_dos
     return Bands(
         distance * 2 * np.pi, frequencies, list(zip(names, places * 2 * np.pi, strict=True)),
-        np.array(mesh.frequencies), np.array(mesh.weights, float),
+        np.array(mesh.frequencies),  # type: ignore[union-attr]  # an IterMesh is made on request only
+        np.array(mesh.weights, float),
         np.column_stack([dos.frequency_points, dos.dos]), len(phonon.primitive),
     )  # fmt: skip

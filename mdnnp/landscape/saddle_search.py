@@ -163,7 +163,7 @@ def _checked(direction, system: System) -> np.ndarray:
     return direction
 
 
-def lowest_mode(product, start: np.ndarray) -> tuple[float, np.ndarray]:
+def lowest_mode(product: Callable[[np.ndarray], np.ndarray], start: np.ndarray) -> tuple[float, np.ndarray]:
     """Lowest eigenvalue and vector (N, 3) of the Hessian behind `product`, near `start`, by Lanczos' method."""
     basis = [start.ravel() / np.linalg.norm(start)]
     images, matrix = [], np.zeros((_MOST_LANCZOS, _MOST_LANCZOS))

@@ -6,7 +6,7 @@ a formula unit of E_i(N - 1) - E(N), plus the energy of a formula unit.
 """
 
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import partial, reduce
 from math import gcd
 from typing import NamedTuple
 
@@ -139,7 +139,7 @@ class _Change(NamedTuple):
 def supercells(system: System, repeats: tuple[int, int, int] | None) -> list[tuple[int, int, int]]:
     """Repeats of the supercell (given, or at least WIDTH_A wide) and, if small enough, of one a cell larger."""
     first = repeats or repeats_for(system.cell, WIDTH_A)
-    second = tuple(n + 1 for n in first)
+    second = (first[0] + 1, first[1] + 1, first[2] + 1)
     return [first, second] if len(system) * int(np.prod(second)) <= MOST_ATOMS else [first]
 
 
@@ -198,13 +198,11 @@ def point_defects(
     changes = []
     for atom in sites:
         symbol, ending = chemical_symbols[system.numbers[atom]], "" if element and len(sites) == 1 else f"_{atom}"
-        changes.append(_Change(f"vacancy{ending}", f"vacancy, {symbol} (atom {atom})", lambda s, a=atom: without(s, a)))
+        changes.append(_Change(f"vacancy{ending}", f"vacancy, {symbol} (atom {atom})", partial(without, atom=atom)))
     structure = cubic_structure(system)
     if structure is not None:
         for key, (name, place, moved) in interstitial_sites(system, structure).items():
-            changes.append(
-                _Change(key, f"interstitial, {name}", lambda s, p=place, m=moved: with_interstitial(s, p, m))
-            )
+            changes.append(_Change(key, f"interstitial, {name}", partial(with_interstitial, place=place, moved=moved)))
     found = []
     for change in changes:
         each(change.name)

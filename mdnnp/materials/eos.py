@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mdnnp.atoms.system import System, volume
 from mdnnp.base.errors import InputError, PhysicsError
 from mdnnp.base.units import EV_PER_A3_IN_GPA
-from mdnnp.landscape.relaxation import Goal, relax
+from mdnnp.landscape.relaxation import Goal, Point, relax
 from mdnnp.materials.crystal import FORCE_TOLERANCE, STRESS_TOLERANCE_GPA, Coverage, coverage
 from mdnnp.potentials.interface import Potential
 
@@ -47,7 +48,7 @@ class BirchMurnaghan(NamedTuple):
         return 2 / 3 * v ** (-5 / 3) * slope * EV_PER_A3_IN_GPA
 
 
-def fit_birch_murnaghan(volumes: Sequence[float], energies: Sequence[float]) -> BirchMurnaghan:
+def fit_birch_murnaghan(volumes: ArrayLike, energies: ArrayLike) -> BirchMurnaghan:
     """Fit to energies (eV) at volumes (Å^3). Raises InputError for fewer than four, PhysicsError without a minimum."""
     v, e = np.asarray(volumes, float), np.asarray(energies, float)
     if len(np.unique(v)) < 4 or v.shape != e.shape:
@@ -97,7 +98,7 @@ class Compression(NamedTuple):
     equation: BirchMurnaghan
 
 
-def at_volume(potential: Potential, system: System, ratio: float, keep_symmetry: bool = False):
+def at_volume(potential: Potential, system: System, ratio: float, keep_symmetry: bool = False) -> Point:
     """The system scaled to `ratio` times its volume, positions and shape of the cell relaxed: an `optimize.Point`.
 
     Raises PhysicsError if it does not come to rest.

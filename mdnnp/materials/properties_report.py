@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -118,7 +119,7 @@ def as_dict(report: Report) -> dict:
         | _compared(report, q)
         for q in report.quantities
     }
-    out = {"program": "mdnnp properties", "version": __version__} | dict(report.facts)
+    out: dict[str, Any] = {"program": "mdnnp properties", "version": __version__} | dict(report.facts)
     out |= {"quantities": numbers, "notes": {p.name: p.notes for p in report.parts if p.notes}}
     out["failed"] = {p.name: p.failure for p in report.parts if p.failure}
     for part in report.parts:

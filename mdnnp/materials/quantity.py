@@ -1,7 +1,7 @@
 """A part of the report: numbers with names, units and the extrapolations of the potential; curves; notes."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,5 +36,5 @@ class Part:
     quantities: list[Quantity] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     curves: dict[str, tuple[tuple[str, ...], np.ndarray]] = field(default_factory=dict)
-    result: object = None
+    result: Any = None
     failure: str = ""

@@ -105,7 +105,9 @@ def quasiharmonic(
     return evaluate(states, len(system), temperatures, notes)
 
 
-def evaluate(states: Sequence[Harmonic], n_atoms: int, temperatures: np.ndarray, notes=()) -> QuasiHarmonic:
+def evaluate(
+    states: Sequence[Harmonic], n_atoms: int, temperatures: np.ndarray, notes: Sequence[str] = ()
+) -> QuasiHarmonic:
     """Properties from the phonons at five volumes or more; temperatures (T,) K, ascending."""
     volumes = np.array([s.volume for s in states])
     points = len(states[0].frequencies)

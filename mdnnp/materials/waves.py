@@ -8,6 +8,7 @@ directions and polarisations; Anderson's estimate takes the polycrystal's two ve
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mdnnp.atoms.quantities import density
 from mdnnp.atoms.system import System, volume
@@ -71,7 +72,7 @@ def sound(constants: np.ndarray, averages: Moduli, system: System, masses: np.nd
     )  # fmt: skip
 
 
-def direction(system: System, hkl) -> np.ndarray:
+def direction(system: System, hkl: ArrayLike) -> np.ndarray:
     """Unit vector along h a + k b + l c."""
     vector = np.asarray(hkl, float) @ system.cell
     return vector / np.linalg.norm(vector)

@@ -5,7 +5,7 @@ its own, which are added up in a fixed order, so that results do not depend on t
 """
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -115,6 +115,11 @@ class LocalPotential(Potential):
         the list's order, strain is (3, 3).
         """
 
+    def neighbors_of(self, system: System, neighbors: Neighbors | None = None) -> NeighborList:
+        """As `Potential.neighbors_of`: the one list of a local potential."""
+        checked = super().neighbors_of(system, neighbors)
+        return checked if isinstance(checked, NeighborList) else checked[0]
+
     def compute(self, system: System, neighbors: Neighbors | None = None, *, atomic_virials: bool = False) -> Results:
         """Energy, forces, virial and, if asked, per-atom virials of `system`, from one evaluation.
 
@@ -150,7 +155,13 @@ class LocalPotential(Potential):
         return -tangents([self], system, displacements, np.zeros((3, 3)), neighbors)[0]
 
 
-def tangents(terms, system: System, displacements, strain, neighbors: NeighborList) -> tuple[np.ndarray, np.ndarray]:
+def tangents(
+    terms: Iterable[LocalPotential],
+    system: System,
+    displacements: np.ndarray,
+    strain: np.ndarray,
+    neighbors: NeighborList,
+) -> tuple[np.ndarray, np.ndarray]:
     """Derivatives of the forces (N, 3), eV/Å, and sum r_ij (x) dD_ij (3, 3), eV, of local terms with one list."""
     displacements, strain = np.asarray(displacements, dtype=float), np.ascontiguousarray(strain, dtype=float)
     if displacements.shape != (len(system), 3) or not np.isfinite(displacements).all():
@@ -164,7 +175,7 @@ def tangents(terms, system: System, displacements, strain, neighbors: NeighborLi
     return forces, assembly.strain.sum(axis=0)
 
 
-def virial_tangent(strain_t, results: Results, displacements, strain) -> np.ndarray:
+def virial_tangent(strain_t: np.ndarray, results: Results, displacements: np.ndarray, strain: np.ndarray) -> np.ndarray:
     """(3, 3) eV, the virial's derivative, from sum r_ij (x) dD_ij and the results at the point.
 
     What is missing is sum dr_ij (x) D_ij, with dr_ij = v_j - v_i + r_ij strain and F_i = sum_j (D_ij - D_ji).

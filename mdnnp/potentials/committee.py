@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mdnnp.atoms.neighbors import NeighborList
 from mdnnp.atoms.system import System
 from mdnnp.base.errors import InputError
 from mdnnp.potentials.hdnnp.shared import SharedFunctions
@@ -60,7 +61,8 @@ class Committee(Potential):
         """Means of energy, forces, virials over the members, and their disagreement."""
         neighbors = self.neighbors_of(system, neighbors)
         if self._shared is not None:
-            results = self._shared.compute(system, neighbors, atomic_virials)
+            own = neighbors if isinstance(neighbors, NeighborList) else neighbors[0]
+            results = self._shared.compute(system, own, atomic_virials)
         else:
             results = [member.compute(system, neighbors, atomic_virials=atomic_virials) for member in self.members]
         energies = np.array([r.energy for r in results])

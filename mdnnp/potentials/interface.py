@@ -32,7 +32,7 @@ class Extrapolation(NamedTuple):
     The arrays are in order of atom and function and may list the first events only; all are counted.
     """
 
-    count: int
+    count: int  # type: ignore[assignment]  # it hides tuple.count, which nothing here uses
     atom: np.ndarray
     function: np.ndarray
     value: np.ndarray

@@ -92,10 +92,10 @@ def member_paths(path: Path) -> list[Path]:
     return [p for _, p in sorted(found)]
 
 
-def _from_directory(path: Path, units: tuple, precision: str) -> Potential:
+def _from_directory(path: Path, units: tuple[str | None, str | None], precision: str) -> Potential:
     paths = member_paths(path)
     if (path / "input.nn").exists() or not paths:
-        return HDNNP.read(path, *units, precision)
+        return HDNNP.read(path, *units, precision=precision)
     for k, member in enumerate(paths, start=1):
         if member.name != f"member-{k}":
             raise InputError(f"{path}: member-{k} is missing, but there is {paths[-1].name}; number them from 1")

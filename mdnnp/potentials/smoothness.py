@@ -37,8 +37,8 @@ def order_name(order: float) -> str:
 
 def cutoff_ingredient(cutoff_type: int, alpha: float, remedy: str) -> Ingredient:
     """A cutoff function (0-8) with the inner cutoff `alpha`, relative to its radius."""
-    order = CUTOFF_SMOOTHNESS[cutoff_type]
-    order = math.inf if order is None else order
+    known = CUTOFF_SMOOTHNESS[cutoff_type]
+    order = math.inf if known is None else float(known)
     what = f"cutoff function {CUTOFF_NAMES[cutoff_type]} at its radius"
     if alpha > 0 and cutoff_type not in _WITHOUT_INNER_CUTOFF:
         what += " and its inner radius"

@@ -1,6 +1,7 @@
 """A potential energy that is a sum of terms, such as a neural network on top of a screened nuclear repulsion."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -44,9 +45,9 @@ class TotalPotential(Potential):
         self._cutoffs = tuple([*short[-1:], *(cutoff for cutoff in wanted if cutoff > _SHARED_UP_TO_A)])
         self.cutoff = max(self._cutoffs or [term.cutoff for term in terms])
         self._lists = [tuple(self._list_for(cutoff) for cutoff in term.cutoffs) for term in terms]
-        local = [k for k, term in enumerate(terms) if isinstance(term, LocalPotential)]
-        self._groups = {i: [k for k in local if self._lists[k] == (i,)] for i in range(len(self._cutoffs))}
-        self._others = [k for k in range(len(terms)) if k not in local]
+        self._local = {k: term for k, term in enumerate(terms) if isinstance(term, LocalPotential)}
+        self._groups = {i: [k for k in self._local if self._lists[k] == (i,)] for i in range(len(self._cutoffs))}
+        self._others = [k for k in range(len(terms)) if k not in self._local]
 
     def _list_for(self, cutoff: float) -> int:
         return next(i for i, own in enumerate(self._cutoffs) if own >= cutoff)
@@ -76,10 +77,10 @@ class TotalPotential(Potential):
     def _of_group(self, i: int, system: System, lists, atomic_virials: bool = False) -> tuple[Results, list[float]]:
         """Results of the local terms with list `i` together, and the energy of each."""
         assembly = Assembly(system, lists[i], atomic_virials)
-        group = [self.terms[k] for k in self._groups[i]]
+        group = [self._local[k] for k in self._groups[i]]
         offsets = [term.offsets(system.numbers) for term in group]
         energies, events = zip(*(term.add(assembly) for term in group), strict=True)
-        results = assembly.results(sum(energies), sum(offsets), _merged(events))
+        results = assembly.results(_added(energies), _added(offsets), _merged(events))
         return results, [float(own.sum() + offset.sum()) for own, offset in zip(energies, offsets, strict=True)]
 
     def _lists_of(self, k: int, lists: tuple[NeighborList, ...]) -> Neighbors:
@@ -102,7 +103,7 @@ class TotalPotential(Potential):
                 continue
             alone = not self._others and sum(map(bool, self._groups.values())) == 1
             own = results if alone and results is not None else self._of_group(i, system, lists)[0]
-            forces_t, strain_t = tangents([self.terms[k] for k in group], system, displacements, strain, lists[i])
+            forces_t, strain_t = tangents([self._local[k] for k in group], system, displacements, strain, lists[i])
             forces += forces_t
             virial += virial_tangent(strain_t, own, displacements, strain)
         for k in self._others:
@@ -121,7 +122,7 @@ class TotalPotential(Potential):
         product = np.zeros((len(system), 3))
         for i, group in self._groups.items():
             if group:
-                terms = [self.terms[k] for k in group]
+                terms = [self._local[k] for k in group]
                 product -= tangents(terms, system, displacements, np.zeros((3, 3)), lists[i])[0]
         for k in self._others:
             product += self.terms[k].hessian_vector_product(system, displacements, self._lists_of(k, lists))
@@ -201,9 +202,9 @@ def _sum(parts: Sequence[Results]) -> Results:
     charges = [r.charges for r in parts if len(r.charges)]
     return Results(
         energy=sum(r.energy for r in parts),
-        atomic_energies=sum(r.atomic_energies for r in parts),
-        forces=sum(r.forces for r in parts),
-        virial=sum(r.virial for r in parts),
+        atomic_energies=_added(r.atomic_energies for r in parts),
+        forces=_added(r.forces for r in parts),
+        virial=_added(r.virial for r in parts),
         atomic_virials=_sum_of_virials(parts),
         extrapolation=_merged([r.extrapolation for r in parts]),
         disagreement=disagreement,
@@ -211,7 +212,11 @@ def _sum(parts: Sequence[Results]) -> Results:
     )
 
 
+def _added(arrays: Iterable[np.ndarray]) -> np.ndarray:
+    return reduce(np.add, arrays)
+
+
 def _sum_of_virials(parts: Sequence[Results]) -> np.ndarray:
     """Per-atom virials, (0, 3, 3) if a part has none."""
     each = [r.atomic_virials for r in parts]
-    return sum(each) if all(len(own) for own in each) else np.empty((0, 3, 3))
+    return _added(each) if all(len(own) for own in each) else np.empty((0, 3, 3))

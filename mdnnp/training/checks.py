@@ -437,12 +437,11 @@ def _units_of_stress(structures: Sequence[LabelledStructure]) -> list[Finding]:
 
 def _stress_that_explains(energy: np.ndarray, work: np.ndarray, volumes: np.ndarray) -> str | None:
     """A sentence if another unit or sign than stated explains `energy` (n,) by the labels' `work` (n,), eV."""
+    factors: list[tuple[str, float | np.ndarray]] = [*_STRESS_UNITS.items(), ("eV, as a virial", 1 / volumes)]
     left = {
-        (unit, sign): np.median(np.abs(energy - sign * factor * work))
-        for unit, factor in [*_STRESS_UNITS.items(), ("eV, as a virial", 1 / volumes)]
-        for sign in (1, -1)
+        (unit, sign): np.median(np.abs(energy - sign * factor * work)) for unit, factor in factors for sign in (1, -1)
     }
-    unit, sign = best = min(left, key=left.get)
+    unit, sign = best = min(left, key=lambda reading: left[reading])
     if best == ("eV/Å^3", 1) or left[best] > _EXPLAINED * min(np.median(np.abs(energy)), left["eV/Å^3", 1]):
         return None
     return (
@@ -485,7 +484,7 @@ def _strained_pairs(structures: Sequence[LabelledStructure]) -> tuple[np.ndarray
 
 
 def _energy_ratio(main: list[LabelledStructure], other: list[LabelledStructure]) -> str | None:
-    by_ratio = [defaultdict(list), defaultdict(list)]
+    by_ratio: list[dict] = [defaultdict(list), defaultdict(list)]
     for table, members in zip(by_ratio, (main, other), strict=True):
         for s in members:
             if s.energy_eV is not None:

@@ -94,7 +94,8 @@ def excluded_numbers(paths: Iterable[str | Path], names: Iterable[str]) -> dict[
 
     Raises InputError for a name that is none, or is of no file or several of `paths`.
     """
-    files, found = sorted({Path(path) for path in paths}), {}
+    files = sorted({Path(path) for path in paths})
+    found: dict[Path, set[int]] = {}
     for name in names:
         file, _, number = name.rpartition(":")
         if not (number.isascii() and number.isdecimal() and file and len(number) < 16):

@@ -114,7 +114,9 @@ class CenterPass(NamedTuple):
     d: list[np.ndarray]
 
 
-def center_pass(values: np.ndarray, weights, biases, activations: str) -> CenterPass:
+def center_pass(
+    values: np.ndarray, weights: Sequence[np.ndarray], biases: Sequence[np.ndarray], activations: str
+) -> CenterPass:
     """Energies (n,) of inputs (n, f), their gradients (n, f), and all intermediate values."""
     z, slope, curvature = [values], [], []
     for w, b, letter in zip(weights, biases, activations, strict=True):

@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ from mdnnp.atoms.quantities import VOIGT
 from mdnnp.atoms.system import System
 from mdnnp.base.errors import FileError
 from mdnnp.base.files import foreign_files
-from mdnnp.potentials.hdnnp.functions.descriptors import Descriptors
+from mdnnp.potentials.hdnnp.functions.descriptors import Descriptors, Edges
 
 _COLUMNS = ("values", "pair_first", "pair_center", "pair_gradient", "strain")
 _READY = "index.json"
@@ -114,7 +114,7 @@ def store_descriptors(
     systems: Sequence[System],
     descriptors: Descriptors,
     dtype: type = np.float32,
-    progress=iter,
+    progress: Callable[[Sequence], Iterable] = iter,
 ) -> StoredDescriptors:
     """Open the arrays of `systems`; compute them first, unless the directory holds them already.
 
@@ -123,7 +123,7 @@ def store_descriptors(
     Raises FileError if the disk is full, or the directory cannot be written or holds something else.
     """
     check_descriptors_directory(directory)
-    directory, key = Path(directory), descriptor_key(systems, descriptors, dtype)
+    directory, key = Path(directory), descriptor_key(systems, descriptors, np.dtype(dtype))
     if (directory / _READY).exists():
         try:
             stored = StoredDescriptors(directory)
@@ -207,7 +207,7 @@ def _write(directory, systems, descriptors, dtype, key, progress):
     os.replace(new, directory / _READY)
 
 
-def structure_part(system: System, descriptors: Descriptors, element: str, edges=None) -> Part:
+def structure_part(system: System, descriptors: Descriptors, element: str, edges: Edges | None = None) -> Part:
     """The arrays of one structure and element, in double precision."""
     edges = descriptors.edges(system) if edges is None else edges
     jacobian = descriptors.jacobian(system, element, edges)

@@ -242,7 +242,7 @@ def _row(epoch: int, train: Score, validation: Score | None) -> list[float]:
 
 
 def _save(path: Path, key: str, progress: Sequence[Progress], epoch: int, seconds: float) -> None:
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for k, p in enumerate(progress):
         named = {
             "errors": p.errors,
@@ -270,7 +270,7 @@ def _load(path: Path, key: str, fitted: Sequence[Member], settings: FitSettings)
         "members": tuple({"networks": count, "best_epoch": count, "stopped": str} for _ in fitted),
     }
     numbers, moments = (3, 0) if settings.optimizer == "levenberg-marquardt" else (1, "P")
-    expected = {}
+    expected: dict[str, Expected] = {}
     for k, member in enumerate(fitted):
         n = len(member.thetas)
         expected |= {
@@ -296,8 +296,10 @@ def _load(path: Path, key: str, fitted: Sequence[Member], settings: FitSettings)
     for k, member in enumerate(meta["members"]):
         states = [State(*(arrays[f"{k}.{j}.{name}"] for name in State._fields)) for j in range(member["networks"])]
         errors, history, best = (arrays[f"{k}.{name}"] for name in ("errors", "history", "best"))
-        losses = arrays[f"{k}.losses"].tolist()
-        progress.append(Progress(states, errors, history, best, member["best_epoch"], *losses, member["stopped"]))
+        least, start_loss = arrays[f"{k}.losses"].tolist()
+        progress.append(
+            Progress(states, errors, history, best, member["best_epoch"], least, start_loss, member["stopped"])
+        )
     return progress, meta["epoch"], meta["seconds"]
 
 

@@ -172,11 +172,11 @@ def _functions_length(config: TrainConfig) -> float:
     path, given = config.descriptors.functions, config.descriptors.functions_length_unit
     sidecar = path.with_name(SIDECAR)
     stated = read_toml(sidecar).values.get(("length_unit",)) if sidecar.is_file() else None
-    if given and stated and length_in_angstrom(given) != length_in_angstrom(stated):
+    if given and stated and length_in_angstrom(given) != length_in_angstrom(str(stated)):
         raise InputError(
             f"{config.source.name}: functions_length_unit = {given!r}, but {sidecar} states {stated!r}; remove it"
         )
-    return length_in_angstrom(given or stated or "Angstrom")
+    return length_in_angstrom(given or str(stated or "Angstrom"))
 
 
 def _check_cutoff(config: TrainConfig, cutoff: float, length: float) -> None:

@@ -199,7 +199,7 @@ def _parity(page: Page, sets: Mapping[str, Errors]) -> None:
         _draw_histogram(panels[1, column], name, samples)
     caption = (
         "Above, predicted against reference values; below, residuals. Energies are per atom, minus the constants in "
-        "the potential. If there are more than 50,000 values, figures and quantiles use 50,000 of them, chosen at random."
+        "the potential. If there are more than 50,000 values, figures and quantiles use 50,000 of them, at random."
     )
     page.section("Predicted and reference values").figure(figure, caption)
 

@@ -59,9 +59,9 @@ def make_labels(structures: Sequence[LabelledStructure], offsets: Mapping[str, f
     energies = [0.0 if s.energy_eV is None else s.energy_eV - _offset(s, offsets) for s in structures]
     forces = [np.zeros((len(s.system), 3)) if s.forces is None else s.forces for s in structures]
     strain = np.zeros((len(structures), 6))
-    for k in np.flatnonzero(stressed):
-        s = structures[k]
-        strain[k] = [volume(s.system.cell) * 0.5 * (s.stress[a, b] + s.stress[b, a]) for a, b in VOIGT]
+    for k in np.flatnonzero(stressed).tolist():
+        cell, stress = structures[k].system.cell, structures[k].stress
+        strain[k] = [volume(cell) * 0.5 * (stress[a, b] + stress[b, a]) for a, b in VOIGT]
     kept = Weights(*(w * has for w, has in zip(weights, (*present, stressed), strict=True)))
     return Labels(n_atoms, np.array(energies), np.concatenate(forces), strain, kept)
 
@@ -148,7 +148,7 @@ class Loss:
             for begin, end in self._chunks[lane::PARTIAL_SUMS]:
                 parts = self.parts(begin, end)
                 each = [predict(parts, self.layout, theta, self.want_strain) for theta in thetas]
-                predictions = Predictions(*(sum(own) / len(thetas) for own in zip(*each, strict=True)))
+                predictions = Predictions._make(sum(own) / len(thetas) for own in zip(*each, strict=True))
                 residuals = self.residuals(predictions, begin, end)
                 sums[begin - self.begin : end - self.begin] = self._squares(residuals, begin, end)
 
@@ -171,7 +171,9 @@ class Loss:
         with np.errstate(invalid="ignore", divide="ignore"):
             rms = np.sqrt((squares * (weights > 0)).sum(axis=0) / total)
         typical = math.exp(np.log1p(by_structure).mean()) if np.isfinite(by_structure).all() else math.nan
-        return Score(float(by_structure.sum()), *map(float, rms), typical, int(np.argmax(by_structure)) + self.begin)
+        energy, force, strain = map(float, rms)
+        worst = int(np.argmax(by_structure)) + self.begin
+        return Score(float(by_structure.sum()), energy, force, strain, typical, worst)
 
     def normal_equations(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Half of the Gauss-Newton matrix (P, P) of the loss, upper triangle, and half of its gradient (P,).
@@ -259,9 +261,10 @@ class Loss:
         run_chunks(work, PARTIAL_SUMS)
         return sum(lanes[1:], lanes[0])
 
-    def gradient(self, theta: np.ndarray, structures: Sequence[int]) -> tuple[float, np.ndarray]:
+    def gradient(self, theta: np.ndarray, structures: Sequence[int] | np.ndarray) -> tuple[float, np.ndarray]:
         """Loss and its gradient over some of the structures, the prior in proportion."""
-        lanes = [[0.0, np.zeros(self.layout.n_parameters)] for _ in range(PARTIAL_SUMS)]
+        losses = [0.0] * PARTIAL_SUMS
+        slopes = [np.zeros(self.layout.n_parameters) for _ in range(PARTIAL_SUMS)]
 
         def work(lane):
             for s in structures[lane::PARTIAL_SUMS]:
@@ -276,13 +279,13 @@ class Loss:
                 )
                 squares = self._squares(r, s, s + 1)[0]
                 weights = np.array([w[s] for w in self.labels.weights])
-                lanes[lane][0] += float((squares * weights / np.square(self.tolerances)).sum())
-                lanes[lane][1] += gradient(parts, self.layout, theta, upstream, self.want_strain)
+                losses[lane] += float((squares * weights / np.square(self.tolerances)).sum())
+                slopes[lane] += gradient(parts, self.layout, theta, upstream, self.want_strain)
 
         run_chunks(work, PARTIAL_SUMS)
         share = len(structures) / (self.end - self.begin)
-        loss = sum(lane[0] for lane in lanes) + share * self.prior * float(theta @ theta)
-        return loss, sum(lane[1] for lane in lanes) + 2.0 * share * self.prior * theta
+        loss = sum(losses) + share * self.prior * float(theta @ theta)
+        return loss, sum(slopes[1:], slopes[0]) + 2.0 * share * self.prior * theta
 
 
 def _chunks(n_atoms: np.ndarray, begin: int, end: int) -> list[tuple[int, int]]:

@@ -149,8 +149,8 @@ class _Environments:
     """Values of the functions at all atoms, by element, and which structure and atom each row is of."""
 
     def __init__(self, structures, descriptors: Descriptors):
-        rows = {symbol: [] for symbol in descriptors.elements}
-        self.of = {symbol: [] for symbol in descriptors.elements}
+        rows: dict[str, list[np.ndarray]] = {symbol: [] for symbol in descriptors.elements}
+        self.of: dict[str, list[tuple[int, int]]] = {symbol: [] for symbol in descriptors.elements}
         for k, s in enumerate(structures):
             values = descriptors.values(s.system)
             for symbol, number in zip(descriptors.elements, descriptors.numbers, strict=True):
@@ -204,7 +204,7 @@ def _derivative_singular_values(symbol, descriptors, structures, spread) -> np.n
         first = np.searchsorted(edges.i[jacobian.edge], jacobian.centers)
         moved = np.add.reduceat(rows, first[first < len(rows)], axis=0) if len(rows) else rows  # the centre itself
         stacked = np.concatenate([triangle, rows.reshape(-1, len(spread)), moved.reshape(-1, len(spread))])
-        triangle = np.linalg.qr(stacked, mode="r")
+        triangle = np.asarray(np.linalg.qr(stacked, mode="r"))
     return np.linalg.svd(triangle, compute_uv=False)
 
 
@@ -245,7 +245,7 @@ def _alike(symbol: str, tables: _Environments, wide: _Environments | None, struc
     larger = wide.scaled(symbol) if wide else None
     owner = np.array([k for k, _ in of])
     _, neighbor = cKDTree(g).query(g, k=min(4, len(g)))
-    found = {}
+    found: dict[tuple[int, int], None] = {}
     for a, row in enumerate(neighbor):
         others = [b for b in row if b != a]
         b = next((b for b in others if owner[b] != owner[a]), others[0])
@@ -267,8 +267,8 @@ def _alike_structures(tables: _Environments, structures) -> list[AlikeStructures
     """Structures of the same composition, each with that nearest in means and spreads of the functions."""
     from scipy.spatial import cKDTree
 
-    signature = [[] for _ in structures]
-    composition = [[] for _ in structures]
+    signature: list[list[np.ndarray]] = [[] for _ in structures]
+    composition: list[list[float]] = [[] for _ in structures]
     for symbol, of in tables.of.items():
         g, owner = tables.scaled(symbol), np.array([k for k, _ in of], dtype=int)
         for k, s in enumerate(structures):

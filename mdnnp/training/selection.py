@@ -10,7 +10,7 @@ Everything is computed from sums over structures, so the memory does not grow wi
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +54,7 @@ def choose_functions(
     *,
     max_zeta: int = 4,
     cutoff_type: int = DEFAULT_CUTOFF_TYPE,
-    progress=None,
+    progress: Callable[[Sequence], Iterable] | None = None,
 ) -> FunctionSets:
     """The `n_functions` functions per element, from `pool`, that serve the structures best; see `select_functions`."""
     elements = sorted({int(z) for s in structures for z in np.unique(s.system.numbers)})
@@ -73,7 +73,7 @@ def select_functions(
     max_atoms: int = MAX_ATOMS,
     cutoff_type: int = DEFAULT_CUTOFF_TYPE,
     cutoff_alpha: float = 0.0,
-    progress=None,
+    progress: Callable[[Sequence], Iterable] | None = None,
 ) -> Selection:
     """Choose functions from `candidates` (by centre); the same input gives the same choice.
 
@@ -208,7 +208,11 @@ def _normalized(matrix: np.ndarray) -> np.ndarray:
     return matrix / size[:, None] / size
 
 
-def collect(structures: Sequence[LabelledStructure], descriptors: Descriptors, progress=None) -> Sums:
+def collect(
+    structures: Sequence[LabelledStructure],
+    descriptors: Descriptors,
+    progress: Callable[[Sequence], Iterable] | None = None,
+) -> Sums:
     """The sums over `structures`; memory grows with the square of the number of functions, not with the structures."""
     functions = descriptors.functions
     columns = tuple(f for own in functions.values() for f in own)
@@ -306,7 +310,8 @@ def _cur(correlation: np.ndarray, n: int) -> list[int]:
     """CUR: the function of the largest weight in the leading singular vector, what it spans taken away, and so on."""
     from scipy.linalg import eigh
 
-    gram, order = correlation.copy(), []
+    gram = correlation.copy()
+    order: list[int] = []
     for _ in range(n):
         _, vector = eigh(gram, subset_by_index=[len(gram) - 1, len(gram) - 1])
         weight = vector[:, 0] ** 2

@@ -335,7 +335,8 @@ class _Reporter:
     """Prints a line and rewrites the table of epochs after every epoch."""
 
     def __init__(self, config: TrainConfig):
-        self._config, self._first = config, None
+        self._config = config
+        self._first: tuple[int, float] | None = None
 
     def __call__(self, epoch: int, progress: list[Progress], seconds: float) -> None:
         if self._first is None:
@@ -397,12 +398,12 @@ def _finish(
     _write(config, models, origin, overwrite)
     networks = [HDNNP(model) for model in models]
     source = str(config.potential_path)
-    potential = networks[0] if len(networks) == 1 else Committee(networks, source)
+    potential: Potential = networks[0] if len(networks) == 1 else Committee(networks, source)
     if fixed is not None:
         potential = TotalPotential([potential, fixed], source, ["network", "terms"])
     errors = {name: evaluate(potential, own) for name, own in sets._asdict().items() if own}
-    for name, own in errors.items():
-        screen.say(f"\n{name}\n" + "\n".join(brief(own)))
+    for name, found in errors.items():
+        screen.say(f"\n{name}\n" + "\n".join(brief(found)))
     first = result.members[0]
     write_report(
         config.report_path,
@@ -412,14 +413,16 @@ def _finish(
         history=_report_history(first.history),
         best_epoch=first.best_epoch,
         notes=findings,
-        provenance=origin | provenance(),
+        provenance={**origin, **provenance()},
         overwrite=overwrite,
     )
     screen.say(f"\nWritten: {config.potential_path}, {config.report_path}")
     return Trained(potential, config.potential_path, config.report_path, errors, result)
 
 
-def _write(config: TrainConfig, models: list[HDNNPModel], origin: Mapping[str, object], overwrite: bool) -> None:
+def _write(
+    config: TrainConfig, models: list[HDNNPModel], origin: Mapping[str, str | int | float], overwrite: bool
+) -> None:
     terms = config.network.terms
     if len(models) == 1:
         fixed = None if terms is None else terms.read_bytes()
@@ -427,7 +430,7 @@ def _write(config: TrainConfig, models: list[HDNNPModel], origin: Mapping[str, o
         return
     with new_directory(config.potential_path, overwrite, _belongs(config)) as directory:
         for k, model in enumerate(models, start=1):
-            write_potential(model, directory / f"member-{k}", provenance=origin | {"member": k})
+            write_potential(model, directory / f"member-{k}", provenance={**origin, "member": k})
         if terms is not None:
             (directory / TERMS_FILE).write_bytes(terms.read_bytes())
 

@@ -7,6 +7,7 @@ else by step. Where time goes back, a restart was appended: values that a later 
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import h5py
 import numpy as np
@@ -226,7 +227,7 @@ def _axis(file: str, element: h5py.Group, name: str, n: int) -> np.ndarray | Non
     return values
 
 
-def item_of(file: str, group, name: str):
+def item_of(file: str, group: Any, name: str) -> Any:
     """A member of a group; None if there is none (also of what is no group). Raises FileError for a damaged one."""
     if not isinstance(group, h5py.Group):
         return None
@@ -250,7 +251,7 @@ def check_size(file: str, series: h5py.Dataset) -> None:
         )
 
 
-def attribute(item, name: str, default=None):
+def attribute(item: Any, name: str, default: Any = None) -> Any:
     """An attribute, or the default where it is missing or cannot be read."""
     try:
         return item.attrs.get(name, default)
@@ -258,19 +259,19 @@ def attribute(item, name: str, default=None):
         return default
 
 
-def text(value) -> str:
+def text(value: Any) -> str:
     """An attribute that is a string, of either kind, or a list of one."""
     if isinstance(value, np.ndarray) and value.size == 1:
         value = value.reshape(-1)[0]
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def unit_of(series) -> str:
+def unit_of(series: Any) -> str:
     """Unit of a dataset; empty where none is stated."""
     return "" if series is None else text(attribute(series, "unit", ""))
 
 
-def series_groups(path: str, group) -> dict[str, h5py.Group]:
+def series_groups(path: str, group: Any) -> dict[str, h5py.Group]:
     """Members of a group that are elements in time."""
     if not isinstance(group, h5py.Group):
         return {}

@@ -2,7 +2,8 @@
 
 import os
 import re
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -38,7 +39,17 @@ class Counts(NamedTuple):
     extrapolations: int = 0
 
 
-def make_layout(file, numbers, masses, pbc, thermo_units, parameters, velocities, forces, author) -> None:
+def make_layout(
+    file: h5py.File,
+    numbers: np.ndarray,
+    masses: np.ndarray,
+    pbc: np.ndarray,
+    thermo_units: Mapping[str, str],
+    parameters: Mapping[str, Any],
+    velocities: bool,
+    forces: bool,
+    author: str,
+) -> None:
     """Make all groups and empty datasets of a file open for writing: numbers (N,), masses (N,) u, pbc (3,), flags."""
     n = len(numbers)
     h5md = file.create_group("h5md")
@@ -58,17 +69,19 @@ def make_layout(file, numbers, masses, pbc, thermo_units, parameters, velocities
     box.attrs["boundary"] = [
         "periodic" if p else "none" for p in pbc
     ]  # not of fixed length: znh5md compares bytes with text
-    elements = [(box.create_group("edges"), (3, 3), np.float64, "Angstrom")]
+    elements: list[tuple[h5py.Group, tuple[int, ...], type, str | None]] = [
+        (box.create_group("edges"), (3, 3), np.float64, "Angstrom")
+    ]
     if velocities:
         elements.append((group.create_group("velocity"), (n, 3), np.float64, "Angstrom fs-1"))
     if forces:
         elements.append((group.create_group("force"), (n, 3), np.float64, FORCE_UNIT))
-    for name, values, dtype, unit in (("species", numbers, np.int32, None), ("mass", masses, np.float64, "u")):
-        element = group.create_group(name)
-        element.attrs["constant"] = np.asarray(values, dtype=dtype)
-        elements.append((element, (n,), dtype, unit))
-    for name, (shape, unit) in FRAME_OBSERVABLES.items():
-        elements.append((file.create_group(f"{OBSERVABLES}/{name}"), shape, np.float64, unit))
+    for name, values, kind, of in (("species", numbers, np.int32, None), ("mass", masses, np.float64, "u")):
+        constant = group.create_group(name)
+        constant.attrs["constant"] = np.asarray(values, dtype=kind)
+        elements.append((constant, (n,), kind, of))
+    for name, (own, of) in FRAME_OBSERVABLES.items():
+        elements.append((file.create_group(f"{OBSERVABLES}/{name}"), own, np.float64, of))
     for element, shape, dtype, unit in elements:
         element["step"], element["time"] = step, time
         # species and masses are the same in every frame (readers want them in each): compressed to nothing
@@ -85,8 +98,8 @@ def make_layout(file, numbers, masses, pbc, thermo_units, parameters, velocities
         _series(thermo, name, (), np.float64, unit)
     events = file.create_group("extrapolation")
     _series(events, "step", (), np.int64)
-    for name, dtype in EXTRAPOLATION_COLUMNS.items():
-        _series(events, name, (), dtype)
+    for name, column_type in EXTRAPOLATION_COLUMNS.items():
+        _series(events, name, (), column_type)
     own = file.create_group("parameters/mdnnp")
     for name, value in parameters.items():
         own.attrs[name] = value
@@ -102,7 +115,7 @@ def _series(group, name, shape, dtype, unit=None, **options) -> h5py.Dataset:
 
 def reason_of(error: Exception) -> str:
     """Why the system refused, without what HDF5 says around it."""
-    if getattr(error, "errno", None):
+    if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
     said = re.search(r"error message = '([^']*)'", str(error))  # HDF5 wraps what the system said
     return said[1] if said else (str(error).splitlines() or [type(error).__name__])[0]

@@ -22,8 +22,11 @@ H5_SUFFIXES = (".h5", ".h5md", ".hdf5")
 class Step(Protocol):
     """A configuration and its energy, forces and virial."""
 
-    system: System
-    results: Results
+    @property
+    def system(self) -> System: ...
+
+    @property
+    def results(self) -> Results: ...
 
 
 def with_results(structure: Structure, step: Step) -> Structure:

@@ -36,6 +36,9 @@ _NUMBERS_KEPT = ("n_degrees", "offset_energy_eV", "equilibration_steps", "timest
 _AT_ONCE = 1_000_000  # values compared at a time
 
 
+Frames = int | slice | np.ndarray
+
+
 class Trajectory:
     """A trajectory on disk, read on demand; only committed frames show. Also reads H5MD files of other programs.
 
@@ -88,7 +91,7 @@ class Trajectory:
     def __enter__(self) -> "Trajectory":
         return self
 
-    def __exit__(self, *exception) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -201,7 +204,7 @@ class Trajectory:
         order = np.argsort(ids, axis=1, kind="stable")
         first = self._facts.setdefault("ids", np.sort(ids[0]) if len(ids) else None)
         ordered = np.take_along_axis(ids, order, axis=1)
-        wrong = np.flatnonzero((ordered != first).any(axis=1)) if first is not None else ()
+        wrong = np.flatnonzero((ordered != first).any(axis=1)) if first is not None else np.empty(0, int)
         if len(wrong) or (first is not None and (np.diff(first) == 0).any()):
             k = int(at[wrong[0]]) if len(wrong) else 0
             raise FileError(
@@ -214,7 +217,7 @@ class Trajectory:
 
     def _order_changes(self) -> bool:
         ids = self._element("id")
-        blocks = range(0, len(ids), max(1, _AT_ONCE // self._n_atoms)) if not ids.constant else ()
+        blocks = range(0, 0 if ids.constant else len(ids), max(1, _AT_ONCE // self._n_atoms))
         if "order" not in self._facts:
             rows = (ids.rows[start : start + blocks.step] for start in blocks)
             self._facts["order"] = any((ids.read(part) != ids.read(ids.rows[:1])).any() for part in rows)
@@ -222,11 +225,11 @@ class Trajectory:
 
     # Particles ------------------------------------------------------------------------------------
 
-    def positions(self, frames=slice(None)) -> np.ndarray:
+    def positions(self, frames: Frames = slice(None)) -> np.ndarray:
         """Positions (T, N, 3) of the frames (index or slice), Å."""
         return self._values("position", frames, (self._n_atoms, 3), _LENGTHS)
 
-    def velocities(self, frames=slice(None)) -> np.ndarray | None:
+    def velocities(self, frames: Frames = slice(None)) -> np.ndarray | None:
         """Velocities (T, N, 3), Å/fs; None if there are none. Those that `notes` names are in ASE's units.
 
         Raises FileError if there are none at one of the frames: see `given` and `common`. So do the others.
@@ -318,14 +321,14 @@ class Trajectory:
             notes.append(f"{name} has steps of its own: {len(element)} values, at {n} of the {of} frames of positions")
         return notes
 
-    def images(self, frames=slice(None)) -> np.ndarray | None:
+    def images(self, frames: Frames = slice(None)) -> np.ndarray | None:
         """Images (T, N, 3) of the cell that the atoms are in, in units of its vectors; None if the file gives none."""
         found = self._values("image", frames, (self._n_atoms, 3), None)
         if found is not None and (found != np.round(found)).any():
             raise FileError(f"{self.path}: image holds numbers that are not integers")
         return found
 
-    def forces(self, frames=slice(None)) -> np.ndarray | None:
+    def forces(self, frames: Frames = slice(None)) -> np.ndarray | None:
         """Forces (T, N, 3), eV/Å; None if there are none."""
         kj, kcal = 1 / units.EV_IN_KJ_PER_MOL, 4.184 / units.EV_IN_KJ_PER_MOL
         return self._values(
@@ -334,7 +337,7 @@ class Trajectory:
              "eV Angstrom-1": 1.0, "eV/Angstrom": 1.0},
         )  # fmt: skip
 
-    def cells(self, frames=slice(None)) -> np.ndarray | None:
+    def cells(self, frames: Frames = slice(None)) -> np.ndarray | None:
         """Cells (T, 3, 3) Å, rows a, b, c; None if the file gives none."""
         edges = self._element("box/edges")
         if edges is None:
@@ -471,7 +474,7 @@ class Trajectory:
                 continue
         return found
 
-    def observable(self, name: str, frames=slice(None)) -> np.ndarray:
+    def observable(self, name: str, frames: Frames = slice(None)) -> np.ndarray:
         """(T,) values of a scalar observable at the frames, in its unit. Raises FileError where it has none."""
         return self._values(f"observables/{name}", frames, (), None)
 

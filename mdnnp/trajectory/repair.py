@@ -57,7 +57,7 @@ def is_left_open(path: str | Path) -> bool:
     return len(block) == _SIZE and block[:8] == _SIGNATURE and block[8] == 3 and block[11] != 0 and _is_whole(block)
 
 
-def _is_whole(block: bytes) -> bool:
+def _is_whole(block: bytes | bytearray) -> bool:
     return struct.unpack_from("<I", block, 44)[0] == lookup3(bytes(block[:44]))
 
 

@@ -15,7 +15,7 @@ _MOST_TYPES = 20  # numbers of types are hardly larger
 
 def atomic_numbers(
     file: str,
-    labels: Sequence[str] | Sequence[int],
+    labels: Sequence,
     given: Sequence[str],
     names: Sequence[str] | None,
     creator: str,

@@ -93,12 +93,12 @@ class _OwnPrecision(CompilerBase):
         return [passes]
 
 
-def njit(function):
+def njit(function: Callable) -> Any:
     """Compile a function that Python calls, or that allocates: exact IEEE semantics, no interpreter lock."""
     return keep_compiled(numba.njit(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function))
 
 
-def njit_fast(function):
+def njit_fast(function: Callable) -> Any:
     """Compile an inner kernel, for other compiled code to call: vectorisable reductions, fused multiply-add, no NaN.
 
     It may not allocate: arrays are not reference-counted (counting took half of the time), and there is no entry from
@@ -108,7 +108,7 @@ def njit_fast(function):
     return _inner(function)
 
 
-def njit_kernel(function):
+def njit_kernel(function: Callable) -> Any:
     """As `njit_fast`, with an entry from Python: for the outermost loop, which finds its memory in its arguments.
 
     A function of its own around the kernel would be as cheap to run, but the kernel would be optimised twice.
@@ -116,7 +116,7 @@ def njit_kernel(function):
     return _inner(function, no_cpython_wrapper=False)
 
 
-def njit_strip(function):
+def njit_strip(function: Callable) -> Any:
     """As `njit_fast`, for a short loop: LLVM must inline it, and does not by itself where the caller is large.
 
     Left to LLVM, Cu2S took 38 us per atom and step instead of 33.
@@ -138,7 +138,7 @@ def _inner(function, forceinline=False, no_cpython_wrapper=True):
     return keep_compiled(compiled(function))
 
 
-def njit_inline(function):
+def njit_inline(function: Callable) -> Any:
     """For a function that is called in one place of compiled code: it becomes part of its caller, options included.
 
     Each function that is compiled for itself is optimised again in all that call it, and a call that passes a table of
@@ -209,7 +209,7 @@ class PerThread:
         self._make = make
         self._kept = threading.local()
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return PerThread, (self._make,)  # memory is no part of a copy
 
     def get(self, size: int) -> Any:
@@ -225,7 +225,7 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_chunks(work, n_chunks: int) -> None:
+def run_chunks(work: Callable[[int], object], n_chunks: int) -> None:
     """Call ``work(c)`` for c = 0 .. n_chunks-1, on the threads of the pool; returns when all are done."""
     if _Threads.pool is None or n_chunks == 1:
         for c in range(n_chunks):

@@ -17,6 +17,7 @@ import re
 import uuid
 import warnings
 from pathlib import Path
+from typing import Any
 
 import llvmlite
 import numba
@@ -127,7 +128,7 @@ class _KernelCache(FunctionCache):
         return Path(self.cache_path, name)
 
 
-def keep_compiled(dispatcher):
+def keep_compiled(dispatcher: Any) -> Any:
     """Let a jitted function keep its compiled code on disk; without a folder for it, say so once. Returns it."""
     if numba.config.DISABLE_JIT:  # a plain function
         return dispatcher

@@ -40,7 +40,7 @@ def is_required(f: Field) -> bool:
     return f.default is MISSING and f.default_factory is MISSING
 
 
-def default_of(f: Field):
+def default_of(f: Field) -> Any:
     """Default of a field (None if there is none)."""
     if f.default_factory is not MISSING:
         return f.default_factory()

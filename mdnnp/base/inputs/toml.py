@@ -72,10 +72,10 @@ def parse_toml(text: str, name: str) -> Document:
     document = Document(name, text)
     rows = text.split("\n")
     begins = [0]
-    for row in rows:
-        begins.append(begins[-1] + len(row) + 1)
+    for line in rows:
+        begins.append(begins[-1] + len(line) + 1)
     table: Key | None = ()  # None: under a faulty header, where keys belong to no table that is known
-    row = n_statements = 0
+    row, n_statements = 0, 0
     while row < len(rows):
         is_header = rows[row].lstrip().startswith("[")
         statement, length, fault = _statement(text, rows, row, begins[row])

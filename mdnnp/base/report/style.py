@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from matplotlib.figure import Figure
 
 DATA, MAIN, ACCENT, SHADE = "#9aa7b5", "#1f4e79", "#c0392b", "#eeeeee"
-STYLE = {
+STYLE: dict[Any, Any] = {  # keys as Matplotlib has them, which its types list one by one
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -19,7 +19,7 @@ STYLE = {
 }
 
 
-def save_figure(figure: Figure, target: str | Path | BinaryIO, **options) -> None:
+def save_figure(figure: Figure, target: str | Path | BinaryIO, **options: Any) -> None:
     """`figure.savefig` after the layout has settled.
 
     Ticks depend on the size that the layout gives to the axes, and the layout on the width of their labels: laid out

@@ -62,7 +62,9 @@ class Dynamics:
     n_steps, extrapolations : so far, all measurements together
     """
 
-    def __init__(self, potential: Potential, system: System, masses: np.ndarray, *, timestep_fs=0.5, skin_A=1.0):
+    def __init__(
+        self, potential: Potential, system: System, masses: np.ndarray, *, timestep_fs: float = 0.5, skin_A: float = 1.0
+    ):
         self.potential, self.neighbors = potential, potential.make_lists(skin_A)
         self.timestep_fs, self.extrapolations = timestep_fs, 0
         self._listing = self._stepping = 0.0
@@ -187,7 +189,7 @@ def _processor() -> str:
         rows = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    facts = {}
+    facts: dict[str, str] = {}
     for row in rows:
         key, _, value = row.partition(":")
         facts.setdefault(key.strip(), value.strip())

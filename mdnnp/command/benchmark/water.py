@@ -32,7 +32,7 @@ _RADIAL = {
     ("O", "O"): [*_WIDE, (0.16, 3.5), (0.35, 3.5), (0.7, 3.5), (1.6, 3.5)],
 }
 # eV of a radial function in the energy of the centre, by eta; the others are there for their cost alone
-_GAUSSIANS_EV = {
+_GAUSSIANS_EV: dict[tuple, float] = {
     ("H", "H", 0.16): 4.0,
     ("H", "H", 3.0): -1.0,
     ("H", "O", 0.16): 4.0,

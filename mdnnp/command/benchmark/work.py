@@ -95,7 +95,7 @@ def _is_pair_of(elements: np.ndarray, f) -> np.ndarray:
 
 def _moment_operations(functions, n_neighbors: int) -> float:
     """Type 9 with integer zeta as sums over moments: monomials up to the largest zeta, per neighbour and exponent."""
-    most = {}
+    most: dict = {}
     for f in functions:
         most[f.eta, f.rs] = max(most.get((f.eta, f.rs), 0), int(f.zeta))
     monomials = sum((z + 1) * (z + 2) * (z + 3) // 6 for z in most.values())

@@ -14,6 +14,7 @@ Signs: pressure is positive in compression; the pressure tensor is P = (kinetic 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -252,7 +253,7 @@ def kinetic_tensor(v: np.ndarray, masses: np.ndarray) -> np.ndarray:
     return np.einsum("n,na,nb->ab", masses, v, v) * EV_PER_U_A2_PER_FS2
 
 
-def function_of_symmetric(matrix: np.ndarray, function) -> np.ndarray:
+def function_of_symmetric(matrix: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """A function of numbers, such as np.exp, of a symmetric (3, 3) matrix."""
     values, vectors = np.linalg.eigh(matrix)
     return (vectors * function(values)) @ vectors.T

@@ -56,7 +56,7 @@ class HDNNPModel:
     conv_length: float = 1.0
     source: str = "potential"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         given = list(self.elements)
         if given != sorted(given, key=atomic_numbers.__getitem__):
             raise ValueError(f"elements must come in order of atomic number, got {' '.join(given)}")

@@ -148,7 +148,7 @@ def build_layers(networks: Sequence[Network]) -> Layers:
             activation.append(ACTIVATIONS.index(network.activations[m]))
         first.append(len(n_in))
     ints = (np.array(a, dtype=np.int64) for a in (first, n_in, n_out, w_start[:-1], b_start[:-1], activation))
-    return Layers(*ints, np.concatenate(weights), np.concatenate(biases), max(n_in + n_out))
+    return Layers._make([*ints, np.concatenate(weights), np.concatenate(biases), max(n_in + n_out)])
 
 
 def make_network_scratch(layers: Layers) -> np.ndarray:

@@ -113,7 +113,7 @@ class HDNNP(LocalPotential):
             n = len(part.functions)
             y, g = part.network.gradient(values[atoms, :n] * self._factor[rows] + self._shift[rows])
             energies[atoms] = y * self._energy_scale
-            gradients[np.ix_(atoms, range(n))] = g * (self._factor[rows] * self._energy_scale)
+            gradients[np.ix_(atoms, np.arange(n))] = g * (self._factor[rows] * self._energy_scale)
         return energies, gradients
 
     def pull_back(

@@ -30,9 +30,8 @@ class SharedFunctions:
     @classmethod
     def of(cls, members: Sequence[Potential]) -> "SharedFunctions | None":
         """The members' shared evaluation, None if one is no HDNNP or has other functions."""
-        if not all(isinstance(member, HDNNP) for member in members):
-            return None
-        return cls(members) if len({_functions(member) for member in members}) == 1 else None
+        own = [member for member in members if isinstance(member, HDNNP)]
+        return cls(own) if len(own) == len(members) and len({_functions(member) for member in own}) == 1 else None
 
     def compute(self, system: System, neighbors: NeighborList, atomic_virials: bool) -> list[Results]:
         """The members' results."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 from ase.data import atomic_numbers
 
@@ -42,7 +43,8 @@ def parse_function(arguments: tuple[str, ...], check_element: Callable[[str], No
             "after the type "
             f"({FUNCTION_ARGUMENTS[kind]}), found {len(tokens)}"
         )
-    neighbors, values = [], {}
+    neighbors: list[str] = []
+    values: dict[str, Any] = {}
     for name, token in zip((n.strip("[]") for n in names), tokens, strict=False):
         if name in ("e1", "e2"):
             check_element(token)

@@ -155,7 +155,7 @@ def _read_sidecar(path: Path) -> dict[str, str]:
     unknown = sorted(set(data) - {"length_unit", "energy_unit", "provenance"})
     if unknown:
         raise InputError(f"{path}: unknown key {unknown[0]!r}; known: length_unit, energy_unit, [provenance]")
-    stated = {key: data[key] for key in ("length_unit", "energy_unit") if key in data}
+    stated: dict[str, str] = {key: data[key] for key in ("length_unit", "energy_unit") if key in data}
     for key, convert in (("length_unit", units.length_in_angstrom), ("energy_unit", units.energy_in_ev)):
         if key in stated:
             try:
@@ -170,8 +170,8 @@ def _unit_comments(path: Path) -> str:
     rows = [
         (n, row.strip(" #!\t")) for n, row in enumerate(read_lines(path), start=1) if row.lstrip()[:1] in ("#", "!")
     ]
-    rows = [f"\n  {path}:{n} remarks: {row}" for n, row in rows if re.search(r"\bunits?\b", row, re.IGNORECASE)]
-    return "".join(rows[:4])
+    said = [f"\n  {path}:{n} remarks: {row}" for n, row in rows if re.search(r"\bunits?\b", row, re.IGNORECASE)]
+    return "".join(said[:4])
 
 
 # -----------------------------------------------------------------------------------------------------------

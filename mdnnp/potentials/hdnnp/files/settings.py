@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations_with_replacement
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ase.data import atomic_numbers
 
@@ -251,7 +251,8 @@ class _Parser:
 
     def _per_element(self, keyword: str, read: Callable) -> dict:
         """{element: read(other arguments)} of a keyword whose first argument is an element, one line each."""
-        values, first = {}, {}
+        values: dict[str, Any] = {}
+        first: dict[str, int] = {}
         for line in self.found.get(keyword, ()):
 
             def read_line(line):
@@ -303,7 +304,7 @@ class _Parser:
         return kind, self._attempt(own, lambda line: read_alpha(_one(line)), alpha)
 
     def _functions(self) -> dict[str, tuple[SymmetryFunction, ...]]:
-        functions = {symbol: [] for symbol in self.elements}
+        functions: dict[str, list[SymmetryFunction]] = {symbol: [] for symbol in self.elements}
         lines = [(line, (line.arguments,)) for line in self.found.get("symfunction_short", [])]
         for keyword in _SHORTHAND:
             lines += [(line, self._attempt(line, self._written_out, ())) for line in self.found.get(keyword, [])]
@@ -344,9 +345,9 @@ class _Parser:
                 "write the functions out as symfunction_short lines, one per function"
             )
         if kind == 2:
-            neighbors = [(e,) for e in self.elements]
+            neighbors: list[tuple[str, ...]] = [(e,) for e in self.elements]
         else:
-            neighbors = list(combinations_with_replacement(self.elements, 2))
+            neighbors = list[tuple[str, ...]](combinations_with_replacement(self.elements, 2))
         return [(center, words[0], *pair, *words[1:]) for center in centers for pair in neighbors]
 
     def _refuse_numbered_cutoffs(self, lines: list[Line]):
@@ -451,7 +452,7 @@ class _Parser:
 
     def _node_lines(self) -> dict[str, list[tuple[Line, tuple[int, ...]]]]:
         """Lines of element_nodes_short by element, with their integers."""
-        by_element = {}
+        by_element: dict[str, list[tuple[Line, tuple[int, ...]]]] = {}
 
         def read(line):
             if len(line.arguments) < 2:

@@ -45,7 +45,8 @@ class Near(NamedTuple):
     inverse: np.ndarray
     who: np.ndarray  # (n,) index of the neighbour
     segment: np.ndarray  # (n_elements + 1,) places of element b: segment[b] .. segment[b + 1] - 1, dummies included
-    count: np.ndarray  # (n_elements,) how many are neighbours
+    # (n_elements,) how many are neighbours
+    count: np.ndarray  # type: ignore[assignment]  # it hides tuple.count, which nothing here uses
     envelope: np.ndarray  # (envelopes, n) f
     slope: np.ndarray  # (envelopes, n) f'/f
     channel: np.ndarray  # (channels, n) g
@@ -117,7 +118,11 @@ def make_scratch(n: int, tables: Tables, real: type = np.float64) -> Scratch:
     n += (n_elements + 1) * LANES
     return Scratch(
         Near(
-            *(_aligned(n) for _ in range(5)),
+            _aligned(n),
+            _aligned(n),
+            _aligned(n),
+            _aligned(n),
+            _aligned(n),
             np.zeros(n, np.uint32),
             np.zeros(n_elements + 1, np.int64),
             np.zeros(n_elements, np.int64),
@@ -125,7 +130,7 @@ def make_scratch(n: int, tables: Tables, real: type = np.float64) -> Scratch:
             _aligned(n_envelopes, n),
             _aligned(n_channels, n),
         ),
-        Gradients(*(_aligned(n) for _ in range(4)), _aligned(n, 4), _aligned(n, 4), _aligned(1, 4)),
+        Gradients(_aligned(n), _aligned(n), _aligned(n), _aligned(n), _aligned(n, 4), _aligned(n, 4), _aligned(1, 4)),
         Triplets(
             np.zeros(n_parts + 1, np.int64),
             np.zeros(triplets + LANES, np.uint32),
@@ -165,7 +170,7 @@ def _aligned(*shape: int, dtype: type = np.float64) -> np.ndarray:
     line = 64 // size
     columns = columns if rows and columns <= 4 else -(-columns // line) * line
     count = math.prod(rows) * columns
-    memory = np.zeros(count + line, dtype)
+    memory: np.ndarray = np.zeros(count + line, dtype)
     skip = -(memory.ctypes.data // size) % line
     return memory[skip : skip + count].reshape(*rows, columns)
 

@@ -97,7 +97,7 @@ class WideTables(NamedTuple):
     set: np.ndarray  # MOMENT_SET
     function: np.ndarray  # WIDE
     coefficient: np.ndarray  # (functions, monomials) C(zeta, p) lambda^p p!/a!; 0 above its degree
-    count: np.ndarray
+    count: np.ndarray  # type: ignore[assignment]  # it hides tuple.count, which nothing here uses
     raised: np.ndarray  # (3, monomials) the monomial with one power of x, y, z more; 0 if there is none
     factor: np.ndarray  # (3, monomials) that power: d(u^raised)/du = factor u^a
 
@@ -299,7 +299,7 @@ def _monomials(powers: list[list[float]]) -> tuple[np.ndarray, ...]:
         for own, row in zip(powers, coefficient, strict=True):
             row[k] = own[sum(a)] * weight if sum(a) < len(own) else 0.0
         for axis in range(3):
-            up = tuple(n + (axis == d) for d, n in enumerate(a))
+            up = (a[0] + (axis == 0), a[1] + (axis == 1), a[2] + (axis == 2))
             raised[axis, k], factor[axis, k] = place.get(up, 0), up[axis]
     return coefficient, np.array([math.comb(p + 3, 3) for p in range(degree + 1)], dtype=np.int64), raised, factor
 
