@@ -316,7 +316,7 @@ def green_kubo(
     columns = series.shape[1]
     if not np.any(series):
         raise InputError("there are no fluctuations: all values are equal")
-    sums, counts = [], []
+    each_sum, each_count = [], []
     for a, b in _segments(n):
         values, count = lagged_sums(series[a : min(b + n_lags - 1, n)], b - a, n_lags)
         each_sum.append(values.sum(axis=1) / columns)
