@@ -103,8 +103,8 @@ def _energies(report: Page, analysis: Analysis) -> None:
         report.section("Energy, temperature and pressure")
     if means:
         report.table(["", ""], [(a, b.strip()) for a, b in means], text_columns=(1,))
-    for name in others:
-        report.figure(drawn[name], _CAPTIONS[name])
+    for other in others:
+        report.figure(drawn[other], _CAPTIONS[other])
 
 
 def _drift_cells(drift: Drift) -> list[str]:

@@ -205,7 +205,8 @@ def rattled_and_strained(
     rng = np.random.default_rng(seed)
     notes = []
     if len(system) == 1 and system.pbc.any():
-        system = replicate(system, tuple(2 if p else 1 for p in system.pbc))
+        a, b, c = (2 if p else 1 for p in system.pbc)
+        system = replicate(system, (a, b, c))
         notes.append(f"the single atom was replicated to {len(system)} atoms")
     if strain > 0 and system.pbc.any():
         random = rng.normal(0, strain, (3, 3))

@@ -171,7 +171,7 @@ class Recorder:
 
     def _write_frame(self, seen: Observed) -> None:
         state = seen.state
-        observables = {
+        observables: dict[str, float | np.ndarray] = {
             "potential_energy": state.results.energy,
             "kinetic_energy": seen.kinetic_energy,
             "total_energy": seen.total_energy,

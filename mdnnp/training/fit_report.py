@@ -31,7 +31,7 @@ def write_report(
     *,
     title: str = "Errors of a potential",
     facts: Mapping[str, object] | None = None,
-    history: Mapping[str, Sequence[float]] | None = None,
+    history: Mapping[str, np.ndarray] | None = None,
     best_epoch: int | None = None,
     notes: Sequence[str] = (),
     provenance: Mapping[str, object] | None = None,

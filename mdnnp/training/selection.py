@@ -275,8 +275,10 @@ def _forward(gram, target, allowed, sums: Sums, quota, sharing) -> tuple[list[in
         gram, total = gram.copy(), float(own[allowed].sum())
     else:
         target, total = target.copy(), 1.0
-    free, present = allowed.copy(), set()
-    order, rest, explained = [], [], 0.0
+    free, explained = allowed.copy(), 0.0
+    present: set[int] = set()
+    order: list[int] = []
+    rest: list[float] = []
     bar = Bar("choosing", int(room.sum()), "function")
     while room.any():
         candidates = np.flatnonzero(free & (own > _DEPENDENT) & (room[sums.owner] > 0))
