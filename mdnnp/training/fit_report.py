@@ -153,7 +153,7 @@ def _coverage(page: Page, sets: Mapping[str, Errors]) -> None:
 # Figures
 
 
-def _learning(page: Page, history: Mapping[str, Sequence[float]] | None, best_epoch: int | None) -> None:
+def _learning(page: Page, history: Mapping[str, np.ndarray] | None, best_epoch: int | None) -> None:
     """Loss and RMSE against the epoch."""
     if not history or len(history["epoch"]) < 2:
         return

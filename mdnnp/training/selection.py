@@ -276,7 +276,7 @@ def _forward(gram, target, allowed, sums: Sums, quota, sharing) -> tuple[list[in
     else:
         target, total = target.copy(), 1.0
     free, explained = allowed.copy(), 0.0
-    present: set[int] = set()
+    present: set[tuple] = set()
     order: list[int] = []
     rest: list[float] = []
     bar = Bar("choosing", int(room.sum()), "function")
