@@ -808,15 +808,15 @@ def test_energy_that_is_not_finite_at_the_start(folder, monkeypatch):
 
 
 @pytest.fixture
-def water(folder, shared):
-    potential = shared / "potentials" / "H2O_RPBE-D3"
+def water(folder, water):
+    """The folder with a run of water."""
     (folder / "run.toml").write_text(f"""\
 [structure]
-file = "{potential}/input.data"
+file = "{water}/input.data"
 length_unit = "Bohr"
 energy_unit = "Hartree"
 [potential]
-path = "{potential}"
+path = "{water}"
 length_unit = "Bohr"
 energy_unit = "Hartree"
 [dynamics]

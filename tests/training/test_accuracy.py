@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from labelled import Answers, make_labelled
 from places import GOLDEN
+from reference import REAL
 
 from mdnnp.atoms.system import make_system
 from mdnnp.base.errors import InputError
@@ -220,13 +221,18 @@ def test_text_and_json():
     assert data["coverage"]["fraction"] == 0.0
 
 
-def test_errors_of_n2p2_itself(shared):
-    """n2p2's own comparison of a published potential with its data."""
-    directory = shared / "potentials" / "Cu2S_PBE"
-    structures = read_labelled(directory / "input.data", "Angstrom", "eV")
-    found = evaluate(load_potential(directory, "Angstrom", "eV"), structures).quantities
-    _, _, reference, predicted, per_atom, _ = np.loadtxt(directory / "energy.out")
+@pytest.mark.parametrize(
+    "directory",
+    [(GOLDEN / "big2", "Angstrom", "eV"), *(v for k, v in REAL.items() if k.startswith("Cu2S"))],
+    ids=lambda d: d[0].name,
+)
+def test_errors_of_n2p2_itself(directory):
+    """n2p2's own comparison of a potential with its data."""
+    path, *units = directory
+    structures = read_labelled(path / "input.data", *units)
+    found = evaluate(load_potential(path, *units), structures).quantities
+    _, n_atoms, reference, predicted, per_atom, _ = np.loadtxt(path / "energy.out")
     assert found["energy"].overall.rmse == pytest.approx(abs(per_atom) * 1e3, rel=1e-9)
-    assert found["energy"].worst[0].error == pytest.approx((predicted - reference) / 144 * 1e3, rel=1e-9)
-    columns = np.loadtxt(directory / "nnforces.out")
+    assert found["energy"].worst[0].error == pytest.approx((predicted - reference) / n_atoms * 1e3, rel=1e-9)
+    columns = np.loadtxt(path / "nnforces.out")
     check_statistics(found["force"].overall, 1e3 * (columns[:, 5:8] - columns[:, 2:5]))
