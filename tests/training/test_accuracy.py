@@ -11,7 +11,7 @@ from reference import REAL
 
 from mdnnp.atoms.system import make_system
 from mdnnp.base.errors import InputError
-from mdnnp.base.units import EV_PER_A3_IN_GPA
+from mdnnp.base.units import EV_PER_A3_IN_GPA, energy_in_ev, length_in_angstrom
 from mdnnp.potentials.load import load_potential
 from mdnnp.training import accuracy
 from mdnnp.training.accuracy import brief, evaluate, remarks, table
@@ -221,18 +221,24 @@ def test_text_and_json():
     assert data["coverage"]["fraction"] == 0.0
 
 
-@pytest.mark.parametrize(
-    "directory",
-    [(GOLDEN / "big2", "Angstrom", "eV"), *(v for k, v in REAL.items() if k.startswith("Cu2S"))],
-    ids=lambda d: d[0].name,
-)
+NORMALIZED = (GOLDEN / "norm", "Bohr", "Hartree")
+
+
+@pytest.mark.filterwarnings("ignore:.*atoms 2 and 5")
+@pytest.mark.parametrize("directory", [NORMALIZED, *REAL.values()], ids=lambda directory: directory[0].name)
 def test_errors_of_n2p2_itself(directory):
-    """n2p2's own comparison of a potential with its data."""
+    """Errors of a potential as n2p2 finds them; golden structures have no labels and are given some."""
     path, *units = directory
-    structures = read_labelled(path / "input.data", *units)
-    found = evaluate(load_potential(path, *units), structures).quantities
-    _, n_atoms, reference, predicted, per_atom, _ = np.loadtxt(path / "energy.out")
-    assert found["energy"].overall.rmse == pytest.approx(abs(per_atom) * 1e3, rel=1e-9)
-    assert found["energy"].worst[0].error == pytest.approx((predicted - reference) / n_atoms * 1e3, rel=1e-9)
-    columns = np.loadtxt(path / "nnforces.out")
-    check_statistics(found["force"].overall, 1e3 * (columns[:, 5:8] - columns[:, 2:5]))
+    energy_unit, force_unit = energy_in_ev(units[1]), energy_in_ev(units[1]) / length_in_angstrom(units[0])
+    (structure,) = read_labelled(path / "input.data", *units)
+    predicted_eV = energy_unit * np.loadtxt(path / "energy.out")[3]
+    predicted = force_unit * np.loadtxt(path / "nnforces.out")[:, -3:]
+    if structure.energy_eV is None:
+        rng = np.random.default_rng(4)
+        forces = predicted + rng.normal(0, 0.1, predicted.shape)
+        structure = dataclasses.replace(structure, energy_eV=predicted_eV - 0.3, forces=forces)
+    found = evaluate(load_potential(path, *units), [structure]).quantities
+    error = (predicted_eV - structure.energy_eV) / len(structure.system) * 1e3
+    assert found["energy"].overall.rmse == pytest.approx(abs(error), rel=1e-9)
+    assert found["energy"].worst[0].error == pytest.approx(error, rel=1e-9)
+    check_statistics(found["force"].overall, 1e3 * (predicted - structure.forces))
