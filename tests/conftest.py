@@ -1,19 +1,21 @@
 """Set-up of the test run."""
 
-import os
 from pathlib import Path
 
 import pytest
+from reference import REAL
 from small_inputs import folder  # noqa: F401 (a fixture, of which some files have their own)
-
-ROOT = Path(__file__).resolve().parent.parent
-
-SHARED = Path(os.environ.get("MDNNP_REFERENCE", ROOT.parent / "shared"))
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """Folder with other people's potentials and data, which may be read but not shipped."""
-    if not (SHARED / "potentials").is_dir():
-        pytest.skip(f"reference potentials and data are not at {SHARED} (they may not be shipped)")
-    return SHARED
+def water_made_here(tmp_path_factory) -> Path:
+    """Directory of `water.write_water`."""
+    from water import write_water  # loads compiled kernels, which not all tests need
+
+    return write_water(tmp_path_factory.mktemp("potentials") / "water")
+
+
+@pytest.fixture(scope="session", params=["made here", *(name for name in REAL if name.startswith("H2O"))])
+def water(request) -> Path:
+    """Directory of a potential for water, with a structure: that made here, and that of others where it is there."""
+    return REAL[request.param][0] if request.param in REAL else request.getfixturevalue("water_made_here")

@@ -13,6 +13,8 @@ from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
 from ase.data import atomic_masses
+from places import SILICON
+from reference import there
 
 from mdnnp.atoms.read import read_structures, stream_structures
 from mdnnp.atoms.structure import Structure, from_atoms, to_atoms
@@ -537,10 +539,15 @@ def test_a_file_is_suspected_once(tmp_path):
         assert [str(w.message).partition(": ")[0] for w in caught] == [f"{file}:0"]
 
 
-@pytest.mark.parametrize("file", ["mlearn/Si_test.xyz", "mlearn/Mo_test.xyz", "water/H2O_revPBE0-D3_gen1_111.xyz"])
-def test_reference_data_is_not_suspicious(shared, file):
-    """Hot liquids, strained crystals and defects included."""
-    structures = read_structures(shared / "data" / file, "::5")
+PUBLISHED = there(
+    "data/mlearn/Si_test.xyz", "data/mlearn/Mo_test.xyz", "data/water/H2O_revPBE0-D3_gen1_111.xyz"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("file", [*sorted(SILICON.glob("*.xyz")), *PUBLISHED], ids=lambda file: file.stem)
+def test_reference_data_is_not_suspicious(file):
+    """Hot liquids, strained crystals, surfaces and defects included."""
+    structures = read_structures(file, "::5")
     assert [unit_suspicion(s) for s in structures] == [None] * len(structures)
     bohr = [dataclasses.replace(s, system=shrunk(s)) for s in structures]
     assert all("taken for Bohr" in unit_suspicion(s) for s in bohr)

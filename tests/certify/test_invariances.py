@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from places import GOLDEN
+from places import GOLDEN, SILICON
 from toy_potential import ToyPotential
 
 from mdnnp.atoms.read import read_structures
@@ -25,8 +25,6 @@ from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.interface import Extrapolation
 from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.potentials.load import load_potential
-
-SILICON = GOLDEN.parent.parent / "inputs" / "silicon"
 
 TRICLINIC = [[4.1, 0, 0], [1.2, 3.7, 0], [-0.8, 1.5, 4.4]]
 
@@ -391,10 +389,11 @@ def test_images_by_brute_force_agree_with_ase():
             np.testing.assert_allclose(np.sort(found)[1:], np.sort(distance[i == atom]), atol=1e-12)
 
 
-def test_radii_where_the_form_changes(shared):
+def test_radii_where_the_form_changes(water):
     assert cutoff_crossings.cutoff_radii(lennard_jones("poly2")) == pytest.approx([6.8, 8.5])
-    water = load_potential(shared / "potentials" / "H2O_RPBE-D3", "Bohr", "Hartree")
-    assert cutoff_crossings.cutoff_radii(water) == pytest.approx([12 * 0.529177210903])
+    assert cutoff_crossings.cutoff_radii(load_potential(water, "Bohr", "Hartree")) == pytest.approx(
+        [12 * 0.529177210903]
+    )
     # inner cutoff radii and the windows of compact functions are among them
     model = load_potential(GOLDEN / "all1", "Angstrom", "eV").model
     radii = cutoff_crossings.cutoff_radii(HDNNP(replace(model, cutoff_alpha=0.5)))

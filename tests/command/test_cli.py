@@ -14,6 +14,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from places import GOLDEN, ROOT
+from reference import REAL
 
 from mdnnp import __version__
 from mdnnp.atoms.read import read_structures
@@ -29,11 +30,6 @@ from mdnnp.trajectory import Trajectory
 
 ARGON = ROOT / "inputs" / "argon-lj.toml"
 WATER = ("--length-unit", "Bohr", "--energy-unit", "Hartree")
-
-
-@pytest.fixture
-def water(shared):
-    return shared / "potentials" / "H2O_RPBE-D3"
 
 
 @pytest.fixture
@@ -401,10 +397,14 @@ def test_predict_shows_errors_against_reference_values(argon_xyz, capsys):
     assert "rms 100, mean absolute 100, largest 100 meV/Å (24 values)" in errors[2]
 
 
-def test_predict_reproduces_n2p2(water, capsys):
-    assert main(["predict", str(water), str(water / "input.data"), *WATER]) == 0
+NORMALIZED = [GOLDEN / "norm", *(path for name, (path, *_) in REAL.items() if name.startswith("H2O"))]
+
+
+@pytest.mark.parametrize("directory", NORMALIZED, ids=lambda directory: directory.name)
+def test_predict_reproduces_n2p2(directory, capsys):
+    assert main(["predict", str(directory), str(directory / "input.data"), *WATER]) == 0
     row = capsys.readouterr().out.splitlines()[1].split()
-    total = float((water / "energy.out").read_text().split("\n")[-2].split()[3]) * 27.211386245988
+    total = float((directory / "energy.out").read_text().split("\n")[-2].split()[3]) * 27.211386245988
     assert float(row[2]) == pytest.approx(total, abs=1e-7)
 
 

@@ -104,19 +104,18 @@ def test_open_systems_have_no_stress():
     assert "stress" not in atoms.calc.results
 
 
-def test_potential_directory_and_units(shared):
+def test_potential_directory_and_units(water):
     from mdnnp.atoms.read import read_structures
     from mdnnp.atoms.structure import to_atoms
 
-    directory = shared / "potentials" / "H2O_RPBE-D3"
-    structure = read_structures(directory / "input.data", length_unit="Bohr", energy_unit="Hartree")[0]
+    structure = read_structures(water / "input.data", length_unit="Bohr", energy_unit="Hartree")[0]
     atoms = to_atoms(structure)
-    atoms.calc = HDNNPCalculator(directory, length_unit="Bohr", energy_unit="Hartree")
-    expected = mdnnp.load_potential(directory, "Bohr", "Hartree").compute(structure.system)
+    atoms.calc = HDNNPCalculator(water, length_unit="Bohr", energy_unit="Hartree")
+    expected = mdnnp.load_potential(water, "Bohr", "Hartree").compute(structure.system)
     assert atoms.get_potential_energy() == pytest.approx(expected.energy, rel=1e-13)
     assert np.allclose(atoms.get_forces(), expected.forces, atol=1e-11)
     with pytest.raises(InputError, match="unit"):
-        HDNNPCalculator(directory)
+        HDNNPCalculator(water)
 
 
 def test_exported_names_exist():

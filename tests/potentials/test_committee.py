@@ -88,14 +88,13 @@ def test_same_bits_for_any_number_of_threads():
     np.testing.assert_array_equal(one.disagreement.forces, three.disagreement.forces)
 
 
-def test_published_water_potential(shared):
+def test_water_potential(water):
     """As a committee of two elements and real functions."""
     from mdnnp.atoms.read import read_structures
 
-    path = shared / "potentials" / "H2O_RPBE-D3"
-    water = load_potential(path, "Bohr", "Hartree")
-    (structure,) = read_structures(path / "input.data", length_unit="Bohr", energy_unit="Hartree")
-    results, alone = Committee([water, water]).compute(structure.system), water.compute(structure.system)
+    member = load_potential(water, "Bohr", "Hartree")
+    (structure,) = read_structures(water / "input.data", length_unit="Bohr", energy_unit="Hartree")
+    results, alone = Committee([member, member]).compute(structure.system), member.compute(structure.system)
     np.testing.assert_allclose(results.forces, alone.forces, rtol=0, atol=1e-13)
     assert results.energy == pytest.approx(alone.energy, rel=1e-14)
 

@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import pytest
 from places import GOLDEN
+from reference import REAL, WATER_UNITS
 
 from mdnnp.atoms.neighbors import VerletList
 from mdnnp.atoms.read import read_structures
@@ -51,8 +52,8 @@ def assert_passes(potential, system):
 
 
 @pytest.fixture(scope="module")
-def water_potential(shared):
-    return load_potential(shared / "potentials" / "H2O_RPBE-D3", "Bohr", "Hartree")
+def water_potential(water):
+    return load_potential(water, *WATER_UNITS)
 
 
 @pytest.mark.parametrize("box", BOXES)
@@ -60,18 +61,16 @@ def test_water(water_potential, box):
     assert_passes(water_potential, BOXES[box])
 
 
-def test_copper_sulfide(shared):
-    directory = shared / "potentials" / "Cu2S_PBE"
-    potential = load_potential(directory, "Angstrom", "eV")
-    assert_passes(
-        potential, read_structures(directory / "input.data", length_unit="Angstrom", energy_unit="eV")[0].system
-    )
-
-
-def golden(name):
-    potential = load_potential(GOLDEN / name, "Angstrom", "eV")
-    structure = read_structures(GOLDEN / name / "input.data", length_unit="Angstrom", energy_unit="eV")[0]
+def opened(directory, length_unit="Angstrom", energy_unit="eV"):
+    potential = load_potential(directory, length_unit, energy_unit)
+    structure = read_structures(directory / "input.data", length_unit=length_unit, energy_unit=energy_unit)[0]
     return potential, structure
+
+
+@pytest.mark.parametrize("directory", [(GOLDEN / "norm", *WATER_UNITS), *REAL.values()], ids=lambda d: d[0].name)
+def test_potentials_in_the_units_of_others(directory):
+    potential, structure = opened(*directory)
+    assert_passes(potential, structure.system)
 
 
 # With open boundaries the random networks of the other directories are saturated: forces of 1e-9 eV/Å prove nothing.
@@ -80,7 +79,7 @@ OPEN = [(name, pbc) for name in ("all1", "all6") for pbc in ((True, False, True)
 
 @pytest.mark.parametrize(("name", "pbc"), [("big2", (True,) * 3), ("cut7", (True,) * 3), *OPEN])
 def test_every_kind_of_function_with_every_kind_of_boundary(name, pbc):
-    potential, structure = golden(name)
+    potential, structure = opened(GOLDEN / name)
     assert_passes(potential, structure.system._replace(pbc=np.array(pbc)))
 
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from labelled import Answers, make_labelled
 from places import GOLDEN
+from reference import REAL
 
 from mdnnp.atoms.system import make_system
 from mdnnp.base.errors import InputError
-from mdnnp.base.units import EV_PER_A3_IN_GPA
+from mdnnp.base.units import EV_PER_A3_IN_GPA, energy_in_ev, length_in_angstrom
 from mdnnp.potentials.load import load_potential
 from mdnnp.training import accuracy
 from mdnnp.training.accuracy import brief, evaluate, remarks, table
@@ -220,13 +221,24 @@ def test_text_and_json():
     assert data["coverage"]["fraction"] == 0.0
 
 
-def test_errors_of_n2p2_itself(shared):
-    """n2p2's own comparison of a published potential with its data."""
-    directory = shared / "potentials" / "Cu2S_PBE"
-    structures = read_labelled(directory / "input.data", "Angstrom", "eV")
-    found = evaluate(load_potential(directory, "Angstrom", "eV"), structures).quantities
-    _, _, reference, predicted, per_atom, _ = np.loadtxt(directory / "energy.out")
-    assert found["energy"].overall.rmse == pytest.approx(abs(per_atom) * 1e3, rel=1e-9)
-    assert found["energy"].worst[0].error == pytest.approx((predicted - reference) / 144 * 1e3, rel=1e-9)
-    columns = np.loadtxt(directory / "nnforces.out")
-    check_statistics(found["force"].overall, 1e3 * (columns[:, 5:8] - columns[:, 2:5]))
+NORMALIZED = (GOLDEN / "norm", "Bohr", "Hartree")
+
+
+@pytest.mark.filterwarnings("ignore:.*atoms 2 and 5")
+@pytest.mark.parametrize("directory", [NORMALIZED, *REAL.values()], ids=lambda directory: directory[0].name)
+def test_errors_of_n2p2_itself(directory):
+    """Errors of a potential as n2p2 finds them; golden structures have no labels and are given some."""
+    path, *units = directory
+    energy_unit, force_unit = energy_in_ev(units[1]), energy_in_ev(units[1]) / length_in_angstrom(units[0])
+    (structure,) = read_labelled(path / "input.data", *units)
+    predicted_eV = energy_unit * np.loadtxt(path / "energy.out")[3]
+    predicted = force_unit * np.loadtxt(path / "nnforces.out")[:, -3:]
+    if structure.energy_eV is None:
+        rng = np.random.default_rng(4)
+        forces = predicted + rng.normal(0, 0.1, predicted.shape)
+        structure = dataclasses.replace(structure, energy_eV=predicted_eV - 0.3, forces=forces)
+    found = evaluate(load_potential(path, *units), [structure]).quantities
+    error = (predicted_eV - structure.energy_eV) / len(structure.system) * 1e3
+    assert found["energy"].overall.rmse == pytest.approx(abs(error), rel=1e-9)
+    assert found["energy"].worst[0].error == pytest.approx(error, rel=1e-9)
+    check_statistics(found["force"].overall, 1e3 * (predicted - structure.forces))

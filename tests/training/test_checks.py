@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from labelled import make_labelled
+from places import SILICON
+from reference import there
 
 from mdnnp.atoms.system import make_system
 from mdnnp.base.errors import InputError
@@ -214,9 +216,13 @@ def test_stress_beyond_all_reason():
         assert len(of_stress(with_stress(structures, lambda s, size=size: size * np.eye(3)))) == found
 
 
-@pytest.mark.parametrize("file", ["mlearn/Si_train.xyz", "mlearn/Cu_train.xyz", "mlearn/Mo_train.xyz"])
-def test_stress_of_reference_data(shared, file):
-    structures = read_labelled(shared / "data" / file)
+STRAINED = [SILICON / "silicon.xyz", SILICON / "volumes.xyz"]
+PUBLISHED = there(*(f"data/mlearn/{element}_train.xyz" for element in ("Si", "Cu", "Mo")))
+
+
+@pytest.mark.parametrize("file", [*STRAINED, *PUBLISHED], ids=lambda file: file.stem)
+def test_stress_of_reference_data(file):
+    structures = read_labelled(file)
     assert of_stress(structures) == []
     (finding,) = of_stress(with_stress(structures, lambda s: s.stress * EV_PER_A3_IN_GPA))
     assert "in GPa:" in finding.text
@@ -272,9 +278,13 @@ def test_summary_lists_the_first_of_each_kind():
         refuse(findings)
 
 
-@pytest.mark.parametrize("element", ["Si", "Mo", "Cu"])
-def test_published_sets_are_sound(shared, element):
-    findings = check_dataset(read_labelled(shared / "data" / "mlearn" / f"{element}_train.xyz"))
+SOUND = [*STRAINED, SILICON / "test.xyz", SILICON / "surfaces.xyz", SILICON / "melt.xyz"]
+
+
+@pytest.mark.parametrize("file", [*SOUND, *PUBLISHED], ids=lambda file: file.stem)
+def test_sound_sets(file):
+    """Crystals, surfaces, liquids and amorphous silicon, and what others have published."""
+    findings = check_dataset(read_labelled(file))
     # One slab of copper: a centre of inversion (within 3e-5 Å), and forces that point the same way on both its faces.
-    broken = [("forces that break a symmetry", "Cu_train.xyz:41")] if element == "Cu" else []
+    broken = [("forces that break a symmetry", "Cu_train.xyz:41")] if file.name == "Cu_train.xyz" else []
     assert [(f.kind, f.name.rpartition("/")[2]) for f in findings] == broken

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from labelled import make_labelled
+from places import SILICON
+from reference import there
 
 from mdnnp.base.errors import InputError
 from mdnnp.potentials.hdnnp.functions.definitions import SymmetryFunction
@@ -137,9 +139,10 @@ def test_a_discount_saves_moments(structures):
     assert costs[1] < 0.7 * costs[0]
 
 
-def test_silicon_labels_choose_better_than_values_alone(shared):
+@pytest.mark.parametrize("file", [SILICON / "silicon.xyz", *there("data/mlearn/Si_train.xyz")], ids=lambda f: f.stem)
+def test_silicon_labels_choose_better_than_values_alone(file):
     """Held-out forces of a linear model of 16 functions: chosen by labels, by farthest-point sampling, by CUR."""
-    structures = read_labelled(shared / "data/mlearn/Si_train.xyz")[::7]
+    structures = read_labelled(file)[::7]
     held_out, known = structures[::3], [s for k, s in enumerate(structures) if k % 3]
     candidates = pool(["Si"], 5.0, max_zeta=3)
     error = {}

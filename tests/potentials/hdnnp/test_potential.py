@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from places import GOLDEN
+from reference import REAL, WATER_UNITS
 
 from mdnnp.atoms.neighbors import VerletList, neighbor_list
 from mdnnp.atoms.read import read_structures
@@ -24,7 +25,6 @@ from mdnnp.potentials.load import load_potential
 
 DIRECTORIES = sorted(p.name for p in GOLDEN.iterdir() if p.is_dir() and p.name != "q4a")
 THIN = {"act_et", "act_tr", "all1", "all4", "all6"}  # cells thinner than the cutoff: n2p2's forces are incomplete
-REAL = {"H2O_RPBE-D3": ("Bohr", "Hartree"), "Cu2S_PBE": ("Angstrom", "eV")}
 
 
 def open_case(directory: Path, length_unit="Angstrom", energy_unit="eV"):
@@ -80,14 +80,17 @@ def test_units_are_carried_through(name):
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_real_potentials(shared, name):
-    assert_equals_n2p2(shared / "potentials" / name, *REAL[name], forces=True)
+def test_real_potentials(name):
+    assert_equals_n2p2(*REAL[name], forces=True)
 
 
-def case(name, shared):
-    if name in REAL:
-        return open_case(shared / "potentials" / name, *REAL[name])
-    return open_case(GOLDEN / name)
+@pytest.fixture(params=[*DIRECTORIES, "water", *REAL])
+def any_case(request):
+    """Potential and system: golden ones, the one for water that is made here, real ones."""
+    name = request.param
+    if name == "water":
+        return open_case(request.getfixturevalue("water_made_here"), *WATER_UNITS)
+    return open_case(*REAL.get(name, [GOLDEN / name]))
 
 
 def in_three_steps(potential):
@@ -95,9 +98,8 @@ def in_three_steps(potential):
     return LayeredPotential(potential, lambda system, values: Mapped(*potential.networks(system.numbers, values)))
 
 
-@pytest.mark.parametrize("name", [*DIRECTORIES, *REAL])
-def test_fused_kernel_equals_layers_in_numpy(name, request):
-    potential, system = case(name, request.getfixturevalue("shared") if name in REAL else None)
+def test_fused_kernel_equals_layers_in_numpy(any_case):
+    potential, system = any_case
     fused = potential.compute(system, atomic_virials=True)
     layered = in_three_steps(potential).compute(system, atomic_virials=True)
     offset = potential.offset_energy(system.numbers)
@@ -140,8 +142,8 @@ def test_forces_and_virial_are_derivatives(name):
         assert strained <= gate * np.linalg.norm(results.virial)
 
 
-def test_same_bits_for_any_number_of_threads(shared):
-    potential, system = case("H2O_RPBE-D3", shared)
+def test_same_bits_for_any_number_of_threads(water):
+    potential, system = open_case(water, *WATER_UNITS)
     runs = []
     for threads in (1, 2, 3):
         jit.set_threads(threads)
@@ -165,8 +167,8 @@ def test_working_memory_leaves_no_trace(name):
         assert np.array_equal(getattr(results, field), getattr(expected, field))
 
 
-def test_skin_changes_only_rounding(shared):
-    potential, system = case("Cu2S_PBE", shared)
+def test_skin_changes_only_rounding(any_case):
+    potential, system = any_case
     tight, loose = (potential.compute(system, VerletList(potential.cutoff, skin).update(system)) for skin in (0.0, 1.5))
     assert np.abs(tight.forces - loose.forces).max() <= 1e-12 * np.abs(tight.forces).max()
 
@@ -223,13 +225,13 @@ def test_rounding_is_no_extrapolation():
     assert with_bounds_of(potential, system, 1e-4, "mixed").compute(system).extrapolation.count > 64
 
 
-def test_no_extrapolation_on_training_like_structure(shared):
-    potential, system = case("H2O_RPBE-D3", shared)
+def test_no_extrapolation_on_training_like_structure(water):
+    potential, system = open_case(water, *WATER_UNITS)
     assert potential.compute(system).extrapolation.count == 0
 
 
-def test_offsets_are_counted_once_per_atom(shared):
-    potential, system = case("H2O_RPBE-D3", shared)
+def test_offsets_are_counted_once_per_atom(water):
+    potential, system = open_case(water, *WATER_UNITS)
     one = potential.offset_energy(np.array([8]))
     assert potential.offset_energy(system.numbers) == pytest.approx(one * (system.numbers == 8).sum() * 3, rel=1e-12)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from places import GOLDEN
+from reference import REAL, WATER_UNITS
 
 from mdnnp.atoms.neighbors import VerletList
 from mdnnp.atoms.read import read_structures
@@ -67,14 +68,21 @@ def test_water(water):
     assert np.max(np.abs(found.forces.sum(axis=0))) < 1e-11
 
 
-@pytest.mark.parametrize(("name", "units"), [("H2O_RPBE-D3", ("Bohr", "Hartree")), ("Cu2S_PBE", ("Angstrom", "eV"))])
-def test_published_potentials(shared, name, units):
-    path = shared / "potentials" / name
+def check_directory(path, *units):
     system = read_structures(path / "input.data", "0", *units)[0].system
     double, mixed = both(read_potential(path, *units))
     expected, found = double.compute(system), mixed.compute(system)
     assert rms(found.forces - expected.forces) < 1e-5 * rms(expected.forces)
     assert abs(found.energy - expected.energy) / len(system) < 1e-6
+
+
+def test_normalized_potential_in_bohr_and_hartree(water_made_here):
+    check_directory(water_made_here, *WATER_UNITS)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_published_potentials(name):
+    check_directory(*REAL[name])
 
 
 def test_sums_over_neighbours_stay_double():

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ase.data import atomic_numbers
 from places import GOLDEN
+from reference import REAL
 
 from mdnnp.atoms.input_data import read_input_data
 from mdnnp.base.errors import FileError, InputError, MdnnpWarning
@@ -886,9 +887,20 @@ def test_round_trip(name, tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
-@pytest.mark.parametrize(("name", "units"), [("H2O_RPBE-D3", ("Bohr", "Hartree")), ("Cu2S_PBE", ("Angstrom", "eV"))])
-def test_round_trip_of_real_potentials(name, units, tmp_path, shared):
-    model = read_potential(shared / "potentials" / name, *units)
+def test_round_trip_of_a_normalized_potential(water, tmp_path):
+    model = read(water)
+    assert (
+        model.normalized
+        and model.energy_unit == "Hartree"
+        and sum(len(e.functions) for e in model.elements.values()) == 57
+    )
+    write_potential(model, tmp_path / "p")
+    assert_same(model, read_potential(tmp_path / "p"))
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_round_trip_of_real_potentials(name, tmp_path):
+    model = read_potential(*REAL[name])
     write_potential(model, tmp_path / "p")
     assert_same(model, read_potential(tmp_path / "p"))
 

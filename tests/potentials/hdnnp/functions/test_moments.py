@@ -4,10 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
+from reference import REAL
 
 from mdnnp.atoms.neighbors import VerletList
 from mdnnp.atoms.read import read_structures
 from mdnnp.atoms.system import make_system
+from mdnnp.command.benchmark.water import water_box, water_model
 from mdnnp.potentials.hdnnp.functions.definitions import SymmetryFunction
 from mdnnp.potentials.hdnnp.functions.tables import MAX_MOMENT_ZETA, build_tables
 from mdnnp.potentials.hdnnp.model import ElementModel, HDNNPModel
@@ -70,10 +72,17 @@ def test_every_zeta(cutoff_type, side):
         assert np.abs(a - b).max() <= 1e-12 * np.abs(b).max()
 
 
-def test_real_potential(shared):
-    directory = shared / "potentials" / "Cu2S_PBE"
-    potential = load_potential(directory, "Angstrom", "eV")
-    system = read_structures(directory / "input.data", length_unit="Angstrom", energy_unit="eV")[0].system
+def test_water():
+    compare(HDNNP(water_model(wide=True)), water_box())
+
+
+@pytest.mark.parametrize("name", [name for name in REAL if name.startswith("Cu2S")])
+def test_real_potential(name):
+    path, *units = REAL[name]
+    compare(load_potential(path, *units), read_structures(path / "input.data", "0", *units)[0].system)
+
+
+def compare(potential, system):
     one, two = potential.compute(system), pair_by_pair(potential).compute(system)
     assert np.abs(one.atomic_energies - two.atomic_energies).max() <= 1e-12 * np.abs(two.atomic_energies).max()
     assert np.abs(one.forces - two.forces).max() <= 1e-12 * np.abs(two.forces).max()
