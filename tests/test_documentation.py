@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from places import ROOT
 
+import mdnnp
 from mdnnp.base.compiled.jit import set_threads
 from mdnnp.base.errors import InputError
 from mdnnp.command.arguments import parser
@@ -89,6 +90,17 @@ def test_pages_that_the_program_names_exist():
     assert not [page for page in named if not (ROOT / page).exists()]
 
 
+def test_every_public_name_is_in_the_python_reference():
+    text = (DOCS / "reference" / "api.md").read_text(encoding="utf-8")
+    missing = [n for n in mdnnp.__all__ if n != "__version__" and not re.search(rf":: mdnnp\.{n}$", text, re.MULTILINE)]
+    assert not missing
+
+
+def test_every_page_is_in_the_contents():
+    listed = re.findall(r"^((?:guide|reference|studies)/[\w]+)$", (DOCS / "index.md").read_text(encoding="utf-8"), re.M)
+    assert set(listed) == {str(p.relative_to(DOCS).with_suffix("")) for p in PAGES if p.parent.parent == DOCS}
+
+
 def test_every_picture_is_shown():
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert not [p.name for p in (DOCS / "images").iterdir() if f"images/{p.name})" not in text]
@@ -151,7 +163,7 @@ def commands_of(text: str) -> list[list[str]]:
     blocks += re.findall(r"^(?: {4}mdnnp .*\n)+", BLOCK.sub("", text), re.MULTILINE)
     found = []
     for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
-        parts = re.split(r"(?<=\S) {3,}| # ", line.strip())[0].split("&&")
+        parts = re.split(r"(?<=\S) {3,}| # | > ", line.strip())[0].split("&&")
         found += [shlex.split(part) for part in parts if part.strip().startswith("mdnnp ")]
     return [c for c in found if not any(a.startswith("[") or a in ("VERB", "N") for a in c)]
 
