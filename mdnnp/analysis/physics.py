@@ -266,6 +266,8 @@ def _from_log(paths, frames: Frames, settings: Settings, columns: list[str]) -> 
         raise InputError("fewer than two usable rows of the log, or they are not equally spaced")
     dt, volume = float(np.mean(np.diff(time))), float(np.mean(frames.volumes()))
     temperature = settings.temperature_K or dynamics.temperature_K(frames)
+    if not temperature > 1e-9:
+        raise InputError(f"the velocities are of {temperature:.3g} K; give the temperature of the run (--temperature)")
     if columns[0].startswith("pressure"):
         tensor = dict(zip(VOIGT_NAMES, values.T, strict=True))
         return dynamics.viscosity(tensor, dt, volume, temperature, settings.lag_fs)

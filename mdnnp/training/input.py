@@ -351,5 +351,7 @@ def _contradictions(document: Document, values: dict[str, dict]) -> list[Mistake
 def _of_table(document: Document, table: str, name: str, text: str) -> Mistake:
     """A mistake in an entry of a table of [data]; `name` is dotted."""
     path = ("data", table, *name.split("."))
-    found = next(path[:n] for n in range(len(path), 0, -1) if path[:n] in document.lines)
+    found = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in document.lines), None)
+    if found is None:  # the section itself is misspelt, which is a mistake of its own
+        return Mistake(math.inf, f"data.{table}: {text}")
     return Mistake(document.lines[found], f"data.{table} at {document.at(found)}: {text}")

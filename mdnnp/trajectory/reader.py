@@ -245,6 +245,8 @@ class Trajectory:
     def _has_ase_velocities(self) -> bool:
         """Whether znh5md took the velocities from ASE's atoms: it writes those as they are, but calls them Å/fs."""
         element = item_of(str(self.path), self._group, "velocity")
+        if element is None:
+            return False
         return self.creator == "znh5md" and text(attribute(element, _ASE_ORIGIN, "")) == "arrays"
 
     @property

@@ -339,6 +339,25 @@ def test_what_changes_its_atoms_is_refused_by_frame(tmp_path):
             Frames([tmp_path / f"{name}.h5"])
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_structures_without_velocities_by_znh5md(tmp_path, capsys):
+    znh5md = pytest.importorskip("znh5md")
+    from ase import Atoms
+
+    rng = np.random.default_rng(0)
+    images = [Atoms("Ar10", rng.random((10, 3)) * 12, cell=[12.0] * 3, pbc=True) for _ in range(30)]
+    znh5md.IO(str(tmp_path / "a.h5")).extend(images)
+    assert main(["analyze", str(tmp_path / "a.h5"), "--no-figures"]) == 0
+    assert "10 atoms (Ar 10), 30 frames" in capsys.readouterr().out
+
+
+def test_no_viscosity_of_atoms_at_rest(tmp_path):
+    whole(tmp_path / "x.h5")
+    with h5py.File(tmp_path / "x.h5", "r+") as file:
+        file["particles/all/velocity/value"][:] = 0
+    assert any("viscosity: the velocities are of 0 K" in n for n in physics([tmp_path / "x.h5"], Settings()).notes)
+
+
 # --- Restarts ---------------------------------------------------------------------------------------------
 
 

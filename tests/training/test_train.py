@@ -240,6 +240,7 @@ def test_a_broken_structure_is_left_out(folder):
         ("[desc", 'length_unit = "nvt-rescale"\n[desc', r'length_unit = "nvt-rescale" at .*fit.toml:7: must be .*Angs'),
         ("[desc", 'energy_unit = "K"\n[desc', r'energy_unit = "K" at .*fit.toml:7: must be .*eV'),
         ("[desc", "offsets_eV = {{Qq = 1.0}}\n[desc", r"data.offsets_eV at .*fit.toml:7: 'Qq' is no chemical element"),
+        ("[data]", "[dat]\noffsets_eV = {{Qq = 1.0}}", "data.offsets_eV: 'Qq' is no chemical element"),
         ("[desc", "weights = {{bulk = {{energie = 1.0}}}}\n[desc", r"data.weights at .*fit.toml:7: 'bulk.energie'"),
         ("max_zeta = 2", 'functions_length_unit = "Bohr"', "functions_length_unit at .* has no effect without descrip"),
     ],
