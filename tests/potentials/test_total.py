@@ -231,3 +231,9 @@ def test_files_that_name_no_sum(tmp_path, text, message):
 
 def test_a_bare_repulsion_knows_every_element():
     assert ZBL().compute(tiny_triclinic()).energy > 0.0
+
+
+def test_a_local_potential_takes_its_list_in_a_tuple():
+    system, term = crowded(), ZBL(["Si"], 0.4, 3.0)
+    neighbors = term.make_lists().update(system)
+    assert term.compute(system, (neighbors,)).energy == term.compute(system, neighbors).energy
