@@ -432,6 +432,7 @@ def drift_words(drift: Drift, shadow: Drift | None) -> str:
 
 
 def largest_size(values: np.ndarray) -> float:
+    """The largest of `values` (n,); NaN if there are none."""
     return float(np.max(values)) if len(values) else math.nan
 
 

@@ -203,6 +203,7 @@ def _worst(deviations: Iterable[Deviation]) -> Deviation:
 
 
 def largest(values: np.ndarray) -> float:
+    """The largest absolute value; 0 if there are none."""
     return float(np.max(np.abs(values))) if values.size else 0.0
 
 
@@ -396,6 +397,7 @@ def _derivative(energies, step: float) -> float:
 
 
 def unit_vectors(rng: np.random.Generator, n: int) -> np.ndarray:
+    """(n, 3) random directions."""
     vectors = rng.standard_normal((n, 3))
     return vectors / np.linalg.norm(vectors, axis=1)[:, None]
 

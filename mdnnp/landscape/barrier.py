@@ -107,6 +107,7 @@ def _lowest(potential, system, masses) -> Modes:
 
 
 def minimum_near(potential: Potential, structure: Structure, force_tolerance: float) -> Point:
+    """`structure` relaxed to `force_tolerance`, eV/Å. Raises PhysicsError if it does not come to rest."""
     outcome = relax(potential, structure.system, Goal(force_tolerance=0.1 * force_tolerance))
     if not outcome.converged and outcome.point.max_force > force_tolerance:
         raise PhysicsError(

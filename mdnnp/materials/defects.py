@@ -69,7 +69,7 @@ class Defect(NamedTuple):
 
 
 def cubic_structure(system: System) -> str | None:
-    """ "diamond", "fcc" or "bcc", if an element's atoms all are surrounded so, in whatever cell; else None."""
+    """One of "diamond", "fcc" and "bcc", if an element's atoms all are surrounded so, in whatever cell; else None."""
     if len(np.unique(system.numbers)) > 1:
         return None
     size = abs(np.linalg.det(system.cell)) / len(system)

@@ -23,10 +23,12 @@ class Step(Protocol):
     """A configuration and its energy, forces and virial."""
 
     @property
-    def system(self) -> System: ...
+    def system(self) -> System:
+        """Where the atoms are."""
 
     @property
-    def results(self) -> Results: ...
+    def results(self) -> Results:
+        """What the potential says of them."""
 
 
 def with_results(structure: Structure, step: Step) -> Structure:

@@ -41,6 +41,14 @@ def test_energy_forces_and_stress_are_consistent(argon):
     assert argon.get_stresses().sum(axis=0) == pytest.approx(argon.get_stress(), abs=1e-14)
 
 
+def test_calculate_without_atoms_takes_those_of_the_calculator(argon):
+    energy = argon.get_potential_energy()
+    argon.calc.calculate(properties=["energy"])
+    assert argon.calc.results["energy"] == energy
+    with pytest.raises(InputError, match="no atoms"):
+        HDNNPCalculator(ARGON).calculate()
+
+
 def test_list_is_renewed_when_atoms_and_cell_change(argon):
     argon.get_forces()
     argon.positions[3] += [0.7, 0.0, -9.0]

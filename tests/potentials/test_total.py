@@ -260,3 +260,9 @@ def test_the_limiting_ingredient_is_named():
     assert argon.ingredients()[0].order == 3
     assert total.ingredients()[0].order == 2 and "ZBL" in total.ingredients()[0].what
     assert set(ZBL(["Ar"]).radii()) <= set(total.radii())
+
+
+def test_a_local_potential_takes_its_list_in_a_tuple():
+    system, term = crowded(), ZBL(["Si"], 0.4, 3.0)
+    neighbors = term.make_lists().update(system)
+    assert term.compute(system, (neighbors,)).energy == term.compute(system, neighbors).energy

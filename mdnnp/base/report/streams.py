@@ -20,7 +20,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u202
 
 
 def printable(text: str) -> str:
-    """The text with control characters shown as \\x1b, so that those of somebody's file do not reach a terminal."""
+    r"""The text with control characters shown as \x1b, so that those of somebody's file do not reach a terminal."""
     return _CONTROL.sub(lambda m: f"\\x{ord(m[0]):02x}" if m[0] < "\u0100" else f"\\u{ord(m[0]):04x}", text)
 
 

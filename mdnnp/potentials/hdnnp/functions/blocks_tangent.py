@@ -1,7 +1,7 @@
-"""Loops of `center_tangent`: for a strip of triplets or neighbours, how what `blocks` computes changes along a
-displacement.
+"""Loops of `center_tangent`: how what `blocks` computes changes along a displacement.
 
-A name with _t is the tangent (derivative along the displacement) of the name without.
+Each is for a strip of triplets or neighbours. A name with _t is the tangent (derivative along the displacement) of
+the name without.
 """
 
 from mdnnp.base.compiled.jit import njit_strip, vectorize_freely

@@ -14,8 +14,9 @@ from mdnnp.potentials.hdnnp.functions.shapes import _TINY, evaluate_shape
 
 @njit_fast
 def evaluate_envelope_curvature(kind, low, high, r, n, curvature, y, dx, ddx):
-    """L' = d(f'/f)/dr (1/Å^2) of an envelope of `shapes.evaluate_envelope` at r[0..n-1] (Å); y, dx, ddx are working
-    strips. Where f is zero, L' is finite and means nothing.
+    """L' = d(f'/f)/dr (1/Å^2) of an envelope of `shapes.evaluate_envelope` at r[0..n-1] (Å).
+
+    y, dx, ddx are working strips. Where f is zero, L' is finite and means nothing.
     """
     vectorize_freely()
     if kind == 0:
