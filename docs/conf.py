@@ -1,4 +1,4 @@
-"""The documentation site: pip install '.[docs]' && sphinx-build -W -b html docs _build"""
+"""The documentation site: pip install '.[docs]' && sphinx-build -W -b html docs _build."""
 
 import re
 from itertools import groupby
