@@ -9,11 +9,17 @@ import h5py
 import numpy as np
 
 from mdnnp import __version__
+from mdnnp.base.units import EV_IN_KJ_PER_MOL, EV_PER_A3_IN_GPA
 
 HDF5_VERSION = ("v110", "v110")  # what "latest" writes, only HDF5 of the same age reads
 GROUP = "particles/trajectory"
 OBSERVABLES = "observables/trajectory"
 FORCE_UNIT = "kJ mol-1 Angstrom-1"  # of the units that MDAnalysis accepts, the nearest to eV/Å
+STRESSES_GPA = {
+    "GPa": 1.0, "MPa": 1e-3, "kPa": 1e-6, "Pa": 1e-9, "bar": 1e-4, "kbar": 0.1, "atm": 1.01325e-4,
+    "eV Angstrom-3": EV_PER_A3_IN_GPA, "eV/Angstrom^3": EV_PER_A3_IN_GPA,
+    "kJ mol-1 nm-3": 1e-3 / EV_IN_KJ_PER_MOL * EV_PER_A3_IN_GPA,
+}  # fmt: skip
 FRAME_OBSERVABLES = {  # name -> (shape of a frame's value, unit)
     "potential_energy": ((), "eV"),
     "kinetic_energy": ((), "eV"),

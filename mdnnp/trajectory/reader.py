@@ -23,7 +23,7 @@ from mdnnp.trajectory.elements import (
     text,
     unit_of,
 )
-from mdnnp.trajectory.layout import FORCE_UNIT, reason_of
+from mdnnp.trajectory.layout import FORCE_UNIT, STRESSES_GPA, reason_of
 from mdnnp.trajectory.repair import open_for_reading
 from mdnnp.trajectory.species import atomic_numbers, number_of_symbol
 
@@ -296,13 +296,8 @@ class Trajectory:
             )
         if position.unwritten:
             notes.append(f"{position.unwritten} frames at the end, all zero, were never written and are left out")
-        for name in (
-            "velocity",
-            "box/edges",
-            "image",
-            "force",
-            *(f"observables/{n}" for n in self._observable_groups()),
-        ):
+        observables = (f"observables/{n}" for n in self._observable_groups())
+        for name in ("velocity", "box/edges", "image", "force", *observables):
             try:
                 element = self._element(name)
                 rows = None if element is None else element.rows_at(position)
@@ -514,11 +509,6 @@ class Trajectory:
         components, in the sign of the file. Raises FileError where its unit is not stated, or not known, and for that
         of an ASE calculator, which lacks the kinetic part. So do our own frames, which are passed over.
         """
-        factors = {
-            "GPa": 1.0, "MPa": 1e-3, "kPa": 1e-6, "Pa": 1e-9, "bar": 1e-4, "kbar": 0.1, "atm": 1.01325e-4,
-            "eV Angstrom-3": units.EV_PER_A3_IN_GPA, "eV/Angstrom^3": units.EV_PER_A3_IN_GPA,
-            "kJ mol-1 nm-3": 1e-3 / units.EV_IN_KJ_PER_MOL * units.EV_PER_A3_IN_GPA,
-        }  # fmt: skip
         of_potential = None
         for name, group in ({} if self.parameters else self._observable_groups()).items():
             if name not in _STRESSES:
@@ -530,7 +520,7 @@ class Trajectory:
                 of_potential = name
                 continue
             view = self.common(f"observables/{name}")
-            values = view._values(f"observables/{name}", slice(None), element.shape, factors)
+            values = view._values(f"observables/{name}", slice(None), element.shape, STRESSES_GPA)
             if values.ndim == 3:
                 values = np.stack(
                     [values[:, a, b] for a, b in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))], axis=1
