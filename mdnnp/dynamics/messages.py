@@ -90,7 +90,7 @@ def summary(config: RunConfig, start: Start, outcome: Any, extrapolated_steps: i
     return "\n".join(["", *(f"{name:<15}{text}" for name, text in rows)])
 
 
-def kept(trajectory, step: int, config: RunConfig, checkpointed: int) -> str:
+def kept(trajectory: Path, step: int, config: RunConfig, checkpointed: int) -> str:
     """The files that a run that went wrong has saved."""
     return f"saved: {short(trajectory)} up to step {step}, {short(config.checkpoint_path)} of step {checkpointed}"
 

@@ -27,7 +27,7 @@ class Rule(NamedTuple):
     text: str
 
 
-def key(help: str, default=MISSING, *, rule: Rule | None = None, example: str = "", **more) -> Any:
+def key(help: str, default: Any = MISSING, *, rule: Rule | None = None, example: str = "", **more: Any) -> Any:
     """A field of an input record: help, default, rule, an example as TOML; `more` is saved as metadata."""
     metadata = {"help": help, "rule": rule, "example": example, **more}
     if isinstance(default, dict):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 
-def plain(value):
+def plain(value: Any):
     """The value in terms of JSON: NaN and infinities as None, arrays and tuples as lists, paths as text.
 
     Dataclasses and named tuples become dictionaries by field. Raises TypeError for anything else.
@@ -33,6 +33,6 @@ def plain(value):
     raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
-def to_json(value) -> str:
+def to_json(value: Any) -> str:
     """The value as JSON text; see `plain`."""
     return json.dumps(plain(value), indent=2, allow_nan=False)
