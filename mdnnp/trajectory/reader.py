@@ -274,9 +274,7 @@ class Trajectory:
         if self._species:
             notes.append(f"species are from --species {' '.join(self._species)}")
         if len(self._groups) > 1 and (left := [n for n in self._shared_observables() if n in _OF_ALL_ATOMS]):
-            notes.append(
-                f"{', '.join(left)} left out: values of the whole system, of which {self._name} is only a part"
-            )
+            notes.append(f"{', '.join(left)} left out: values of the whole system, not only of {self._name}")
         return (*notes, *self._notes_on_steps())
 
     def _is_without_unit(self, name: str) -> bool:
