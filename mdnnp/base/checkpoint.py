@@ -27,11 +27,13 @@ class Expected(NamedTuple):
     """An array that a checkpoint must hold.
 
     shape : a letter stands for a size that is the same wherever the letter is, None for any size
+    largest : size up to which a finite value can be meant; beyond it powers and products overflow
     """
 
     shape: tuple[int | str | None, ...]
     finite: bool = True
     dtype: type = np.float64
+    largest: float = 1e30
 
 
 def count(value: object) -> bool:
@@ -40,8 +42,8 @@ def count(value: object) -> bool:
 
 
 def number(value: object) -> bool:
-    """Whether a value of a checkpoint is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+    """Whether a value of a checkpoint is a finite number, and of a size that can be meant."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e30
 
 
 def check_contents(
@@ -74,6 +76,12 @@ def check_contents(
             )
         if want.finite and not np.isfinite(have).all():
             raise FileError(f"{path}: damaged: {name} has values that are not finite numbers; {_AFRESH}")
+        sizes_found = np.abs(have[np.isfinite(have)])
+        if sizes_found.size and (largest := sizes_found.max()) > want.largest:
+            raise FileError(
+                f"{path}: damaged: {name} has a value of size {largest:.3g}, expected {want.largest:g} at most; "
+                f"{_AFRESH}"
+            )
 
 
 _AFRESH = "start again without --resume"

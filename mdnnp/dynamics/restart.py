@@ -143,15 +143,16 @@ _KINDS = {
     "version": str,
     "run_id": str,
 }
+_LIGHT_A_PER_FS = 3000.0  # no atom is as fast as light, 2998 Å/fs
+_LARGEST_PER_FS = 100.0  # no thermostat or barostat moves so much within a time step
 _ARRAYS = {
     "positions": Expected(("N", 3)),
-    "velocities": Expected(("N", 3)),
+    "velocities": Expected(("N", 3), largest=_LIGHT_A_PER_FS),
     "cell": Expected((3, 3)),
     "reference": Expected(("N", 3)),
     "reference_cell": Expected((3, 3)),
-    "bath_chain": Expected((None,)),
-    "bath_cell_velocity": Expected((3, 3)),
-    "bath_cell_chain": Expected((None,)),
+    **{f"bath_{name}": Expected((None,), largest=_LARGEST_PER_FS) for name in ("chain", "cell_chain")},
+    "bath_cell_velocity": Expected((3, 3), largest=_LARGEST_PER_FS),
     **{f"window_{name}": Expected(("K", "N", 3)) for name in ("positions", "velocities", "forces")},
 }
 

@@ -282,6 +282,7 @@ def _load(path: Path, key: str, fitted: Sequence[Member], settings: FitSettings)
         for j in range(n):
             expected |= {f"{k}.{j}.theta": Expected(("P",)), f"{k}.{j}.numbers": Expected((numbers,))}
             expected |= {f"{k}.{j}.{name}": Expected((moments,)) for name in ("first", "second")}
+            expected[f"{k}.{j}.second"] = Expected((moments,), largest=1e60)  # squares
     check_contents(path, meta, arrays, kinds, expected)
     for k, member in enumerate(meta["members"]):
         epochs = arrays[f"{k}.history"][:, 0]

@@ -14,7 +14,7 @@ from small_inputs import FIT as FIT_INPUT
 from small_inputs import RUN as RUN_INPUT
 
 from mdnnp.base.checkpoint import load_checkpoint, save_checkpoint
-from mdnnp.base.errors import FileError, InputError, MdnnpError
+from mdnnp.base.errors import FileError, InputError, MdnnpError, MdnnpWarning
 from mdnnp.command.init import starting_files
 from mdnnp.dynamics.input import parse_config, read_config, resolved_text, restart_settings
 from mdnnp.dynamics.run import run
@@ -189,13 +189,29 @@ def test_mutated_checkpoints(folder, verb, n, capsys):
         Path(f"{name}.checkpoint").unlink()
         save_checkpoint(f"{name}.checkpoint", *mutated_checkpoint(meta, arrays, rng))
         with contextlib.suppress(MdnnpError), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # 1e300 overflows, which is no fault
+            warnings.filterwarnings("ignore", category=MdnnpWarning)
             try:
                 resumed(verb)
             except MdnnpError:
                 raise
             except Exception as error:
                 raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}") from error
+
+
+@pytest.mark.parametrize(
+    ("verb", "name", "value"), [("run", "velocities", 1e5), ("run", "bath_chain", 1e3), ("train", "0.0.theta", 1e200)]
+)
+def test_checkpoints_with_absurd_values_are_refused(folder, verb, name, value):
+    path = Path({"run": "run.checkpoint", "train": "fit.checkpoint"}[verb])
+    Path("run.toml").write_text(RUN_INPUT.replace("steps = 4", 'steps = 4\nensemble = "nvt-nose-hoover"'))
+    run(read_config("run.toml")) if verb == "run" else train(read_train_config("fit.toml"))
+    meta, arrays = load_checkpoint(path)
+    arrays[name] = np.full_like(arrays[name], value)
+    path.unlink()
+    save_checkpoint(path, meta, arrays)
+    path.with_name(f"{path.name}.previous").unlink(missing_ok=True)
+    with pytest.raises(FileError, match=f"{name} has a value of size .*, expected .* at most"):
+        resumed(verb)
 
 
 def test_checkpoints_are_never_unpickled(tmp_path):

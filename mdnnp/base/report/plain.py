@@ -5,11 +5,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 
-def plain(value: Any):
+def plain(value: Any) -> Any:
     """The value in terms of JSON: NaN and infinities as None, arrays and tuples as lists, paths as text.
 
     Dataclasses and named tuples become dictionaries by field. Raises TypeError for anything else.
