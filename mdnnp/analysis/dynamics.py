@@ -151,7 +151,8 @@ def mean_squared_displacement(
     fifth of the longest lag to all of it. Of runs so long that twice the longest lag does not fit into memory, frames
     are left out evenly (a note says so). viscosity_mPas : adds D at infinite size, D + 2.837297 kT / (6 pi eta L), for
     a cubic cell; temperature : K, by default that of the velocities. remove_drift : minus the motion of the centre of
-    mass. Source: I.-C. Yeh, G. Hummer, J. Phys. Chem. B 108, 15873 (2004).
+    mass; of N equal atoms that move by themselves, as with friction and noise, this takes D / N.
+    Source: I.-C. Yeh, G. Hummer, J. Phys. Chem. B 108, 15873 (2004).
     """
     n_lags = n_lags_of(frames, lag_fs, 0.2)
     every = max(1, 6 * n_lags * frames.n_atoms // _SEGMENT_VALUES)

@@ -455,6 +455,68 @@ def test_displacements_do_not_depend_on_the_image(tmp_path, images, skewed):
     assert msd.y[200] == pytest.approx(expected, rel=0.01)
 
 
+@pytest.mark.parametrize("images", [None, 0, 60], ids=["no image flags", "near", "far"])
+def test_diffusion_at_constant_pressure(tmp_path, images):
+    """100 atoms with D = 1e-9 m²/s, of which these 80 ps give 0.97 (MSD at 10 ps) in a cell that fluctuates by 1 %."""
+    rng, n, n_frames, dt = np.random.default_rng(11), 100, 4000, 20.0
+    edge = np.full(n_frames, 20.0)
+    for k in range(1, n_frames):
+        edge[k] = 20 + (edge[k - 1] - 20) * 0.9 + rng.normal(0, 0.2 * np.sqrt(1 - 0.81))
+    x, first = rng.random((n, 3)) * 20, rng.integers(-60, 60, (n, 3))
+    moves = rng.normal(0, np.sqrt(2 * 1e-4 * dt), (n_frames, n, 3))
+    moves[0] = 0
+    flags = np.zeros((n_frames, n, 3), int) + (first if images else 0)
+    wrapped = np.empty((n_frames, n, 3))
+    for k in range(n_frames):
+        x = x * (edge[k] / edge[k - 1] if k else 1.0) + moves[k]
+        crossed = np.floor(x / edge[k]).astype(int)
+        x = x - crossed * edge[k]
+        wrapped[k] = x
+        flags[k:] += crossed
+    steps = np.arange(n_frames)
+    with start(tmp_path / "x.h5") as file:
+        group = file.create_group("particles/all")
+        element(group, "position", wrapped, steps, steps * dt, "Angstrom")
+        if images is not None:
+            element(group, "image", flags, steps, steps * dt)
+        box(group, edge[:, None, None] * np.eye(3), steps, steps * dt)
+        constant(group, n)
+    with Frames([tmp_path / "x.h5"]) as frames:
+        whole, relative = (mean_squared_displacement(frames, remove_drift=drift)["msd Ar"] for drift in (False, True))
+    true = np.cumsum(moves, axis=0)
+    centre = true.mean(axis=1)
+    for lag in (150, 500):  # 3 and 10 ps
+        exact = np.mean(np.sum((true[lag:] - true[:-lag]) ** 2, axis=2))
+        drift = np.mean(np.sum((centre[lag:] - centre[:-lag]) ** 2, axis=1))
+        assert whole.y[lag] == pytest.approx(exact, rel=1e-3)
+        assert relative.y[lag] == pytest.approx(exact - drift, rel=1e-3)
+    assert whole.y[150] == pytest.approx(1.79, abs=0.01)
+    assert whole.y[500] / (6 * 500 * dt) * 1e4 == pytest.approx(0.97, abs=0.01)
+    d, error = whole.numbers["D / (1e-9 m²/s)"]
+    assert abs(d - 0.97) < 2 * error and abs(d - 1.0) < 3 * error and error < 0.05  # of a fit from 3 to 16 ps
+
+
+@pytest.mark.parametrize("remove_drift", [False, True])
+def test_diffusion_has_no_bias(tmp_path, remove_drift):
+    """On average D is that of the walk; relative to the centre of N atoms that move by themselves, 1 - 1/N of it."""
+    rng, n, found = np.random.default_rng(13), 10, []
+    steps = np.arange(400)
+    for k in range(60):
+        with start(tmp_path / f"{k}.h5") as file:
+            group = file.create_group("particles/all")
+            moves = rng.normal(0, np.sqrt(2 * 1e-4 * 20.0), (400, n, 3))
+            element(group, "position", np.cumsum(moves, axis=0), steps, steps * 20.0, "Angstrom")
+            box(group, np.eye(3) * 1000.0)
+            constant(group, n)
+        with Frames([tmp_path / f"{k}.h5"]) as frames:
+            table = mean_squared_displacement(frames, remove_drift=remove_drift)["msd Ar"]
+        found.append(table.numbers["D / (1e-9 m²/s)"])
+    d, errors = np.array(found).T
+    scatter = np.std(d, ddof=1)
+    assert np.mean(d) == pytest.approx(1 - remove_drift / n, abs=3 * scatter / np.sqrt(len(d)))
+    assert scatter < 1.2 * np.sqrt(np.mean(errors**2))  # the error bar is not too small
+
+
 def test_our_own_positions_far_from_the_cell(tmp_path):
     """The same run at constant pressure, begun 0, 6 and 60 cells away."""
     from mdnnp.trajectory import TrajectoryWriter

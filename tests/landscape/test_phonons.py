@@ -1,10 +1,12 @@
 """The verbs relax and phonons: argon from the command line; force constants against phonopy's own differences."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 from ase.io import read, write
+from places import SILICON
 from systems import argon
 
 from mdnnp.atoms.structure import from_atoms
@@ -120,6 +122,23 @@ def _compare_thermal(reference, temperature_K):
     assert free == pytest.approx(theirs.free_energy[0] / kJ_per_mol, abs=2e-6)
     assert entropy == pytest.approx(theirs.entropy[0] / kJ_per_mol / 1000, abs=2e-8)
     assert heat == pytest.approx(theirs.heat_capacity[0] / kJ_per_mol / 1000, abs=2e-8)
+
+
+def test_one_heavy_atom_of_eight_in_silicon(files, capsys):
+    """Of the relaxed cell, 5.4857 Å; the values are phonopy's with forces of the same potential."""
+    pytest.importorskip("phonopy")
+    from ase.build import bulk
+
+    atoms = bulk("Si", "diamond", a=5.4857, cubic=True)
+    atoms.set_masses([4 * 28.085, *[28.085] * 7])
+    write("heavy.xyz", atoms, format="extxyz")
+    command = f"phonons {SILICON}/potential heavy.xyz --supercell 2 2 2 -o heavy --threads 1"
+    assert main(command.split()) == 0
+    out = capsys.readouterr().out
+    assert "8 atoms in the primitive cell" in out
+    assert float(re.search(r"to (\S+) THz", out)[1]) == pytest.approx(14.016, abs=0.002)
+    (free,) = (float(row.split()[1]) for row in out.splitlines() if row.split()[:1] == ["300.0"])
+    assert free == pytest.approx(0.2056, abs=1e-4)
 
 
 def test_isotopes_break_the_symmetry_of_phonons(files):

@@ -73,15 +73,13 @@ def test_golden(name):
         assert np.all(np.abs(scaled - printed) <= 0.51 * unit + 1e-13)
 
 
-@pytest.mark.parametrize("name", DIRECTORIES)
-def test_units_are_carried_through(name):
-    """The same files declared in Bohr and Hartree give the same native numbers."""
-    assert_equals_n2p2(GOLDEN / name, "Bohr", "Hartree", forces=name not in THIN)
+IN_ATOMIC_UNITS = [(GOLDEN / name, *WATER_UNITS) for name in DIRECTORIES]
 
 
-@pytest.mark.parametrize("name", REAL)
-def test_real_potentials(name):
-    assert_equals_n2p2(*REAL[name], forces=True)
+@pytest.mark.parametrize("directory", [*IN_ATOMIC_UNITS, *REAL.values()], ids=lambda directory: directory[0].name)
+def test_units_are_carried_through(directory):
+    """The same files declared in Bohr and Hartree give the same native numbers; real ones are in units of their own."""
+    assert_equals_n2p2(*directory, forces=directory[0].name not in THIN)
 
 
 @pytest.fixture(params=[*DIRECTORIES, "water", *REAL])

@@ -68,21 +68,14 @@ def test_water(water):
     assert np.max(np.abs(found.forces.sum(axis=0))) < 1e-11
 
 
-def check_directory(path, *units):
+@pytest.mark.parametrize("name", ["made here", *REAL])
+def test_potentials_in_the_form_of_others(name, water_made_here):
+    path, *units = REAL.get(name, (water_made_here, *WATER_UNITS))
     system = read_structures(path / "input.data", "0", *units)[0].system
     double, mixed = both(read_potential(path, *units))
     expected, found = double.compute(system), mixed.compute(system)
     assert rms(found.forces - expected.forces) < 1e-5 * rms(expected.forces)
     assert abs(found.energy - expected.energy) / len(system) < 1e-6
-
-
-def test_normalized_potential_in_bohr_and_hartree(water_made_here):
-    check_directory(water_made_here, *WATER_UNITS)
-
-
-@pytest.mark.parametrize("name", REAL)
-def test_published_potentials(name):
-    check_directory(*REAL[name])
 
 
 def test_sums_over_neighbours_stay_double():

@@ -877,9 +877,12 @@ def test_unknown_unit(potential):
 # Writing
 
 
-@pytest.mark.parametrize("name", SHORT_RANGE)
-def test_round_trip(name, tmp_path):
-    model = read(GOLDEN / name)
+GOLDEN_ONES = [(GOLDEN / name, *UNITS) for name in SHORT_RANGE]
+
+
+@pytest.mark.parametrize("directory", [*GOLDEN_ONES, *REAL.values()], ids=lambda directory: directory[0].name)
+def test_round_trip(directory, tmp_path):
+    model = read_potential(*directory)
     write_potential(model, tmp_path / "p")
     again = read_potential(tmp_path / "p")
     assert_same(model, again)
@@ -887,20 +890,9 @@ def test_round_trip(name, tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
-def test_round_trip_of_a_normalized_potential(water, tmp_path):
-    model = read(water)
-    assert (
-        model.normalized
-        and model.energy_unit == "Hartree"
-        and sum(len(e.functions) for e in model.elements.values()) == 57
-    )
-    write_potential(model, tmp_path / "p")
-    assert_same(model, read_potential(tmp_path / "p"))
-
-
-@pytest.mark.parametrize("name", REAL)
-def test_round_trip_of_real_potentials(name, tmp_path):
-    model = read_potential(*REAL[name])
+def test_round_trip_of_a_potential_of_many_functions(water_made_here, tmp_path):
+    model = read(water_made_here)
+    assert model.normalized and [len(part.functions) for part in model.elements.values()] == [27, 30]
     write_potential(model, tmp_path / "p")
     assert_same(model, read_potential(tmp_path / "p"))
 
