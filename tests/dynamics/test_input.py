@@ -297,7 +297,7 @@ def test_wrong_value(line, new, expected):
     ("timestep = 2\nsteps = 1", "unknown key 'timestep' at run.toml:8; did you mean 'timestep_fs'?"),
     ("steps = 1\nTemperature_k = 2", "unknown key 'Temperature_k' at run.toml:9; did you mean 'temperature_K'?"),
     ("steps = 1\nforces = true", "unknown key 'forces' at run.toml:9; it belongs to [output]"),
-    ("steps = 1\nxyzzy = 1", "unknown key 'xyzzy' at run.toml:9; [dynamics] knows steps, timestep_fs,"),
+    ("steps = 1\nxyzzy = 1", "unknown key 'xyzzy' at run.toml:9; the keys of [dynamics] are steps, timestep_fs,"),
     ("steps = 1\nseed.x = 1", "dynamics.seed = {x = 1} at run.toml:9: must be a whole number"),
     ("steps = 1\n[dinamics]", "unknown section [dinamics] at run.toml:9; did you mean [dynamics]?"),
     ("steps = 1\n[thermostat]\ntau = 3\n[dynamics]", "unknown section [thermostat] at run.toml:9; the sections are"),

@@ -163,7 +163,7 @@ def test_isotopes(start):
 
 def test_isotope_of_an_absent_element_is_refused(start):
     text = INPUT.replace('"start.xyz"', '"start.xyz"\nmasses = {Xe = 130}')
-    with pytest.raises(InputError, match=r"structure.masses at .*: gives Xe, but .* has no such atom"):
+    with pytest.raises(InputError, match=r"structure.masses at .*: has a mass of Xe, but .* has no such atom"):
         start(mixture(), text=text)
 
 
@@ -186,7 +186,7 @@ def test_zero_velocities(start):
 
 @pytest.mark.parametrize(("more", "kept"), [("", False), ("remove_momentum = false\n", True)])
 def test_net_momentum_of_a_file_is_warned_of(start, more, kept):
-    with pytest.warns(MdnnpWarning, match="net momentum of .* which is " + ("kept" if kept else "removed")):
+    with pytest.warns(MdnnpWarning, match="net momentum of .* which is " + ("not removed" if kept else "removed")):
         s = start(mixture(velocities=True), 'velocities = "file"\n' + more)
     assert (np.abs(momentum(s.velocities, s.masses)).max() > 1e-12) == kept
 
@@ -199,7 +199,7 @@ def test_velocities_that_are_not_there(start):
 def test_unknown_element(start):
     atoms = mixture()
     atoms.numbers[5] = 54
-    with pytest.raises(InputError, match=r"start.xyz:0: atom 5 is Xe, .*it knows Ar Kr"):
+    with pytest.raises(InputError, match=r"start.xyz:0: atom 5 is Xe, .*the potential is for Ar Kr"):
         start(atoms)
 
 
