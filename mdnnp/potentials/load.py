@@ -182,8 +182,9 @@ def _own(table: dict, path: Path, source: str) -> Potential:
     try:
         module = importlib.import_module(name)
         potential = getattr(module, function)(**arguments)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"{source}: factory = {factory!r} made no potential: {error}") from None
+    except Exception as error:  # of code that is not ours
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{source}: factory = {factory!r} made no potential: {reason}") from None
     finally:
         sys.path.pop(0)
     if not isinstance(potential, Potential):
