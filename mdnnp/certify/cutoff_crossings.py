@@ -82,7 +82,8 @@ def continuity(
 def crossings(potential: Potential, system: System, *, seed: int = 1) -> dict[str, dict[float, Continuity]]:
     """`continuity` for every pair of elements ("H-O") and every radius in Å of the potential.
 
-    Compact functions may have dozens: beyond _MANY_CROSSINGS each pair crosses the largest and its share of the rest.
+    A potential without such a radius crosses none. Compact functions may have dozens: beyond _MANY_CROSSINGS each pair
+    crosses the largest and its share of the rest.
     """
     found, whole = {}, evaluate(potential, system)
     radii, pairs = cutoff_radii(potential), list(combinations_with_replacement(np.unique(system.numbers), 2))
@@ -91,7 +92,7 @@ def crossings(potential: Potential, system: System, *, seed: int = 1) -> dict[st
         centre = int(np.flatnonzero(system.numbers == first)[0])
         found[f"{chemical_symbols[first]}-{chemical_symbols[second]}"] = {
             radius: continuity(potential, system, centre, int(second), radius, seed=seed, whole=whole)
-            for radius in sorted({*np.roll(radii[:-1], -turn * share)[:share].tolist(), radii[-1]})
+            for radius in sorted({*np.roll(radii[:-1], -turn * share)[:share].tolist(), *radii[-1:]})
         }
     return found
 

@@ -264,9 +264,12 @@ def _sums(potential, system, magnified) -> list[Row]:
     def row(check, quantity, value):
         return _row(check, quantity, value, limit=GATES[check] + ROUNDING * getattr(magnified, quantity))
 
+    of_atoms = measures.atomic_virial_sum(potential, system)
     return [
         _row("sum of atomic energies", "energy", measures.energy_sum(potential, system)),
-        row("sum of atomic virials", "virial", measures.atomic_virial_sum(potential, system)),
+        _not_measured("sum of atomic virials", "the potential gives none", "virial")
+        if math.isnan(of_atoms)
+        else row("sum of atomic virials", "virial", of_atoms),
         row("net force", "forces", measures.net_force(potential, system)),
         row("net torque", "virial", measures.net_torque(potential, system)),
     ]
@@ -375,6 +378,16 @@ def cutoff_rows(potential: Potential, system: System, seed: int) -> list[Row]:
     found = cutoff_crossings.crossings(potential, system, seed=seed)
     magnified = measures.conditioning(potential, system)
     n_radii = len(cutoff_crossings.cutoff_radii(potential))
+    if n_radii == 0:
+        why, each = "the potential names no radius that an atom could cross", ("energy", "forces")
+        return [
+            row
+            for name in found
+            for row in (
+                *(_not_measured(f"cutoff {name}", why, quantity) for quantity in each),
+                _not_measured(f"cutoff {name}, slope", why, "forces"),
+            )
+        ]
     return [row for name, radii in found.items() for row in _crossing_rows(name, radii, n_radii, magnified)]
 
 

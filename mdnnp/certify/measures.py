@@ -311,8 +311,10 @@ def net_torque(potential: Potential, system: System) -> float:
 
 
 def atomic_virial_sum(potential: Potential, system: System) -> float:
-    """Deviation of the sum of the per-atom virials from the virial, over its largest component."""
+    """Deviation of the sum of the per-atom virials from the virial, over its largest component; nan without any."""
     results = potential.compute(system, atomic_virials=True)
+    if len(results.atomic_virials) == 0:
+        return math.nan
     found = _without_offsets(potential, system, results)
     return ratio(largest(results.atomic_virials.sum(axis=0) - results.virial), found.virial_scale)
 

@@ -1,11 +1,17 @@
 """D3(BJ) as a term: the library's numbers in our units, derivatives, what it says of itself. Needs dftd3."""
 
+import math
+
 import numpy as np
 import pytest
+from ase.build import molecule
 from systems import tiny_triclinic, water_molecule
 
 from mdnnp import LennardJones, TotalPotential, load_potential
+from mdnnp.atoms.structure import from_atoms
 from mdnnp.base.errors import InputError
+from mdnnp.certify.invariances import cutoff_rows
+from mdnnp.certify.measures import atomic_virial_sum
 from mdnnp.potentials.dispersion import D3
 
 pytest.importorskip("dftd3")
@@ -51,3 +57,13 @@ def test_a_sum_does_not_list_neighbours_for_it(tmp_path):
 def test_an_unknown_functional_is_named():
     with pytest.raises(InputError, match="'nonsense'"):
         D3("nonsense")
+
+
+def test_it_can_be_checked_alone(tmp_path):
+    """It names no radius that an atom could cross: what cannot be measured is said."""
+    (tmp_path / "d3.toml").write_text('kind = "d3"\nfunctional = "pbe"\n')
+    potential = load_potential(tmp_path / "d3.toml")
+    rows = cutoff_rows(potential, from_atoms(molecule("H2O")).system, 1)
+    assert [row.check for row in rows[:3]] == ["cutoff H-H", "cutoff H-H", "cutoff H-H, slope"]
+    assert len(rows) == 9 and all(row.passed is None and "names no radius" in row.remark for row in rows)
+    assert math.isnan(atomic_virial_sum(potential, water_molecule()))
