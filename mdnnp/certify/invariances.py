@@ -4,7 +4,6 @@
 The structure is rattled (and a cell strained) first, since zero forces prove nothing.
 """
 
-import json
 import math
 import sys
 import warnings
@@ -91,7 +90,7 @@ class CheckReport:
         """Exit status of the command: 0, or that of a PhysicsError."""
         return 0 if self.passed else PhysicsError.exit_code
 
-    def table(self) -> str:
+    def text(self) -> str:
         """The report as text: one line per check, with the deviations of energy, forces and virial."""
         head = f"{'check':<25}{'energy':>9}{'forces':>9}{'virial':>9}   {'gate':<15} result"
         lines = [*self.notes, "", head]
@@ -106,15 +105,10 @@ class CheckReport:
         scales = "Deviations are relative: to sum |E_i| less offsets, to the largest force, to the largest virial."
         return "\n".join([*lines, "", scales, f"{counts}, {verdicts.count(None)} without verdict"])
 
-    def to_json(self) -> str:
-        """The report as JSON; what was not measured is null."""
-
-        def plain(value):
-            return None if isinstance(value, float) and not math.isfinite(value) else value
-
-        rows = [{key: plain(value) for key, value in asdict(row).items()} for row in self.rows]
+    def as_dict(self) -> dict:
+        """The report by name; what was not measured is NaN."""
         head = {"passed": self.passed, "notes": list(self.notes), "conditioning": self.conditioning or None}
-        return json.dumps(head | {"rows": rows}, indent=2)
+        return head | {"rows": [asdict(row) for row in self.rows]}
 
 
 def _cell(row: Row | None) -> str:

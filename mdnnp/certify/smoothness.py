@@ -4,7 +4,6 @@ Three witnesses: what the potential is made of (`construction`), what happens as
 and how the energy error of the dynamics falls with the time step (`order`).
 """
 
-import json
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -98,9 +97,9 @@ class Certificate:
         """The certificate as lines of text."""
         return "\n".join([*_construction(self), "", *_scan(self), "", *_dynamics(self), "", *_verdict(self)])
 
-    def to_json(self) -> str:
-        """The certificate as JSON; what is not known is null, and so is the infinity of C^inf."""
-        return json.dumps(_plain(_as_dict(self)), indent=2)
+    def as_dict(self) -> dict:
+        """The certificate by name; what is not known is NaN."""
+        return _as_dict(self)
 
 
 def certify(
@@ -283,11 +282,3 @@ def _as_dict(certificate: Certificate) -> dict:
             "extrapolations": ladder.extrapolations,
         },
     }
-
-
-def _plain(value):
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

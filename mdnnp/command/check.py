@@ -1,13 +1,37 @@
 """The verb `mdnnp check`: proves on a structure that a potential behaves."""
 
-from mdnnp.command.common import load_both
+from dataclasses import dataclass
+
+from mdnnp.command.arguments import add_potential, add_structure, add_threads
+from mdnnp.command.verb import OfStructure, Say, silent
+
+HELP = "Prove on a structure that a potential behaves."
+EPILOG = """\
+Invariance to rotation, translation, permutation and wrapping; extensivity; locality; forces and virial
+against finite differences; continuity across the cutoff. The exit status is 3 if a check fails.
+
+example:
+  mdnnp check potential/ water.xyz --length-unit Bohr --energy-unit Hartree
+"""
 
 
-def main(arguments) -> int:
+def add_arguments(p) -> None:
+    """The options."""
+    add_potential(p)
+    add_structure(p)
+    p.add_argument("--json", action="store_true", help="print the table as JSON")
+    add_threads(p)
+
+
+@dataclass(frozen=True)
+class Request(OfStructure):
+    """What to check, and on which structure."""
+
+
+def perform(request: Request, say: Say = silent):
+    """The checks; returns a `CheckReport`. Raises InputError and FileError."""
+    potential, structure = request.load()
     from mdnnp.certify.invariances import check, progress
 
-    potential, structure = load_both(arguments)
     with progress() as begin:
-        report = check(potential, structure.system, begin=begin)
-    print(report.to_json() if arguments.json else report.table())
-    return report.exit_code
+        return check(potential, structure.system, begin=begin)

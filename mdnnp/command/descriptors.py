@@ -1,19 +1,64 @@
 """The verb `mdnnp descriptors`: symmetry functions for structures, and what they resolve."""
 
-import json
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+
+from mdnnp.command.arguments import add_units, positive
+from mdnnp.command.verb import Say, check_choice, silent
+
+METHODS = ("labels", "spread", "cur", "farthest", "grid")
 
 
-def main(arguments) -> int:
-    from mdnnp.training.dataset import read_labelled
-    from mdnnp.training.proposal import as_dict, propose, text
+HELP = "Choose symmetry functions for structures, and report what they resolve."
+EPILOG = """\
+Prints lines for input.nn; the report stands before them, as comments: what the functions cost, the rank of their values
+and derivatives, functions that others span, and environments that they hardly tell apart. Lengths are in Å.
 
-    structures = read_labelled(arguments.data, arguments.length_unit, arguments.energy_unit)
-    proposal = propose(
-        structures,
-        arguments.cutoff,
-        arguments.number,
-        max_zeta=arguments.max_zeta,
-        method=arguments.method,
+examples:
+  mdnnp descriptors train.xyz --cutoff 5.0 -n 40 > functions.nn
+  mdnnp descriptors input.data --cutoff 6.0 --json --length-unit Bohr --energy-unit Hartree
+"""
+
+
+def add_arguments(p) -> None:
+    """The options."""
+    p.add_argument("data", nargs="+", metavar="DATA", help="files of any format that ASE reads, or input.data")
+    p.add_argument("--cutoff", type=float, required=True, metavar="A", help="cutoff radius in Å")
+    p.add_argument("-n", "--number", type=positive, help="functions per element (default: 32)")
+    p.add_argument("--max-zeta", type=positive, metavar="Z", help="angular resolution (default: 4)")
+    p.add_argument(
+        "--method",
+        choices=["labels", "spread", "cur", "farthest", "grid"],
+        help="how to choose: by a linear fit of energies and forces (default if there are any), by the spread of the "
+        "values, CUR, farthest-point sampling; or the default grid, without choosing",
     )
-    print(json.dumps(as_dict(proposal), indent=2) if arguments.json else text(proposal))
-    return 0
+    p.add_argument("--json", action="store_true", help="print functions and report as JSON")
+    add_units(p)
+
+
+@dataclass(frozen=True)
+class Request:
+    """Structures, the cutoff in Å, how many functions for each element and how to choose them (None: by labels)."""
+
+    data: Sequence[str | Path]
+    _: KW_ONLY
+    cutoff: float
+    number: int = 32
+    max_zeta: int = 4
+    method: str | None = None
+    length_unit: str | None = None
+    energy_unit: str | None = None
+
+    def __post_init__(self):
+        if self.method is not None:
+            check_choice(self, "method", METHODS)
+
+
+def perform(request: Request, say: Say = silent):
+    """Choose; returns a `Proposal`. Raises InputError and FileError."""
+    from mdnnp.training.dataset import read_labelled
+    from mdnnp.training.proposal import propose
+
+    structures = read_labelled(request.data, request.length_unit, request.energy_unit)
+    return propose(structures, request.cutoff, request.number, max_zeta=request.max_zeta, method=request.method)

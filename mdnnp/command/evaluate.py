@@ -1,28 +1,77 @@
 """The verb `mdnnp evaluate`: errors of a potential against labelled structures."""
 
-import json
 import sys
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 
-from mdnnp.command.common import data_units, load, refuse_outputs, use_threads
+from mdnnp.command.arguments import add_data_units, add_potential, add_threads
+from mdnnp.command.verb import OfStructures, Outcome, Say, Written, check_choice, silent, use_threads
+
+HELP = "Errors of a potential against labelled structures."
+EPILOG = """\
+RMSE, mean absolute error, 95 % quantile, maximum and bias of energies, force components and stresses, by
+config_type and element; the worst configurations by name; how many environments are out of the potential's
+range. Structures are read one by one: data sets may be larger than the memory.
+
+examples:
+  mdnnp evaluate potential/ test.xyz
+  mdnnp evaluate potential/ input.data -o report.html --length-unit Bohr --energy-unit Hartree
+  mdnnp evaluate potential/ input.data --length-unit Angstrom --energy-unit eV --data-length-unit Bohr \\
+      --data-energy-unit Hartree         a potential and data in different units
+"""
 
 
-def main(arguments) -> int:
-    refuse_outputs(arguments, [arguments.output], arguments.data)
-    potential = load(arguments)
-    from mdnnp.training.accuracy import evaluate, table
+def add_arguments(p) -> None:
+    """The options."""
+    add_potential(p)
+    p.add_argument("data", nargs="+", metavar="DATA", help="files of any format that ASE reads, or input.data")
+    add_data_units(p)
+    p.add_argument("-o", "--output", metavar="REPORT.html", help="write a report with figures")
+    p.add_argument(
+        "--by",
+        choices=["config_type", "file", "set"],
+        help="kinds to tell apart; structures marked set=train or set=test always are, with `set` nothing else is",
+    )
+    p.add_argument("--json", action="store_true", help="print the figures as JSON")
+    p.add_argument("--overwrite", action="store_true", help="replace REPORT.html if it exists")
+    add_threads(p)
+
+
+@dataclass(frozen=True)
+class Request(OfStructures):
+    """Files of labelled structures, and which kinds of them to tell apart; output : a report to write."""
+
+    data: Sequence[str | Path]
+    _: KW_ONLY
+    by: str = "config_type"
+    output: str | Path | None = None
+    overwrite: bool = False
+
+    def __post_init__(self):
+        check_choice(self, "by", ("config_type", "file", "set"))
+
+
+def perform(request: Request, say: Say = silent) -> Outcome:
+    """Evaluate; returns `Errors`, or them and the report that was written.
+
+    Raises InputError, FileError, PhysicsError.
+    """
+    request.refuse([request.output], request.data, request.overwrite)
+    potential = request.load_potential()
+    from mdnnp.training.accuracy import evaluate
     from mdnnp.training.dataset import stream_labelled
 
-    use_threads(arguments)
-    structures = stream_labelled(arguments.data, *data_units(arguments))
-    errors = evaluate(potential, _with_progress(structures, arguments.data), by=arguments.by)
-    print(json.dumps(errors.as_dict(), indent=2) if arguments.json else table(errors))
-    if arguments.output:
-        from mdnnp.training.fit_report import provenance, write_report
+    use_threads(request.threads)
+    structures = stream_labelled(request.data, *request.data_units)
+    errors = evaluate(potential, _with_progress(structures, request.data), by=request.by)
+    if not request.output:
+        return errors
+    from mdnnp.training.fit_report import provenance, write_report
 
-        settings = {"potential": arguments.potential, "data": " ".join(arguments.data)} | provenance()
-        write_report(arguments.output, {"data": errors}, provenance=settings, overwrite=arguments.overwrite)
-        print(f"Written: {arguments.output}", file=sys.stderr if arguments.json else sys.stdout)
-    return 0
+    settings = {"potential": request.potential, "data": " ".join(map(str, request.data))} | provenance()
+    write_report(request.output, {"data": errors}, provenance=settings, overwrite=request.overwrite)
+    return Written(errors, (Path(request.output),), f"Written: {request.output}")
 
 
 def _with_progress(structures, paths):

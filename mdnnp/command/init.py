@@ -1,13 +1,13 @@
 """Starting inputs and the reference of every key, from the records of `dynamics.input`: the verb `mdnnp init`."""
 
 import textwrap
-from dataclasses import Field, fields
+from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import get_args, get_origin
 
 from mdnnp.base.errors import FileError
 from mdnnp.base.inputs.records import Sections, default_of, is_required, toml_value
-from mdnnp.dynamics.input import SECTIONS
+from mdnnp.command.verb import Say, check_choice, silent
 
 Values = dict[str, str]  # 'section.key' -> TOML text
 
@@ -66,15 +66,61 @@ KINDS = {
 }
 
 
-def main(arguments) -> int:
+HELP = "Write a commented input file to start from."
+EPILOG = """\
+kinds:
+  hdnnp   run.toml, an input to fill in, for a potential and a structure of your own
+  argon   argon.toml, argon.xyz, argon-lj.toml: liquid argon, complete, runs as it is
 
-    if arguments.reference:
-        print(reference())
-        return 0
-    paths = write_starting_files(arguments.kind, arguments.output)
-    print("Written: " + ", ".join(str(p) for p in paths))
-    print(f"Next:    mdnnp run {paths[0]}" if len(paths) > 1 else f"Next:    fill in {paths[0]}")
-    return 0
+Nothing is overwritten.
+"""
+
+
+def add_arguments(p) -> None:
+    """The options."""
+    p.add_argument("kind", nargs="?", default="hdnnp", choices=["hdnnp", "argon"], help="which one (default: hdnnp)")
+    p.add_argument("-o", "--output", metavar="DIR", help="directory to write into (default: this one)")
+    p.add_argument("--reference", action="store_true", help="print the reference of every key instead")
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which starting input, and the directory for it; reference : the reference of every key instead."""
+
+    kind: str = "hdnnp"
+    output: str | Path = "."
+    reference: bool = False
+
+    def __post_init__(self):
+        check_choice(self, "kind", KINDS)
+
+
+@dataclass(frozen=True)
+class Started:
+    """Files that were written, the input first; or the reference."""
+
+    files: tuple[Path, ...] = ()
+    reference: str = ""
+    exit_code: int = 0
+
+    def text(self) -> str:
+        """What was written and what is next, or the reference."""
+        if not self.files:
+            return self.reference
+        first = self.files[0]
+        following = f"mdnnp run {first}" if len(self.files) > 1 else f"fill in {first}"
+        return f"Written: {', '.join(map(str, self.files))}\nNext:    {following}"
+
+    def as_dict(self) -> dict:
+        """The same."""
+        return {"program": "mdnnp init", "written": list(self.files), "reference": self.reference or None}
+
+
+def perform(request: Request, say: Say = silent) -> Started:
+    """Write a starting input, unless the reference is asked for. Raises FileError if a file exists."""
+    if request.reference:
+        return Started(reference=reference())
+    return Started(tuple(write_starting_files(request.kind, request.output)))
 
 
 def starting_files(kind: str) -> dict[str, str]:
@@ -109,7 +155,7 @@ def starting_input(title: str, values: Values) -> str:
     lines = [f"# {line}".rstrip() for line in title.rstrip().split("\n")]
     lines += ["#", "# Keys that are commented out show their default, or an example where there is none."]
     lines += ["# Paths are relative to this file."]
-    for section, record in SECTIONS.items():
+    for section, record in _sections().items():
         lines += ["", f"[{section}]", f"# {record.__doc__}"]
         for f in fields(record):
             lines += ["", *_commented(f.metadata["help"])]
@@ -123,10 +169,10 @@ def starting_input(title: str, values: Values) -> str:
     return "\n".join(lines) + "\n"
 
 
-def reference(sections: Sections = SECTIONS) -> str:
-    """Every key of an input, in Markdown: tables of key, type, default and meaning."""
+def reference(sections: Sections | None = None) -> str:
+    """Every key of an input (default: of a run), in Markdown: tables of key, type, default and meaning."""
     lines = []
-    for section, record in sections.items():
+    for section, record in (sections or _sections()).items():
         lines += [f"## [{section}]", "", f"{record.__doc__}", ""]
         lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
         for f in fields(record):
@@ -136,6 +182,12 @@ def reference(sections: Sections = SECTIONS) -> str:
             lines.append(f"| `{f.name}`{star} | {_type_name(f)} | {_default_text(f)} | {meaning} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _sections() -> Sections:
+    from mdnnp.dynamics.input import SECTIONS
+
+    return SECTIONS
 
 
 def _is_wanted(section: str, f: Field) -> bool:

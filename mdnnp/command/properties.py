@@ -1,100 +1,124 @@
 """The verb `mdnnp properties`: reads what is asked for, has the parts computed, writes the report."""
 
-import json
-import math
 import sys
 import warnings
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
-import numpy as np
-
-from mdnnp.atoms.structure import Structure
-from mdnnp.atoms.write import write_structures
 from mdnnp.base.errors import FileError, InputError, MdnnpWarning
-from mdnnp.base.files import check_distinct, csv_text, new_directory
-from mdnnp.command.common import load_both
-from mdnnp.materials import parts, properties_report
-from mdnnp.materials.crystal import Crystal, make_crystal
-from mdnnp.potentials.interface import Potential
-from mdnnp.potentials.load import potential_files
+from mdnnp.base.files import check_distinct, new_directory
+from mdnnp.command.arguments import add_potential, add_structure, add_threads, positive
+from mdnnp.command.verb import OfStructure, Say, Written, check_positive, silent
 
+PARTS = ("eos", "elastic", "defects", "surfaces", "thermal")
 FILES = ("report.html", "properties.json", "properties.csv", "eos.csv", "thermal.csv", "relaxed.xyz")
 _FORCES_AT_REST = 0.05  # eV/Å
 
 
-def main(arguments) -> int:
+HELP = "Properties of a crystal: equation of state, elasticity, sound, defects, surfaces, heat."
+EPILOG = """\
+Relaxes the crystal, and computes each part by itself; one that fails says why. Writes report.html (tables, figures,
+definitions), properties.json, properties.csv, eos.csv, thermal.csv, relaxed.xyz. Numbers behind which the potential
+extrapolates are marked.
 
-    potential, structure = load_both(arguments)
-    return compute_properties(arguments, potential, structure)
+examples:
+  mdnnp properties inputs/silicon/potential inputs/silicon/crystal.xyz
+  mdnnp properties potential/ cell.xyz --only elastic eos --reference dft.json -o elastic
+"""
 
 
-def read_reference(path: str | None) -> tuple[dict[str, float], str]:
-    """Values of a JSON file by key, and its `source`; objects in it are left alone, as notes.
+def add_arguments(p) -> None:
+    """The options."""
+    add_potential(p)
+    add_structure(p, "cell of a crystal, of any format that ASE reads")
+    p.add_argument("-o", "--output", metavar="DIR", help="directory to write (default: STRUCTURE-properties)")
+    p.add_argument(
+        "--only", nargs="+", choices=["eos", "elastic", "defects", "surfaces", "thermal"], metavar="PART",
+        help="parts to compute: eos, elastic, defects, surfaces, thermal (default: all)",
+    )  # fmt: skip
+    p.add_argument("--reference", metavar="FILE.json", help="values to compare with, by their names in properties.json")
+    p.add_argument(
+        "--supercell", type=positive, nargs=3, metavar=("A", "B", "C"),
+        help="repeats of the cell that defects are put into (default: 10 Å wide or more)",
+    )  # fmt: skip
+    p.add_argument("--temperature-K", type=float, metavar="T", help="highest one (default: 1000)")
+    p.add_argument("--no-relax", action="store_true", help="take the structure as it is")
+    p.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    p.add_argument("--overwrite", action="store_true", help="replace DIR if an earlier report is there")
+    add_threads(p)
 
-    Raises FileError or InputError for what is not one.
+
+@dataclass(frozen=True)
+class Request(OfStructure):
+    """Which properties of which crystal. output : a directory (None: STRUCTURE-properties); only : parts (None: all)
+
+    reference : a JSON file with values to compare with; supercell : repeats of the cell for defects
+    temperature_K : the highest. Raises InputError.
     """
-    if path is None:
-        return {}, ""
-    try:
-        data = json.loads(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise InputError(f'{path}: expected an object as {{"C11_GPa": 153, "vacancy_eV": 3.67}}, found {data!r:.40}')
-    source = str(data.pop("source", path))
-    data = {key: value for key, value in data.items() if not isinstance(value, dict)}
-    for key, value in data.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise InputError(f"{path}: {key} must be a number, found {value!r:.60}")
-    return {key: float(value) for key, value in data.items()}, source
+
+    _: KW_ONLY
+    output: str | Path | None = None
+    only: Sequence[str] | None = None
+    reference: str | Path | None = None
+    supercell: Sequence[int] | None = None
+    temperature_K: float = 1000.0
+    no_relax: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self):
+        check_positive(self, "temperature_K")
+        if unknown := set(self.only or ()) - set(PARTS):
+            raise InputError(f"--only must name parts of {', '.join(PARTS)}, found {', '.join(sorted(unknown))}")
+
+    @property
+    def directory(self) -> Path:
+        """What is written."""
+        return Path(self.output or f"{Path(self.structure).stem}-properties")
+
+    @property
+    def parts(self) -> list[str]:
+        """Those to compute, in their order."""
+        return [name for name in PARTS if name in (self.only or PARTS)]
 
 
-def compute_properties(arguments, potential: Potential, structure: Structure) -> int:
-    """Do as the command line says; returns the exit status: 3 if nothing that was asked for could be computed."""
-    if not (math.isfinite(arguments.temperature_K) and arguments.temperature_K > 0):
-        raise InputError(f"--temperature-K must be positive, found {arguments.temperature_K}")
-    reference, source = read_reference(arguments.reference)
-    names = [name for name in parts.NAMES if name in (arguments.only or parts.NAMES)]
-    supercell = tuple(arguments.supercell) if arguments.supercell else None
-    output = Path(arguments.output or f"{Path(arguments.structure).stem}-properties")
-    check_distinct([output], [arguments.structure, arguments.reference, *potential_files(arguments.potential)])
-    if output.is_dir() and not arguments.overwrite:
+def perform(request: Request, say: Say = silent) -> Written:
+    """Compute and write; returns a `Report` and the directory. After an interruption it has the parts that were done.
+
+    Raises InputError, FileError, PhysicsError.
+    """
+    output = request.directory
+    check_distinct([output], [request.structure, request.reference, request.potential])
+    if output.is_dir() and not request.overwrite:
         raise FileError(f"{output} exists already; give --overwrite, or another name with -o")
-    with new_directory(output, arguments.overwrite, lambda name: name in FILES) as directory:
-        crystal = make_crystal(potential, structure, not arguments.no_relax)
+    request.keep_potential([output])
+    from mdnnp.materials import parts
+    from mdnnp.materials.crystal import make_crystal
+    from mdnnp.materials.properties_files import read_reference, write
+    from mdnnp.materials.properties_report import Report
+
+    reference, source = read_reference(request.reference)
+    potential, structure = request.load()
+    with new_directory(output, request.overwrite, lambda name: name in FILES) as directory:
+        crystal = make_crystal(potential, structure, not request.no_relax)
         _warn(crystal, structure)
-        with _Progress() as say:
-            found = parts.compute(crystal, names, parts.Settings(supercell, arguments.temperature_K), say)
-        facts = _facts(arguments, crystal, structure)
-        result = properties_report.Report(facts, crystal, [parts.cell_part(crystal), *found], reference, source)
-        known = {q.key for q in result.quantities}
-        unused = sorted(set(reference) - known)
-        if unused and not arguments.only:
-            warnings.warn(
-                f"{arguments.reference}: no quantity of this report is called {', '.join(unused)}",
-                MdnnpWarning, stacklevel=2,
-            )  # fmt: skip
-        _write(directory, result, structure)
-    print(
-        json.dumps(properties_report.as_dict(result), indent=2)
-        if arguments.json
-        else "\n".join(properties_report.lines(result))
-    )
-    if not arguments.json:
-        print(f"\nWritten: {output}/report.html, properties.json, properties.csv and the curves behind the figures")
-    if found[-1].failure == parts.INTERRUPTED:
-        left = " ".join(names[len(found) - 1 :])
+        supercell = tuple(request.supercell) if request.supercell else None
+        with _Progress() as progress:
+            found = parts.compute(crystal, request.parts, parts.Settings(supercell, request.temperature_K), progress)
+        facts = _facts(request, crystal, structure)
+        report = Report(facts, crystal, [parts.cell_part(crystal), *found], reference, source)
+        _warn_of_unused(request, report)
+        write(directory, report, structure)
+    if report.interrupted:
+        left = " ".join(request.parts[len(found) - 1 :])
         print(f"interrupted; what was done is written, the rest: --only {left}", file=sys.stderr)
-        raise KeyboardInterrupt
-    return 3 if all(part.failure for part in found) else 0
+    note = f"\nWritten: {output}/report.html, properties.json, properties.csv and the curves behind the figures"
+    return Written(report, (output,), note)
 
 
-def _warn(crystal: Crystal, structure: Structure) -> None:
+def _warn(crystal, structure) -> None:
     """Say what may make all of it meaningless."""
-    largest = float(np.sqrt(np.square(crystal.results.forces).sum(axis=1).max()))
+    largest = crystal.results.largest_force
     if largest > _FORCES_AT_REST:
         warnings.warn(
             f"{structure.label}: the largest force is {largest:.3f} eV/Å: this is no minimum, and properties are not "
@@ -105,33 +129,24 @@ def _warn(crystal: Crystal, structure: Structure) -> None:
         warnings.warn(f"{structure.label}: the crystal at rest {crystal.coverage}", MdnnpWarning, stacklevel=2)
 
 
-def _facts(arguments, crystal: Crystal, structure: Structure) -> list[tuple[str, str]]:
+def _warn_of_unused(request: Request, report) -> None:
+    unused = sorted(set(report.reference) - {q.key for q in report.quantities})
+    if unused and not request.only:
+        warnings.warn(
+            f"{request.reference}: no quantity of this report is called {', '.join(unused)}",
+            MdnnpWarning, stacklevel=3,
+        )  # fmt: skip
+
+
+def _facts(request: Request, crystal, structure) -> list[tuple[str, str]]:
     group = crystal.symmetry.name if crystal.symmetry is not None else "not determined (needs spglib)"
     return [
-        ("potential", str(arguments.potential)),
+        ("potential", str(request.potential)),
         ("structure", structure.label),
         ("atoms in the cell", str(len(crystal.system))),
         ("space group", group),
         ("at rest", "relaxed, cell and positions" if crystal.relaxed else "taken as it was given"),
     ]
-
-
-def _write(directory: Path, result: properties_report.Report, structure: Structure) -> None:
-    texts = {
-        "report.html": properties_report.page(result),
-        "properties.json": json.dumps(properties_report.as_dict(result), indent=2) + "\n",
-        "properties.csv": properties_report.numbers_csv(result),
-    }
-    for part in result.parts:
-        texts |= {f"{name}.csv": csv_text(*curve) for name, curve in part.curves.items()}
-    for name, text in texts.items():
-        (directory / name).write_text(text, encoding="utf-8")
-    r = result.crystal.results
-    at_rest = replace(
-        structure, system=result.crystal.system, velocities=None, energy=r.energy, forces=r.forces, stress=None,
-        atomic_energies=r.atomic_energies,
-    )  # fmt: skip
-    write_structures(directory / "relaxed.xyz", [at_rest])
 
 
 class _Progress:

@@ -1,14 +1,49 @@
 """The verb `mdnnp train`: a potential fitted as an input file says."""
 
-from mdnnp.command.common import use_threads
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+
+from mdnnp.command.arguments import add_threads
+from mdnnp.command.verb import Say, silent, use_threads
+
+HELP = "Fit a potential to labelled structures as an input file says."
+EPILOG = """\
+Writes INPUT-potential/ (an n2p2 directory; member-1, member-2, ... for a committee), INPUT.html (report with
+figures), INPUT.epochs.csv and, after every epoch, INPUT.checkpoint. A fit that was stopped or killed goes on to
+the same bits; a time limit, of course, ends it where it stands.
+
+examples:
+  mdnnp train silicon.toml
+  mdnnp train silicon.toml --resume      after an interruption, or with more epochs in silicon.toml
+"""
 
 
-def main(arguments) -> int:
+def add_arguments(p) -> None:
+    """The options."""
+    p.add_argument("input", metavar="INPUT.toml", help="input file; docs/train.md has the reference of its keys")
+    p.add_argument("--resume", action="store_true", help="go on from the checkpoint of this fit")
+    p.add_argument("--overwrite", action="store_true", help="replace the results of an earlier fit")
+    p.add_argument("--json", action="store_true", help="print the errors as JSON, all else to stderr")
+    add_threads(p)
+
+
+@dataclass(frozen=True)
+class Request:
+    """The input file, and what to do with an earlier fit; threads : None: all cores."""
+
+    input: str | Path
+    _: KW_ONLY
+    resume: bool = False
+    overwrite: bool = False
+    threads: int | None = None
+
+
+def perform(request: Request, say: Say = silent):
+    """Fit; returns `Trained`. What is done meanwhile is printed. Raises as `mdnnp.training.train.train` does."""
     from mdnnp.training.input import read_train_config
 
-    config = read_train_config(arguments.input)
+    config = read_train_config(request.input)
     from mdnnp.training.train import train
 
-    use_threads(arguments)
-    train(config, resume=arguments.resume, overwrite=arguments.overwrite)
-    return 0
+    use_threads(request.threads)
+    return train(config, resume=request.resume, overwrite=request.overwrite)
