@@ -137,7 +137,7 @@ def replica_path(folder: Path, cell: tuple[int, int, int]) -> Path:
 
 
 def replica_deviations(folder: Path, cells: list[tuple[int, int, int]]) -> dict[str, list[float]]:
-    """Energies (eV/atom) and forces (eV/Å, the largest) of the replicas less those of the first."""
+    """Energies (eV/atom) and forces (eV/Å, the largest) of the replicas minus those of the first."""
     found: dict[str, list[float]] = {"energy": [], "forces": []}
     for cell in cells:
         with Trajectory(replica_path(folder, cell)) as t:

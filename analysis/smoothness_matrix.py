@@ -173,7 +173,7 @@ def measure(cutoff_type: int, activation: str, reference, start: MDState, traini
 
 
 def write_rung(path: Path, start: MDState, rung: Rung, ladder: Ladder) -> Path:
-    """The energies of one time step, less their mean in each segment, behind the frame that the run started from."""
+    """The energies of one time step, minus their mean in each segment, after the frame that the run started from."""
     system, unknown = start.system, dict.fromkeys(("kinetic_energy", "total_energy", "temperature"), np.nan)
     parameters = {"timestep_fs": rung.timestep_fs, "floor_eV": ladder.floor_eV, "extrapolations": ladder.extrapolations}
     with TrajectoryWriter.create(

@@ -73,7 +73,7 @@ def main() -> None:
             axes.plot(x, 1e3 * (fit.at(x) - lowest), color=colour, lw=1)
             axes.plot(volumes, 1e3 * (energies - lowest), marker, color=colour, mfc="none", label=text)
         difference = 1e3 * (network - dft)
-        print(f"network less DFT: {np.round(difference, 2)} meV/atom at {np.round(volumes, 2)} Å^3/atom")
+        print(f"network minus DFT: {np.round(difference, 2)} meV/atom at {np.round(volumes, 2)} Å^3/atom")
         axes.set(xlabel="volume / (Å$^3$/atom)", ylabel="energy − minimum of DFT / (meV/atom)")
         axes.legend(fontsize=9)
         figure.savefig(args.output)

@@ -134,7 +134,7 @@ def choose(frames: np.ndarray, width: float, n: int, path: Path) -> None:
 class Relabelled(NamedTuple):
     """Frames of the network's own run with DFT labels.
 
-    energy_meV : (n,) network less DFT, per atom; force_eV_A : (n, N, 3) differences; force_rms_eV_A : of the labels
+    energy_meV : (n,) network minus DFT, per atom; force_eV_A : (n, N, 3) differences; force_rms_eV_A : of the labels
     weights : (n,) to DFT's ensemble, sum 1
     """
 

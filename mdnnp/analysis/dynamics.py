@@ -122,7 +122,7 @@ def n_lags_of(frames: Frames, lag_fs: float | None, fraction: float, most_fs: fl
         wanted = "" if lag_fs is None else f" to correlate over {lag_fs * 1e-3:.4g} ps"
         raise InputError(
             f"{n} frames {dt:.4g} fs apart are too few{wanted}: at least {MIN_LAGS} lags are needed, and no longer "
-            "than the run; ask for another correlation time, or run longer, or write frames more often"
+            "than the run; use another correlation time, run longer, or write frames more often"
         )
     return lags
 
@@ -150,7 +150,7 @@ def mean_squared_displacement(
     lag_fs : longest lag, by default a fifth of the run; fit_fs : where a straight line is fitted, by default from a
     fifth of the longest lag to all of it. Of runs so long that twice the longest lag does not fit into memory, frames
     are left out evenly (a note says so). viscosity_mPas : adds D at infinite size, D + 2.837297 kT / (6 pi eta L), for
-    a cubic cell; temperature : K, by default that of the velocities. remove_drift : less the motion of the centre of
+    a cubic cell; temperature : K, by default that of the velocities. remove_drift : minus the motion of the centre of
     mass. Source: I.-C. Yeh, G. Hummer, J. Phys. Chem. B 108, 15873 (2004).
     """
     n_lags = n_lags_of(frames, lag_fs, 0.2)
@@ -159,7 +159,9 @@ def mean_squared_displacement(
         every = max(1, n_lags // _FEWEST_LAGS)
     n_lags, n_frames = (n_lags - 1) // every + 1, (len(frames) - 1) // every + 1
     if every > 1:
-        frames.notes.append(f"mean squared displacement: of every {every} frames one, as all would not fit into memory")
+        frames.notes.append(
+            f"mean squared displacement: 1 of every {every} frames is used, as all do not fit into memory"
+        )
     dt = every * frames.spacing_fs()
     time = np.arange(n_lags) * dt
 
@@ -197,13 +199,13 @@ def mean_squared_displacement(
 
 
 def _finite_size(frames: Frames, viscosity_mPas: float | None, temperature: float | None) -> float | None:
-    """What the periodic cell takes from D, 1e-9 m^2/s. Raises InputError for a cell that is not cubic."""
+    """Reduction of D by the periodic cell, 1e-9 m^2/s. Raises InputError for a cell that is not cubic."""
     if viscosity_mPas is None:
         return None
     cell = frames.read("cells", 0, 1)[0]
     length = abs(np.linalg.det(cell)) ** (1 / 3)
     if np.abs(cell @ cell.T - length**2 * np.eye(3)).max() > 1e-3 * length**2 or not frames.pbc.all():
-        raise InputError("the finite-size correction of D is that of a cubic cell, which this is not")
+        raise InputError("the finite-size correction of D is that of a cubic cell, and this cell is not cubic")
     kT = BOLTZMANN_EV_PER_K * ELEMENTARY_CHARGE_C * (temperature or temperature_K(frames))
     return YEH_HUMMER * kT / (6 * np.pi * viscosity_mPas * 1e-3 * length * 1e-10) * 1e9
 
@@ -313,7 +315,7 @@ def green_kubo(
         )
     columns = series.shape[1]
     if not np.any(series):
-        raise InputError("nothing fluctuates: all values are equal")
+        raise InputError("there are no fluctuations: all values are equal")
     sums, counts = [], []
     for a, b in _segments(n):
         values, count = lagged_sums(series[a : min(b + n_lags - 1, n)], b - a, n_lags)

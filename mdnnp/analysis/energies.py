@@ -1,4 +1,4 @@
-"""What a trajectory says about energy, temperature, pressure and momentum.
+"""Energy, temperature, pressure and momentum from a trajectory.
 
 `read_series` collects the time series, `analyze` makes numbers of them with error bars, `energies_text` puts them into
 words and `energy_figures` draws them. Files of other programs are analysed as far as what they hold goes.
@@ -78,7 +78,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Analysis:
-    """Numbers of a run, of what follows the warm-up.
+    """Numbers of a run after the warm-up.
 
     warmup_fs : time left out at the beginning; warmup_reason : why it is that long
     drift, shadow_drift : of the energy that the ensemble conserves, `conserved`, and of the shadow energy; None if
@@ -125,10 +125,10 @@ def read_series(path: str | Path, **choice) -> Series:
             others["temperature"] = (t, np.asarray(quantities.temperature(kinetic, n_degrees)))
         notes += trajectory.notes
         if parameters.get("kind") == STEPS:
-            notes.append("the frames are steps of a relaxation or a search, which step and time count")
+            notes.append("the frames are steps of a relaxation or a search; step and time are their numbers")
             values = {name: values[name] for name in ("potential_energy", "pressure", "density") if name in values}
         if masses is None and _or_note(notes, lambda: trajectory.holds("velocity")):
-            notes.append("there are velocities but no masses, so nothing is made of them")
+            notes.append("there are velocities but no masses, so they are not used")
         kept = _usable(step, time_fs, values, notes)
         shadow = shadow[kept] if np.isfinite(shadow).any() else np.empty(0)
         return Series(
@@ -153,7 +153,7 @@ def read_series(path: str | Path, **choice) -> Series:
 
 
 def _recorded_ramp(parameters: dict) -> str:
-    """What the input of one of our runs says of a temperature or pressure that changes."""
+    """The temperature or pressure ramp in the input of a run of mdnnp."""
     try:
         dynamics = tomllib.loads(parameters["config"])["dynamics"]
     except (KeyError, TypeError, tomllib.TOMLDecodeError):
@@ -224,7 +224,7 @@ def _observables(trajectory: Trajectory, masses: np.ndarray | None, notes: list[
         elif found is not None and "kinetic_energy" not in known:
             others["kinetic_energy"] = (at.times_fs, found[1])
     if others:
-        notes.append(f"{', '.join(others)}: means from steps of their own, which are not all of those of {names[0]}")
+        notes.append(f"{', '.join(others)}: means over their own steps, which differ from those of {names[0]}")
     return clock.steps, clock.times_fs, values, np.empty(0), momentum, others
 
 
@@ -269,16 +269,16 @@ def _usable(step, time_fs, values, notes: list[str]) -> np.ndarray:
         bad = np.flatnonzero(~np.isfinite(series[:end]))
         if len(bad):
             end = int(bad[0])
-            notes.append(f"{name} at step {step[end]} is {series[end]}: what follows is left out")
+            notes.append(f"{name} at step {step[end]} is {series[end]}: this sample and all later ones are left out")
     later = np.ones(len(time_fs), dtype=bool)
     later[1:] = time_fs[1:] > np.maximum.accumulate(time_fs)[:-1]
     if not later[:end].all():
-        notes.append(f"{np.sum(~later[:end])} samples are not later than the one before, and are left out")
+        notes.append(f"{np.sum(~later[:end])} samples are left out, because their time does not increase")
     return later & (np.arange(len(time_fs)) < end)
 
 
 def analyze(series: Series, warmup_fs: float | None = None, until_fs: float | None = None) -> Analysis:
-    """Drifts and means of what follows the warm-up.
+    """Drifts and means after the warm-up.
 
     warmup_fs : time to leave out; by default the equilibration of the run, or else a tenth of the run
     until_fs : time from the first sample at which to end; by default the end of the run
@@ -320,9 +320,9 @@ def _until(series: Series, until_fs: float) -> Series:
 
 
 def _ramp(series: Series, kept: np.ndarray, whole_fs: float) -> str:
-    """Why the samples are of no equilibrium; empty if they may be of one, as a short stretch of a whole ramp is."""
+    """Why the samples are not from an equilibrium; empty if they may be, as in a short part of a ramp."""
     if series.ramp and kept.any() and np.ptp(series.time_fs[kept]) > TREND_SHARE * whole_fs:
-        return f"the input has it go from {series.ramp}"
+        return f"by the input, it goes from {series.ramp}"
     if "temperature" not in series.values or kept.sum() < 2:
         return ""
     heat = series.values["temperature"][kept]
@@ -397,7 +397,7 @@ def _mean_lines(analysis: Analysis) -> list[str]:
 
 
 def _from_to(analysis: Analysis, name: str, offset: float, divisor: float, unit: str) -> str:
-    """Means of the first and the last tenth of what is analysed."""
+    """Means of the first and the last tenth of the analysed part."""
     time, values = analysis.series.time_fs, analysis.series.values[name]
     values = (values[time >= time[0] + analysis.warmup_fs] - offset) / divisor
     tenth = max(1, len(values) // 10)
@@ -481,7 +481,7 @@ def _drift_cells(drift: Drift) -> list[str]:
 
 
 def drift_words(drift: Drift, shadow: Drift | None) -> str:
-    """What the drift of the conserved energy is, as a sentence; empty where it has no error bar."""
+    """The drift of the conserved energy as a sentence; empty if it has no error bar."""
     if not drift.enough:
         return ""
     if is_verlet_error(drift, shadow):
@@ -549,7 +549,7 @@ def _plain(value):
 
 
 def read_parts(paths: list[Path], choice: dict) -> Series:
-    """The series of all parts of a run; what of one overlaps with the next is the next one's."""
+    """The series of all parts of a run; where two parts overlap, the later part is used."""
     parts = []
     for path in paths:
         try:

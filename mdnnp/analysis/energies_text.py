@@ -33,12 +33,14 @@ def _run_lines(analysis: Analysis) -> list[str]:
     if series.extrapolations:
         lines.append(f"{series.extrapolations} extrapolations: see /extrapolation in the file.")
     if series.offset_eV:
-        lines.append(f"Energies are less the constants in the potential, {series.offset_eV:.9g} eV.")
+        lines.append(f"Energies are given minus the constants in the potential, {series.offset_eV:.9g} eV.")
     lines += [f"Note: {note}." for note in series.notes]
     if analysis.ramp:
-        lines.append(f"RAMP: {analysis.ramp}. Means are of no one state; choose a stretch (--warmup-ps, --until-ps).")
+        lines.append(
+            f"RAMP: {analysis.ramp}. Means are not those of one state; choose a part (--warmup-ps, --until-ps)."
+        )
     if not series.values and not series.others:
-        lines.append("Note: no energies, temperatures or velocities with known units are in the file.")
+        lines.append("Note: the file has no energies, temperatures or velocities with known units.")
     return lines
 
 
@@ -63,7 +65,7 @@ def _drift_lines(name: str, drift: Drift | None, offset: float, shadow: Drift | 
         lines.append(_line("", kT))
     if drift.note:
         lines.append(_line("", drift.note))
-    lines.append(_line("  rms about the line", f"{drift.rms_eV_per_atom * 1e3:.4g} meV/atom"))
+    lines.append(_line("  rms around the line", f"{drift.rms_eV_per_atom * 1e3:.4g} meV/atom"))
     change = plus_minus(drift.change_eV_per_atom * 1e3, drift.error_change_eV_per_atom * 1e3, "meV/atom")
     lines.append(_line("  change", f"{change} in {drift.duration_ps:.4g} ps ({drift.n_blocks} block means)"))
     if math.isfinite(drift.change_over_kinetic_deviation):

@@ -27,7 +27,7 @@ _MOST_POINTS = 4000
 
 
 def draw(analysis: Analysis, folder: Path) -> list[Path]:
-    """Draw what there are data for, two samples at least; returns the files that were written."""
+    """Draw all figures for which there are data (at least two samples); returns the files that were written."""
     written = []
     with matplotlib.rc_context(_STYLE):
         drawn = figures_of(analysis)

@@ -52,7 +52,7 @@ class Frames:
                 raise InputError(f"{other.path}: not the atoms of {first.path}; analyse each by itself")
         self.numbers = np.ones(self.n_atoms, np.int64) if first.numbers is None else first.numbers
         if first.numbers is None:
-            self.notes.append("the file names no species: all atoms are taken to be of one, named H")
+            self.notes.append("the file names no species: all atoms are treated as one species, named H")
         self.masses = self._masses(first)
         self.species = {chemical_symbols[z]: np.flatnonzero(self.numbers == z) for z in np.unique(self.numbers)}
         self.parameters = first.parameters
@@ -64,7 +64,7 @@ class Frames:
             if len(self._files) > 1 or warmup_fs:
                 raise
             self._begin_fs = math.nan
-            self.notes.append(f"no dynamics, and nothing in time: {error}")
+            self.notes.append(f"no dynamics, and no functions of time: {error}")
         wanted = ["positions", "cells"] if self.pbc.any() and all(map(_has_cells, self._files)) else ["positions"]
         self._index_frames(wanted)
 
@@ -75,7 +75,7 @@ class Frames:
             masses, why = None, str(error)
         if masses is not None:
             return masses
-        self.notes.append(f"{why}: those of the elements are taken")
+        self.notes.append(f"{why}: the standard masses of the elements are used")
         return atomic_masses[self.numbers]
 
     def _open(self, paths, choice) -> list[Trajectory]:
@@ -93,7 +93,7 @@ class Frames:
         return files
 
     def _index_frames(self, wanted: Sequence[str]) -> None:
-        """Which frame of which file is frame k, of those that have all that is wanted."""
+        """File and index in the file of each frame that has all wanted quantities."""
         self._views = [file.common(*(_ELEMENTS[what] for what in wanted)) for file in self._files]
         if math.isnan(self._begin_fs):
             self._which, self._local = np.zeros(len(self._views[0]), int), np.arange(len(self._views[0]))
@@ -114,7 +114,7 @@ class Frames:
             if not any(map(len, self._views)):
                 raise InputError(f"{self._files[0].path}: no frame has {' and '.join(wanted)}")
             warmup = self._begin_fs - self._files[0].times_fs[0]
-            raise InputError(f"no frames after the first {warmup * 1e-3:.4g} ps; leave out less with --warmup-ps")
+            raise InputError(f"no frames after the first {warmup * 1e-3:.4g} ps; choose a smaller --warmup-ps")
 
     def common(self, *wanted: str) -> "Frames":
         """The same run with frames where all that is wanted is given, at the steps of the first: `velocities`, ...
@@ -148,7 +148,7 @@ class Frames:
     def spacing_fs(self) -> float:
         """Time between frames, fs. Raises InputError if it is not the same throughout, or if frames are not of time."""
         if math.isnan(self._begin_fs):
-            raise InputError("the file does not say the time of its frames in a known unit")
+            raise InputError("the file does not give the time of its frames in a known unit")
         if self.parameters.get("kind") == STEPS:
             raise InputError("the frames are steps of a relaxation or a search, which has no dynamics")
         steps = np.diff(self.times_fs)
@@ -158,7 +158,7 @@ class Frames:
             k = int(np.argmax(np.abs(steps - np.median(steps))))
             raise InputError(
                 f"the frames are not equally spaced in time ({steps[k]:.6g} fs at {self.times_fs[k]:.6g} fs, "
-                f"elsewhere {np.median(steps):.6g}), as correlation functions need them"
+                f"elsewhere {np.median(steps):.6g}), but correlation functions need equal spacing"
             )
         return float(np.mean(steps))
 
@@ -206,8 +206,8 @@ class Frames:
             k = int(np.argmax(bad))
             rows = "; ".join(" ".join(f"{x:.4g}" for x in row) for row in cells[k])
             raise InputError(
-                f"the cell of frame {start + k} ({rows} Å) has no room for {self.n_atoms} atoms: is it damaged, or its "
-                "unit another than the file says?"
+                f"the cell of frame {start + k} ({rows} Å) has no room for {self.n_atoms} atoms: is it damaged, or is "
+                "its unit wrong?"
             )
 
     def unwrapped(
@@ -219,7 +219,7 @@ class Frames:
         two cells. So they depend neither on the image that an atom begins in nor on the origin of the cell, also where
         a barostat changes it, and leave out what an atom is moved by scaling the cell. Our own positions are continuous
         as they are; others follow the image flags of the file, or without any the nearest image.
-        remove_drift : less the displacement of the centre of mass, of all atoms
+        remove_drift : minus the displacement of the centre of mass of all atoms
         Source: S. von Bülow, J. T. Bullerjahn, G. Hummer, J. Chem. Phys. 153, 021101 (2020): displacements of wrapped
         positions; positions that are unwrapped with the cell of each frame diffuse with its fluctuations.
         """
@@ -269,13 +269,13 @@ class Frames:
         """Leave out the frames later than this. Raises InputError if none is left."""
         n = int(np.searchsorted(self.times_fs, time_fs, side="right"))
         if not n:
-            raise InputError(f"no frames before {time_fs * 1e-3:.4g} ps; end later with --until-ps")
+            raise InputError(f"no frames before {time_fs * 1e-3:.4g} ps; choose a larger --until-ps")
         self._which, self._local, self.times_fs = self._which[:n], self._local[:n], self.times_fs[:n]
 
     def volumes(self) -> np.ndarray:
         """(T,) volumes, Å^3. Raises InputError unless the cell is periodic in three directions."""
         if not self.pbc.all():
-            raise InputError("the cell is not periodic in three directions, so that there is no density")
+            raise InputError("the cell is not periodic in three directions, so the density is not defined")
         pieces = [np.abs(np.linalg.det(self.read("cells", start, stop))) for start, stop in self.chunks()]
         return np.concatenate(pieces)
 

@@ -18,7 +18,7 @@ _MAX_POINTS = 4000
 # Prefix of the tables, heading, what the reader must know.
 _SECTIONS = (
     ("ramp", "Along the ramp", "Means over stretches of the run, in the order of time, against the temperature of the "
-     "same stretch: where a crystal melts or a liquid freezes, energy, density and displacements leap."),
+     "same stretch. Where a crystal melts or a liquid freezes, energy, density and displacements jump."),
     ("rdf", "Radial distribution functions",
      "Normalised by the mean density; line: ideal gas. Shaded: one standard error."),
     ("coordination", "Coordination numbers", "A-B: mean number of B within r of an A."),
@@ -26,11 +26,11 @@ _SECTIONS = (
     ("structure factor", "Static structure factor", "From wave vectors of the cell (Ashcroft-Langreth)."),
     ("msd", "Mean squared displacement",
      "Without the motion of the centre of mass. Shaded: the window of the fit, or of the mean where nothing diffuses. "
-     "Where the exponent in the window is not 1, D is not yet that of diffusion. Of atoms that vibrate about fixed "
-     "places, the constant is twice their mean squared displacement from there."),
-    ("vacf", "Velocity autocorrelation", "Mass weighted; at zero lag, the share of the kinetic energy."),
+     "If the exponent in the window is not 1, the motion is not yet diffusive and D is not valid. For atoms that "
+     "vibrate around fixed positions, the constant is twice their mean squared displacement from these."),
+    ("vacf", "Velocity autocorrelation", "Mass weighted; at zero lag, the fraction of the kinetic energy."),
     ("vdos", "Vibrational density of states",
-     "Mass weighted, Hann window; its integral over the frequency in THz is the share of the kinetic energy."),
+     "Mass weighted, Hann window; its integral over the frequency in THz is the fraction of the kinetic energy."),
     ("stress autocorrelation", "Stress autocorrelation", "Mean of the five independent components, potential and "
      "kinetic."),
     ("shear viscosity", "Shear viscosity", "Running Green-Kubo integral. Dotted: where the plateau begins."),

@@ -1,4 +1,4 @@
-"""All analyses of a run, each of which may fail by itself: what can be computed is computed, the rest is a note."""
+"""All analyses of a run. Each may fail independently: the others are still computed, and a note says why it failed."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ _TENSOR = ("xx", "yy", "zz", "yz", "xz", "xy")
 
 @dataclass(frozen=True)
 class Settings:
-    """What is asked of the analyses; None: their own defaults.
+    """Settings of the analyses; None: their defaults.
 
     until_fs : time from the first frame at which to end
     bonds_A : (symbol, symbol) -> (form, break), Å; choice : group and species, as `Trajectory` takes them
@@ -58,7 +58,7 @@ class Physics:
 
     @property
     def numbers(self) -> dict[str, dict[str, tuple[float, float]]]:
-        """Of each table, what was read off it."""
+        """The numbers of each table."""
         found = {name: table.numbers for name, table in self.tables.items() if table.numbers}
         return found | ({"bonds": self.bonds.table.numbers} if self.bonds is not None else {})
 
@@ -92,8 +92,8 @@ def physics(paths: Sequence[str | Path], settings: Settings, say: Callable[[str]
         notes += [reason] if reason else []
         if settings.ramp:
             notes.append(
-                f"{settings.ramp}: this is no equilibrium, and has no diffusion coefficient, viscosity or "
-                "conductivity; all else is an average over the ramp. Choose a stretch with --warmup-ps and --until-ps"
+                f"{settings.ramp}: not an equilibrium, so no diffusion coefficient, viscosity or conductivity; all "
+                "other results are averages over the ramp. Choose a part of the run with --warmup-ps and --until-ps"
             )
             meaningless = {*meaningless, "mean squared displacement", "viscosity", "thermal conductivity"}
             tables |= _attempt("displacements", lambda: _ramp_displacements(frames), notes) or {}
@@ -117,7 +117,7 @@ def physics(paths: Sequence[str | Path], settings: Settings, say: Callable[[str]
 
 
 def _without_density(frames: Frames) -> tuple[set[str], str]:
-    """Names of the analyses that mean nothing with open boundaries, and why."""
+    """Names of the analyses that are not defined with open boundaries, and why."""
     bulk = {"radial distribution", "structure factor", "profiles", "viscosity", "thermal conductivity"}
     if not frames.pbc.any():
         why = (
@@ -182,8 +182,8 @@ def _without_diffusion(tables: dict[str, Table]) -> tuple[dict[str, Table], list
             "mean from / ps": (low, math.nan), "mean to / ps": (high, math.nan),
         })  # fmt: skip
         notes.append(
-            f"{name}: does not grow with time: the atoms stay in their places, as in a crystal or a glass, or a run "
-            "too short for a hop; no diffusion coefficient and no viscosity"
+            f"{name}: does not grow with time: the atoms stay at their sites, as in a crystal or a glass, or the run "
+            "is too short for a hop; no diffusion coefficient and no viscosity"
         )
     return found, notes
 
@@ -198,19 +198,19 @@ def _without_plateau(tables: dict[str, Table]) -> dict[str, Table]:
 
 
 def _doubts(tables: dict[str, Table], frames: Frames) -> list[str]:
-    """What the numbers cannot tell of themselves."""
+    """Reasons to doubt the numbers, for the notes."""
     doubts = []
     for name, table in tables.items():
         exponent = table.numbers.get(EXPONENT)
         if exponent is not None and not 0.9 < exponent[0] < 1.1:
             doubts.append(
-                f"{name}: grows as time^{exponent[0]:.2f} in the window of the fit, so that D is not yet diffusion: "
-                "fit later (--fit-ps) and run longer"
+                f"{name}: grows as time^{exponent[0]:.2f} in the window of the fit: the motion is not yet diffusive, "
+                "and D is not valid; fit at longer lags (--fit-ps) and run longer"
             )
         if name.startswith("vacf ") and table.y[1] < 0.5 * table.y[0]:  # a quarter of a period or so between frames
             doubts.append(
-                f"{name}: velocities have forgotten themselves from frame to frame ({1e3 * table.x[1]:.4g} fs): "
-                "vibrations faster than the frames resolve are folded into the spectrum, whose peaks mean nothing; "
+                f"{name}: velocities are uncorrelated from frame to frame ({1e3 * table.x[1]:.4g} fs): "
+                "vibrations faster than the frames resolve are folded into the spectrum, whose peaks are not valid; "
                 "write frames more often (output.frame_interval)"
             )
         plateau = table.numbers.get("plateau from / ps")
@@ -219,12 +219,13 @@ def _doubts(tables: dict[str, Table], frames: Frames) -> list[str]:
         ratio = float(np.ptp(frames.times_fs)) * 1e-3 / plateau[0]
         if not math.isfinite(ratio):
             doubts.append(
-                f"{name}: the correlation has not decayed within the longest lag: there is no plateau, and no number"
+                f"{name}: the correlation has not decayed within the longest lag: there is no plateau, so no value is "
+                "given"
             )
         elif ratio < MIN_DECAYS:
             doubts.append(
-                f"{name}: the run is only {ratio:.0f} times as long as the decay of the correlation: a slow tail "
-                "hides in the noise and the error bar does not know of it; run longer"
+                f"{name}: the run is only {ratio:.0f} times as long as the decay of the correlation: the error bar "
+                "does not include a slow tail, which the noise hides; run longer"
             )
     return doubts
 
@@ -292,7 +293,7 @@ def _rows(trajectory: Trajectory, columns: list[str]) -> tuple[np.ndarray, np.nd
     if set(columns) <= set(thermo):
         return thermo["time"], np.stack([thermo[c] for c in columns], axis=1)
     if "heat" in columns[0]:
-        wanted = "no heat current in its log: a run with output.heat_current = true has one"
+        wanted = "no heat current in its log; run with output.heat_current = true"
         raise InputError(f"{trajectory.path}: {wanted}")
     found = trajectory.stress_series()
     if found is None:
@@ -311,7 +312,7 @@ def _in_words(paths, frames: Frames) -> list[tuple[str, str]]:
         ("files", ", ".join(str(path) for path in paths)),
         ("atoms", f"{frames.n_atoms} ({atoms})"),
         ("frames", f"{len(frames)}, " + (f"from {begin:.6g} to {end:.6g} ps" if timed else "at unknown times")),
-        *([("spectrum", "without translation and rotation of the whole")] if not frames.pbc.any() else []),
+        *([("spectrum", "without translation and rotation of the whole system")] if not frames.pbc.any() else []),
         (
             "error bars",
             f"one standard error, from {blocks} blocks" + (f" of {(end - begin) / blocks:.4g} ps" if timed else ""),

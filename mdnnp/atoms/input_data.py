@@ -209,10 +209,10 @@ class _Skipped:
         self.line = line
 
     def add(self, number: int, words: list[str], row: str) -> None:
-        """Nothing is kept."""
+        """Skip the line."""
 
     def finish(self, words: list[str]) -> None:
-        """Nothing came of it."""
+        """Return nothing."""
 
 
 def _columns(names: list[str]) -> tuple[tuple[str, int], ...]:
@@ -281,7 +281,7 @@ def input_data_units(path, length_unit: str | None, energy_unit: str | None) -> 
     missing = [name for name, unit in (("length", length_unit), ("energy", energy_unit)) if unit is None]
     if missing:
         raise InputError(
-            f"{path}: is an input.data, which states no units, and the unit of {' and '.join(missing)} is not given; "
+            f"{path}: an input.data does not state its units, and the unit of {' and '.join(missing)} is not given; "
             "give it, for example --length-unit Bohr --energy-unit Hartree (in Python length_unit=, energy_unit=)"
         )
     try:

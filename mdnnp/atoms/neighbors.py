@@ -1,4 +1,4 @@
-"""Neighbour lists: a cell list for any cell and boundaries, and a Verlet skin that spares most searches.
+"""Neighbour lists: a cell list for any cell and boundaries, and a Verlet skin that avoids most searches.
 
 Conventions: a full list (each pair twice), r_ij = r_j - r_i + S @ cell with integer shifts S; an atom's own periodic
 images are neighbours, the atom itself is not. The cell may be thinner than the cutoff by any factor, and as skewed as
@@ -105,9 +105,9 @@ class VerletList:
         self._list: NeighborList | None = None
 
     def update(self, system: System) -> NeighborList:
-        """The list for `system`; kept from the last call if it is still safe.
+        """The list for `system`; that of the last call if it is still safe.
 
-        Raises InputError for what `validate` refuses (positions that are not finite) and for two atoms on one spot.
+        Raises InputError if positions are not finite (`validate`) or two atoms are at the same position.
         """
         if not self.is_safe(system):
             self.restore(system)
@@ -178,11 +178,11 @@ class VerletLists:
 def build(system: System, cutoff: float) -> NeighborList:
     """The full list of all pairs nearer than `cutoff` (Å), for a system that `validate` has passed.
 
-    Raises InputError if two atoms stand on one spot, or if the list would be too large for its numbers or the memory.
+    Raises InputError if two atoms are at the same position, or if the list is too large for its integers or memory.
     """
     n = len(system)
     if n >= 2**31:
-        raise InputError(f"{n} atoms: the neighbour list can number {2**31 - 1}")
+        raise InputError(f"{n} atoms: the neighbour list can count at most {2**31 - 1}")
     grid, wrap, images, fractional = _make_grid(system, cutoff)
     order = np.empty(n, np.int32)
     _sort_into_bins(fractional, grid, order)
@@ -206,7 +206,7 @@ def build(system: System, cutoff: float) -> NeighborList:
     fill = False
     run_chunks(work, n_chunks)
     for clash in clashes[clashes[:, 0] >= 0]:
-        raise InputError(_on_one_spot(clash, system, full))
+        raise InputError(_at_same_position(clash, system, full))
     np.cumsum(first, out=first)
     try:
         j, image = np.empty(first[-1], np.int32), np.empty(first[-1], np.uint16)
@@ -236,8 +236,8 @@ def _kinds(numbers, order):
     return len(present), np.searchsorted(present, numbers).astype(np.int32)[order]
 
 
-def _on_one_spot(clash, system, neighbors):
-    """Words for two atoms on one spot; clash: squared distance, sorted places of both, row of `images`."""
+def _at_same_position(clash, system, neighbors):
+    """The message on two atoms at the same position; clash: squared distance, sorted indices, row of `images`."""
     a, b = sorted(int(neighbors.order[int(k)]) for k in clash[1:3])
     distance = f"{np.sqrt(clash[0]):.2g} Å"
     if a == b:
@@ -245,8 +245,8 @@ def _on_one_spot(clash, system, neighbors):
     names = (f"{k} ({chemical_symbols[system.numbers[k]]})" for k in (a, b))
     across = " across a periodic boundary" if neighbors.images[int(clash[3])].any() else ""
     return (
-        f"atoms {' and '.join(names)} stand on one spot: {distance} apart{across} (counted from 0); remove one of "
-        "them, or check the cell and the unit of length"
+        f"atoms {' and '.join(names)} (counted from 0) are at the same position: their distance is {distance}{across}; "
+        "remove one of them, or check the cell and the unit of length"
     )
 
 

@@ -99,7 +99,7 @@ def _all_but(path: Path, length_unit, energy_unit, exclude: Collection[int]) -> 
     if exclude and max(exclude) >= count:
         last = count - 1
         raise InputError(
-            f"{path}:{max(exclude)} is to be left out, but {path} has {count} structures, from 0 to {last}"
+            f"{path}:{max(exclude)} cannot be left out: {path} has {count} structures, numbered from 0 to {last}"
         )
 
 
@@ -162,7 +162,7 @@ def _parse_index(path: Path, index: str | int | slice) -> int | slice:
     except (ValueError, TypeError):
         parsed = None
     if not isinstance(parsed, int | slice) or isinstance(parsed, bool):
-        raise InputError(f"{path}: index {index!r} is not understood; give a number (-1: the last) or a range (0:10)")
+        raise InputError(f"{path}: index {index!r} is not valid; give a number (-1: the last) or a range (0:10)")
     return parsed
 
 
@@ -226,7 +226,7 @@ def _check_atom_count(path: Path) -> None:
             counts = [int(word) for word in words]
             if sum(counts) > size:
                 raise InputError(
-                    f"{path}: says that it has {printable(str(sum(counts)), 30)} atoms, but ends before that"
+                    f"{path}: states a number of {printable(str(sum(counts)), 30)} atoms, but ends before the last one"
                 )
 
 
@@ -290,7 +290,7 @@ def _block_structure(path: Path, k: int, block: input_data.DataBlock, length: fl
     if block.named and (length, energy) != (units.BOHR_A, units.HARTREE_EV):
         raise InputError(
             f"{path}:{k}: line {block.line}: `begin` names columns, as RuNNer 2 does, whose files are in Bohr and "
-            "Hartree, but other units are given; leave the units of the data out, or give these: --data-length-unit "
+            "Hartree, but other units are given; do not give units for the data, or give these: --data-length-unit "
             "Bohr --data-energy-unit Hartree"
         )
     try:

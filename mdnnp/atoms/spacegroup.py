@@ -60,7 +60,7 @@ class Symmetry:
         return cls(found.international, np.array(matrices), np.array(permutations), left @ right)
 
     def of_vectors(self, vectors: np.ndarray) -> np.ndarray:
-        """The mean of a field of vectors (N, 3) over all operations: what of it has the symmetry."""
+        """The mean of a field of vectors (N, 3) over all operations: the part of it that has the symmetry."""
         out = np.zeros_like(vectors)
         for m, permutation in zip(self.matrices, self.permutations, strict=True):
             out[permutation] += vectors @ m

@@ -26,7 +26,7 @@ DENSEST_PER_A3 = 5.0
 
 @dataclass(frozen=True, eq=False)
 class Structure:
-    """A configuration of N atoms, and what its file says about it. None: the file does not say.
+    """A configuration of N atoms, with the data of its file. None: the file does not have it.
 
     system : positions Å, numbers, cell Å, pbc
     masses : (N,) u; isotopes as the file gives them, else standard atomic weights
@@ -110,7 +110,7 @@ def _warn(said: set[str], kind: str, text: str) -> None:
 
 
 def sound(system: System, label: str, said: set[str]) -> System:
-    """The system with a right-handed cell. Raises InputError for what no simulation can start from."""
+    """The system with a right-handed cell. Raises InputError if no simulation can start from it."""
     cell = system.cell
     with np.errstate(all="ignore"):
         left_handed = bool(system.pbc.any() and np.isfinite(cell).all() and np.linalg.det(cell) < 0)
@@ -134,8 +134,8 @@ def sound(system: System, label: str, said: set[str]) -> System:
             density = len(system) / volume(full) if system.pbc.all() else 0.0
         if not height >= THINNEST_A or not density <= DENSEST_PER_A3:
             raise InputError(
-                f"{label}: a periodic cell with {len(system)} atoms and lattice planes {height:.3g} Å apart, which no "
-                "matter has; is the lattice constant missing, or in another unit?"
+                f"{label}: a periodic cell with {len(system)} atoms and lattice planes only {height:.3g} Å apart; is "
+                "the lattice constant missing, or in another unit?"
             )
     return system
 
@@ -196,7 +196,7 @@ def _stress_or_virial(stress, atoms: Atoms, label: str) -> np.ndarray | None:
     virial = _stress(atoms.info["virial"], f"{label}: virial")
     size = volume(atoms.cell.array)
     if stress is None and size == 0.0:
-        raise InputError(f"{label}: has a virial but no cell, so that it gives no stress; leave the virial out")
+        raise InputError(f"{label}: has a virial but no cell, so the stress is not defined; remove the virial")
     if stress is None:
         return -virial / size
     if size > 0.0:
@@ -205,7 +205,7 @@ def _stress_or_virial(stress, atoms: Atoms, label: str) -> np.ndarray | None:
         if off[i, j] > xyz.SAME_STRESS * np.abs(stress).max() + xyz.SAME_STRESS_EV_A3:
             raise InputError(
                 f"{label}: its stress and its virial contradict each other: {'xyz'[i]}{'xyz'[j]} is {stress[i, j]:.6g} "
-                f"eV/Å^3, while minus virial over volume is {-virial[i, j] / size:.6g}; correct one, or leave it out"
+                f"eV/Å^3, but minus virial over volume is {-virial[i, j] / size:.6g}; correct one, or remove it"
             )
     return stress
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from mdnnp.base.errors import InputError
 
-OVERLAP_A = 1e-3  # atoms nearer than this stand on one spot: refused
+OVERLAP_A = 1e-3  # atoms nearer than this are at the same position: refused
 
 
 class _Fields(NamedTuple):
@@ -53,9 +53,9 @@ def make_system(positions, numbers, cell=None, pbc=False, *, where: str = "struc
 
 
 def validate(system: System, where: str = "structure") -> None:
-    """Refuse what no kernel can digest: wrong shapes, NaN or infinity, degenerate or left-handed cells.
+    """Refuse a system that kernels cannot use: wrong shapes, NaN or infinity, degenerate or left-handed cells.
 
-    Atoms on one spot are found by the neighbour search, not here.
+    Atoms at the same position are found by the neighbour search, not here.
     Raises InputError naming `where`, the atom and the value.
     """
     positions, numbers, cell, pbc = system
@@ -70,7 +70,7 @@ def validate(system: System, where: str = "structure") -> None:
     far = np.flatnonzero((np.abs(positions) > 1e8).any(axis=1))
     if len(far):
         raise InputError(
-            f"{where}: atom {far[0]} has position {positions[far[0]]} Å: beyond 1e8 Å nothing is resolved any more"
+            f"{where}: atom {far[0]} has position {positions[far[0]]} Å; beyond 1e8 Å the precision is too low"
         )
     if cell.shape != (3, 3) or not np.isfinite(cell).all():
         raise InputError(f"{where}: the cell must be three finite vectors, found {cell.tolist()}")

@@ -1,4 +1,4 @@
-"""Are lengths in the unit that they are said to be in? Distances and densities tell."""
+"""Check of the unit of length by distances and densities."""
 
 import warnings
 from collections.abc import Iterable, Iterator
@@ -26,10 +26,10 @@ def unit_suspicion(structure: Structure) -> str | None:
 
     Let q_i be the distance of atom i to its nearest neighbour over the sum of the two covalent radii (about
     0.8 to 1.25 in ordinary matter), and eta the covalent spheres' share of the volume. Suspicious:
-    - min(q) < SHORTEST, or eta > DENSEST: lengths in Å were taken for Bohr, and all is 1.89 times too small;
-    - SPARSE[0] < median(q) < SPARSE[1]: lengths in Bohr were taken for Å, and all is 1.89 times too large.
+    - min(q) < SHORTEST, or eta > DENSEST: lengths in Å were read as Bohr, and all is 1.89 times too small;
+    - SPARSE[0] < median(q) < SPARSE[1]: lengths in Bohr were read as Å, and all is 1.89 times too large.
       Noble gases, which have such distances, are not judged by this rule, nor are systems beyond it (gases).
-    Radii: B. Cordero et al., Dalton Trans. 2008, 2832. Raises InputError for atoms on one spot.
+    Radii: B. Cordero et al., Dalton Trans. 2008, 2832. Raises InputError for atoms at the same position.
     """
     system, label = structure.system, structure.label
     radii = covalent_radii[system.numbers]
@@ -37,14 +37,14 @@ def unit_suspicion(structure: Structure) -> str | None:
     if system.pbc.all() and share > DENSEST:
         return (
             f"{label}: {len(system) / volume(system.cell):.3g} atoms/Å^3, whose covalent spheres would fill the cell "
-            f"{share:.1f} times: were lengths in Å taken for Bohr?"
+            f"{share:.1f} times: were lengths in Å read as Bohr?"
         )
     q, distance, i, j = _nearest(system, radii, SPARSE[0])
     if np.median(q) > SPARSE[0]:
         q, distance, i, j = _nearest(system, radii, SPARSE[1])
     if q.min() < SHORTEST:
         symbols = "-".join(chemical_symbols[z] for z in system.numbers[[i, j]])
-        units_mixed = "nm taken for Å" if np.median(q) < _NM_FOR_A else "Å taken for Bohr"
+        units_mixed = "nm read as Å" if np.median(q) < _NM_FOR_A else "Å read as Bohr"
         return (
             f"{label}: atoms {i} and {j} ({symbols}) are {distance:.3f} Å apart, {q.min():.2f} of their "
             f"covalent radii' sum: were lengths in {units_mixed}, or do atoms overlap?"
@@ -52,7 +52,7 @@ def unit_suspicion(structure: Structure) -> str | None:
     if SPARSE[0] < np.median(q) < SPARSE[1] and not np.isin(system.numbers, _NOBLE_GASES).all():
         return (
             f"{label}: nearest neighbours are {np.median(q):.2f} of their radii' sum apart (median), "
-            f"{distance:.3f} Å and more: were lengths in Bohr taken for Å?"
+            f"{distance:.3f} Å and more: were lengths in Bohr read as Å?"
         )
     return None
 
@@ -83,7 +83,7 @@ def question_units(structures: Iterable[Structure]) -> Iterator[Structure]:
         if share > IMPOSSIBLE:
             raise InputError(
                 f"{structure.label}: {len(structure.system)} atoms whose covalent spheres would fill their space "
-                f"{share:.0f} times: were lengths in nm taken for Å? Convert the positions and the cell to Å (an "
+                f"{share:.0f} times: were lengths in nm read as Å? Convert the positions and the cell to Å (an "
                 "input.data: state its unit)"
             )
         suspicion = None if warned else _suspicion_if_any(structure)
@@ -96,7 +96,7 @@ def question_units(structures: Iterable[Structure]) -> Iterator[Structure]:
 def _suspicion_if_any(structure: Structure) -> str | None:
     try:
         return unit_suspicion(structure)
-    except InputError:  # atoms on one spot, which those who compute refuse
+    except InputError:  # atoms at the same position, refused where a potential is evaluated
         return None
 
 

@@ -41,7 +41,7 @@ def write_structures(
         suffix = path.suffix.lower()
         format = {".xyz": "extxyz", ".extxyz": "extxyz", ".data": "n2p2"}.get(suffix)
     if dropped := sorted({name for s in structures for name in s.dropped}):
-        text = f"{path}: left out what is not understood: {', '.join(map(quoted, dropped))}"
+        text = f"{path}: left out unknown entries: {', '.join(map(quoted, dropped))}"
         warnings.warn(text, MdnnpWarning, stacklevel=2)
     if format == "n2p2":
         length, energy = input_data_units(path, length_unit, energy_unit)
@@ -70,10 +70,7 @@ def check_writable_format(path: str | Path) -> None:
     except UnknownFileTypeError:
         known = False
     if not known:
-        raise InputError(
-            f"{path}: no format that structures can be written in has this name; take extended XYZ (.xyz), or another "
-            "of ASE's formats"
-        )
+        raise InputError(f"{path}: unknown format; use extended XYZ (.xyz), or another of ASE's formats")
 
 
 def _write_with_ase(path: Path, temporary: Path, structures: Sequence[Structure], format: str | None) -> None:
@@ -154,9 +151,8 @@ def _to_block(structure: Structure, length: float, energy: float) -> input_data.
     system = structure.system
     if system.pbc.any() and not system.pbc.all():
         raise InputError(
-            f"{structure.label}: periodic along {''.join(np.array(list('abc'))[system.pbc])} only, which "
-            "input.data cannot "
-            "hold: it knows clusters and fully periodic cells"
+            f"{structure.label}: periodic along {''.join(np.array(list('abc'))[system.pbc])} only, which input.data "
+            "cannot hold: it has only clusters and fully periodic cells"
         )
     forces = np.zeros((len(system), 3)) if structure.forces is None else structure.forces
     return input_data.DataBlock(

@@ -70,7 +70,7 @@ def frames(path: Path) -> Iterator[Frame]:
         if len(words) > 1 or not (words[0].isascii() and words[0].isdecimal() and len(words[0]) < 16):
             raise InputError(
                 f"{path}:{count}: line {number}: expected the number of atoms of a structure, found "
-                f"{quoted(row.strip())}; has the structure before it more atoms than it says?"
+                f"{quoted(row.strip())}; does the structure before it have more atoms than its first line states?"
             )
         n_atoms = int(words[0])
         frame = Frame(number, [row])
@@ -207,10 +207,10 @@ def _refuse_unknown_cell(comment: str, at: str) -> None:
         if len(numbers) >= (4 if word[0].lower() == "pbc" else 3):
             raise InputError(
                 f"{at}: a cell in a form that is not known here, {quoted(comment[word.start() :].strip())}; write "
-                'Lattice="ax ay az bx by bz cx cy cz" (Å), or take the word out if the atoms are a cluster'
+                'Lattice="ax ay az bx by bz cx cy cz" (Å), or remove this word if the atoms are a cluster'
             )
         if numbers and word[0].lower() != "pbc":
-            text = f"{at}: {quoted(comment[word.start() :].strip())} is not read; the atoms are taken as a cluster"
+            text = f"{at}: {quoted(comment[word.start() :].strip())} is not read; the atoms are read as a cluster"
             warnings.warn(text, MdnnpWarning, stacklevel=4)
 
 

@@ -1,1 +1,1 @@
-"""The ground: errors, units, files, reports, inputs, compilation. Nothing here knows atoms."""
+"""The base of all other rooms: errors, units, files, reports, inputs, compilation. Nothing here depends on atoms."""

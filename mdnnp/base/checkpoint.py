@@ -1,4 +1,4 @@
-"""Checkpoints: one file from which a run goes on to the same bits, and which is either old or new, never half.
+"""Checkpoints: a file from which a run continues with the same bits. It is replaced atomically.
 
 Layout: a magic line; the length of the header (8 bytes, little-endian); the header, JSON with `meta` and the dtype and
 shape of each array; the arrays' bytes; the SHA-256 of everything before it.
@@ -56,7 +56,7 @@ def check_contents(
         if name not in meta:
             raise FileError(f"{path}: not a checkpoint of this version of mdnnp: {name!r} is missing; {_AFRESH}")
         if not _is_kind(meta[name], kind):
-            raise FileError(f"{path}: damaged: {name} = {str(meta[name])[:60]} is not what belongs there; {_AFRESH}")
+            raise FileError(f"{path}: damaged: {name} = {str(meta[name])[:60]} is not a valid value; {_AFRESH}")
     sizes: dict[str, int] = {}
     for name, want in expected.items():
         have = arrays.get(name)
@@ -94,7 +94,7 @@ def _is_kind(value, kind: Any) -> bool:
 
 
 def previous_path(path: str | Path) -> Path:
-    """Where the checkpoint before the newest is kept."""
+    """The path of the previous checkpoint."""
     return Path(f"{path}.previous")
 
 
@@ -110,7 +110,7 @@ def save_checkpoint(
     """
     path, temporary = Path(path), Path(f"{path}.new")
     if temporary.exists() and not _is_begun(temporary):
-        raise FileError(f"{temporary}: stands where a checkpoint is made, and is none; move it away")
+        raise FileError(f"{temporary}: a new checkpoint needs this name, but the file is not one; move it away")
     described = [{"name": k, "dtype": a.dtype.str, "shape": a.shape} for k, a in arrays.items()]
     header = json.dumps({"meta": meta, "arrays": described}).encode()
     digest = hashlib.sha256()
@@ -131,8 +131,8 @@ def save_checkpoint(
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise FileError(
-            f"{path}: the checkpoint cannot be written: {error.strerror or error}; what was there is untouched. "
-            "Free some space or make the directory writable, then go on with --resume"
+            f"{path}: the checkpoint cannot be written: {error.strerror or error}; the previous one is unchanged. "
+            "Free some space or make the directory writable, then continue with --resume"
         ) from None
 
 
@@ -154,9 +154,9 @@ def load_checkpoint(path: str | Path) -> tuple[dict, dict[str, np.ndarray]]:
             complaints.append(f"{candidate}: {error}")
         else:
             if complaints:
-                warnings.warn(f"{complaints[0]}; going on from {candidate}", MdnnpWarning, stacklevel=2)
+                warnings.warn(f"{complaints[0]}; continuing from {candidate}", MdnnpWarning, stacklevel=2)
             return meta, arrays
-    raise FileError(f"no checkpoint to go on from ({'; '.join(complaints)}); start the run again without --resume")
+    raise FileError(f"no usable checkpoint ({'; '.join(complaints)}); start the run again without --resume")
 
 
 def _is_begun(path: Path) -> bool:
@@ -194,7 +194,7 @@ def _read(path: Path) -> tuple[dict, dict[str, np.ndarray]]:
     for entry in header["arrays"]:
         dtype, n = np.dtype(entry["dtype"]), math.prod(entry["shape"])
         if n * dtype.itemsize > len(body) - end:
-            raise ValueError("damaged (an array goes beyond its end)")
+            raise ValueError("damaged (an array goes beyond the end of the file)")
         # What the dtype may be is plain numbers: nothing is ever unpickled.
         arrays[entry["name"]] = np.frombuffer(data, dtype, n, end).reshape(entry["shape"]).copy()
         end += n * dtype.itemsize

@@ -1,4 +1,4 @@
-"""What can go wrong, by kind. The command line turns each kind into its own exit status.
+"""The kinds of errors. The command line turns each kind into its own exit status.
 
 A message names the file, the line or atom, the value found, what was expected, and the way out.
 """
@@ -53,7 +53,7 @@ class ExtrapolationWarning(MdnnpWarning):
 
 
 class DisagreementWarning(MdnnpWarning):
-    """The members of a committee are far apart."""
+    """The members of a committee disagree."""
 
 
 def quoted(value: object, most: int = 60) -> str:

@@ -1,4 +1,4 @@
-"""Files and directories that appear complete or not at all, and never replace anything unasked."""
+"""Files and directories that are written completely or not at all, and never replace anything without permission."""
 
 import contextlib
 import csv
@@ -26,7 +26,7 @@ def check_distinct(outputs: Iterable[str | Path | None], inputs: Iterable[str | 
                 raise InputError(f"{output}: would replace an input{name}; give the output another name")
         for other in written[:k]:
             if _is_same(output, other):
-                raise InputError(f"{output}: two outputs would be this file; give one of them another name")
+                raise InputError(f"{output}: two outputs have this name; give one of them another name")
 
 
 def _is_same(a: Path, b: Path) -> bool:
@@ -159,7 +159,7 @@ def locked(output: Path, checkpoint: Path) -> Iterator[None]:
     check_writable(output, overwrite=True)
     path = Path(f"{checkpoint}.lock")  # outputs that share a checkpoint must not run side by side either
     if path.is_dir() or (path.exists() and path.stat().st_size):
-        raise FileError(f"{path}: stands where the lock of a run is made, and is none; move it away")
+        raise FileError(f"{path}: the lock of a run needs this name, but the file is not a lock; move it away")
     try:
         file = path.open("a")
     except OSError as error:
@@ -173,7 +173,7 @@ def locked(output: Path, checkpoint: Path) -> Iterator[None]:
             yield
             return
         if not path.exists() or not os.path.samestat(path.stat(), os.fstat(file.fileno())):
-            raise FileError(f"{output}: another run has just ended or begun there; try again")
+            raise FileError(f"{output}: another run with this output has just ended or started; try again")
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""Statistics of time series: means with errors that know their correlation time, and the drift of the energy."""
+"""Statistics of time series: means with errors from the correlation time, and the drift of the energy."""
 
 import math
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ MIN_INDEPENDENT_SAMPLES = 10
 RESOLVED = 3  # standard errors from which a slope counts as resolved
 MOST_SHADOW_CHANGE = 0.1  # of the change of the total energy, below which that is the integrator's error
 VERLET_ERROR = (
-    "no energy is lost: the shadow energy, which velocity Verlet follows, stays; "
-    "the difference of the two, of order dt², follows slow modes"
+    "no energy is lost: the shadow energy, which velocity Verlet conserves, is constant; the total energy differs from "
+    "it by a term of order dt², which follows slow modes"
 )
 BLOCK_TAUS = 4  # length of a block in correlation times at which neighbouring block means are independent
 
@@ -99,7 +99,7 @@ def default_warmup_fs(time_fs: np.ndarray, equilibration_fs: float = 0.0) -> flo
 
 @dataclass(frozen=True)
 class Drift:
-    """Linear drift of a quantity that ought to be conserved.
+    """Linear drift of a quantity that should be conserved.
 
     Slopes are per atom. NaN stands for what the data do not determine; `note` then says why.
 
@@ -229,7 +229,7 @@ def drift(
         raise InputError(f"drift: {len(time)} times but {len(energy)} energies")
     if np.any(np.diff(time) <= 0):
         k = int(np.flatnonzero(np.diff(time) <= 0)[0])
-        raise InputError(f"drift: times must increase, but sample {k + 1} ({time[k + 1]} ps) follows {time[k]} ps")
+        raise InputError(f"drift: times must increase, but sample {k + 1} is at {time[k + 1]} ps, after {time[k]} ps")
     kept = time >= time[0] + warmup_fs * 1e-3
     kinetic_deviation = math.nan
     if kinetic_eV is not None:

@@ -1,1 +1,1 @@
-"""Certificates: does a potential behave, and is it smooth enough for dynamics?"""
+"""Certificates: are forces and symmetries of a potential right, and is it smooth enough for dynamics?"""

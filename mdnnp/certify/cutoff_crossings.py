@@ -1,4 +1,4 @@
-"""What happens to energy, force and its slope as an atom crosses a cutoff."""
+"""Jumps of energy, force and its slope as an atom crosses a cutoff."""
 
 import math
 from itertools import combinations_with_replacement

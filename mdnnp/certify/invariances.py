@@ -1,4 +1,4 @@
-"""Does a potential behave? Proven on the user's own case; the verb is `mdnnp check`.
+"""Tests of a potential on the user's structure: symmetries, derivatives, locality; the verb is `mdnnp check`.
 
 `check` measures the figures of `measures` on one structure and holds them against gates that float64 reaches.
 The structure is rattled (and a cell strained) first, since zero forces prove nothing.
@@ -102,7 +102,7 @@ class CheckReport:
             lines.append(f"{name:<25}{cells}   {' '.join(limits):<15} {verdict:<7}{remark}".rstrip())
         verdicts = [row.passed for row in self.rows]
         counts = f"{verdicts.count(True)} numbers passed, {verdicts.count(False)} failed"
-        scales = "Deviations are relative: to sum |E_i| less offsets, to the largest force, to the largest virial."
+        scales = "Deviations are relative to: sum |E_i - offset|, the largest force, the largest virial."
         return "\n".join([*lines, "", scales, f"{counts}, {verdicts.count(None)} without verdict"])
 
     def as_dict(self) -> dict:
@@ -146,17 +146,17 @@ def check(
     found = potential.compute(rattled)
     force = float(np.max(np.abs(found.forces)))
     size = measures.evaluate(potential, rattled).energy_scale
-    notes.append(f"largest force component {force:.3g} eV/Å; sum of |E_i| less offsets {size:.3g} eV")
+    notes.append(f"largest force component {force:.3g} eV/Å; sum of |E_i - offset| {size:.3g} eV")
     if force < 1e-6:
-        notes.append("all forces vanish: what is checked about them proves little; try a denser structure")
+        notes.append("all forces are zero, so the tests of the forces mean little; try a denser structure")
     notes += _extrapolation_notes(given, found, len(system))
     magnified = measures.conditioning(potential, rattled)
     if magnified.energy:
         left = magnified.energy * np.finfo(np.float64).eps
         notes.append(
-            f"conditioning k = {magnified.energy:.3g}: the parts of an atom's energy are together k times as large "
-            f"as the energy, so rounding leaves about {left:.0e} of it uncertain (gates allow for that); when fitting, "
-            "regularization and fewer, less similar functions lower a large k"
+            f"conditioning k = {magnified.energy:.3g}: the terms of an atom's energy are together k times as large as "
+            f"the energy, so rounding makes about {left:.0e} of it uncertain (the gates allow for this); in a fit, "
+            "regularization and fewer, less similar functions reduce k"
         )
 
     def rows(potential):
@@ -208,7 +208,7 @@ def rattled_and_strained(
     notes = []
     if len(system) == 1 and system.pbc.any():
         system = replicate(system, tuple(2 if p else 1 for p in system.pbc))
-        notes.append(f"the one atom was replicated to {len(system)}")
+        notes.append(f"the single atom was replicated to {len(system)} atoms")
     if strain > 0 and system.pbc.any():
         random = rng.normal(0, strain, (3, 3))
         change = np.eye(3) + 0.5 * (random + random.T)
@@ -217,7 +217,7 @@ def rattled_and_strained(
     if rattle_A > 0:
         system = system._replace(positions=system.positions + rng.normal(0, rattle_A, (len(system), 3)))
         notes.append(f"the atoms were displaced at random by about {rattle_A:g} Å")
-    notes = [f"{'; '.join(notes)} (seed {seed}): zero forces would prove nothing"] if notes else []
+    notes = [f"{'; '.join(notes)} (seed {seed}): tests with zero forces are not useful"] if notes else []
     return system, notes
 
 
@@ -226,16 +226,16 @@ def _extrapolation_notes(given, rattled, n_atoms: int) -> list[str]:
     if given.extrapolation.count:
         e = given.extrapolation
         text = (
-            f"the structure is out of the potential's range: {e.count} symmetry functions extrapolate, such "
+            f"the structure is outside the range of the training data: {e.count} symmetry functions extrapolate, such "
             f"as number {e.function[0]} of atom {e.atom[0]}: {e.value[0]:.6g}, range {e.lower[0]:.6g} to "
-            f"{e.upper[0]:.6g}; the potential is not to be trusted here, whatever the table says"
+            f"{e.upper[0]:.6g}; do not trust the potential here, even if all tests pass"
         )
         warnings.warn(text, MdnnpWarning, stacklevel=3)
         return [text]
     if rattled.extrapolation.count:
         return [
-            f"{rattled.extrapolation.count} symmetry functions leave the potential's range by these "
-            "displacements; none does in the structure as given"
+            f"{rattled.extrapolation.count} symmetry functions leave the range of the training data because of these "
+            "displacements; none in the given structure"
         ]
     return []
 
@@ -309,7 +309,7 @@ def _wrapping(potential, system, magnified, seed) -> list[Row]:
             "wrapping, far",
             far,
             magnified,
-            f"up to {FAR_CELLS} cells: the gate grows with the rounding of coordinates",
+            f"up to {FAR_CELLS} cells: the gate includes the rounding of coordinates",
             gate="wrapping",
             factor=max(1.0, distance / 100),
         ),
@@ -337,9 +337,9 @@ def _locality(potential, system, seed, max_atoms) -> list[Row]:
     distance = np.linalg.norm(large.positions - large.positions.mean(axis=0), axis=1)
     atom = 0 if large.pbc.any() else int(np.argmax(distance))
     found = measures.locality(potential, large, atom, seed=seed)
-    remark = f"atom {atom} of {len(large)} moved, seen from beyond its reach"
+    remark = f"atom {atom} of {len(large)} moved; atoms beyond its range"
     return [
-        _not_measured("locality", f"every atom is within {reach} of the moved one", quantity)
+        _not_measured("locality", f"every atom is within {reach} of the moved atom", quantity)
         if math.isnan(value)
         else _row("locality", quantity, value, remark)
         for quantity, value, reach in (
@@ -400,9 +400,9 @@ def _crossing_rows(
     kinks = [radius for radius in found if found[radius].slope_jumps]
     slope = max(found[radius].slope for radius in kinks or found)
     if not all(row.passed for row in jumps):
-        remark = "meaningless where energy or force jump"
+        remark = "not defined where energy or force jump"
     elif kinks:
         remark = f"the force has a kink at {kinks[0]:.4g} Å (C^1)"
     else:
-        remark = "no kink: it shrinks with the step of the scan, or is rounding (C^2 or smoother)"
+        remark = "no kink: the jump decreases with the step of the scan, or is rounding (C^2 or smoother)"
     return [*jumps, Row(f"{check}, slope", "forces", slope, math.nan, None, remark)]

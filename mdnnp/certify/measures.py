@@ -1,9 +1,9 @@
-"""Figures that tell whether a potential behaves: invariances, derivatives, locality, continuity.
+"""Numbers that test a potential: invariances, derivatives, locality, continuity.
 
 Each is a function of a potential and a system and gives a number, or a record of a few, that ought to be zero
 but for rounding. `check` makes the table with gates.
 
-Energies are meant less the constants in them (`offset_energy`), which would hide errors: deviations of the
+Energies are taken minus the constants in them (`offset_energy`), which would hide errors: deviations of the
 energy are relative to sum_i |E_i|, those of forces and virial to the largest component. Where that is zero by
 symmetry each of the two lends its scale to the other, through the cutoff radius.
 """
@@ -29,7 +29,7 @@ JUMP_STEP_A, SLOPE_STEP_A = 1e-6, 1e-4
 class Evaluation(NamedTuple):
     """Results of a potential without the constants in its energies.
 
-    energies : (N,) eV, less offsets; forces : (N, 3) eV/Å; virial : (3, 3) eV
+    energies : (N,) eV, minus offsets; forces : (N, 3) eV/Å; virial : (3, 3) eV
     rounding : eV, what the offsets' rounding leaves uncertain in each of the energies
     cutoff : Å, of the potential
     """
@@ -84,7 +84,7 @@ class Deviation(NamedTuple):
 
 
 def evaluate(potential: Potential, system: System) -> Evaluation:
-    """Energies less offsets, forces and virial of a system."""
+    """Energies minus offsets, forces and virial of a system."""
     return _without_offsets(potential, system, potential.compute(system))
 
 
@@ -155,7 +155,7 @@ class Watched(Potential):
 
 
 class Rehearsal(Watched):
-    """A potential of the same range whose results are all zero: it costs nothing, and so tells how much is to do."""
+    """A potential of the same range whose results are all zero, to count the evaluations without their cost."""
 
     def __init__(self, potential: Potential, advance: Callable[[int], object]):
         super().__init__(potential, advance)
@@ -207,7 +207,7 @@ def largest(values: np.ndarray) -> float:
 
 
 def ratio(value: float, scale: float) -> float:
-    """value / scale, where nothing relative to nothing is nothing."""
+    """value / scale; 0 / 0 is 0."""
     return 0.0 if value == 0.0 else value / scale if scale > 0 else math.inf
 
 
@@ -409,7 +409,7 @@ def _atoms_of_every_element(system: System, n_atoms: int, rng: np.random.Generat
 
 
 class Locality(NamedTuple):
-    """What moving one atom changes out of its reach.
+    """Changes beyond the range of an atom that was moved.
 
     energies : largest change of E_i of atoms beyond the cutoff, over the largest |E_i|; NaN if there are none
     forces : largest change of the forces on atoms beyond twice the cutoff, over the largest; NaN if none

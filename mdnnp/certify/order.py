@@ -1,4 +1,4 @@
-"""How the energy error of velocity Verlet falls with the time step, which tells how smooth a potential is.
+"""The order of the energy error of velocity Verlet in the time step, a measure of how smooth a potential is.
 
 Runs at h, h/2, h/4, ... from one start over the same physical time, in a few segments: each begins, for every time
 step, where the run with the shortest one ended. So all follow the same path, however chaotic it is, and the ratio of
@@ -26,7 +26,7 @@ SEGMENTS = 4
 
 @dataclass(frozen=True)
 class Rung:
-    """One time step of the ladder; energies are of the whole system, in eV, less their mean in each segment.
+    """One time step of the series; energies are of the whole system, in eV, minus their mean in each segment.
 
     rms_eV, shadow_rms_eV : standard deviation of total and shadow energy
     kinetic_deviation_eV : standard deviation of the kinetic energy
@@ -66,7 +66,7 @@ class Ladder:
 
     @property
     def shadow_share(self) -> float:
-        """rms of the shadow over that of the total energy at the shortest step: 1 if neither sees a smooth flow."""
+        """rms of the shadow over that of the total energy at the shortest step: about 1 if not smooth."""
         last = self.rungs[-1]
         return last.shadow_rms_eV / last.rms_eV if last.rms_eV > 0 else 0.0
 
@@ -86,7 +86,10 @@ class Dynamics:
         """Results of the potential, the energy summed after the constants are taken off. Raises PhysicsError."""
         try:
             results = self._potential.compute(system, self._neighbors.update(system))
-        except (InputError, PhysicsError) as error:  # atoms on one spot, positions out of bounds, no finite force
+        except (
+            InputError,
+            PhysicsError,
+        ) as error:  # atoms at the same position, positions out of bounds, no finite force
             raise PhysicsError(f"the dynamics went wrong: {error}; try a shorter time step") from None
         self.extrapolations += results.extrapolation.count
         return results._replace(energy=math.fsum(results.atomic_energies - self._offsets))

@@ -1,6 +1,6 @@
 """Whether a potential is smooth enough for molecular dynamics, and what limits it; the verb is `mdnnp smooth`.
 
-Three witnesses: what the potential is made of (`construction`), what happens as an atom crosses a cutoff (`measures`),
+Three tests: what the potential is made of (`construction`), what happens as an atom crosses a cutoff (`measures`),
 and how the energy error of the dynamics falls with the time step (`order`).
 """
 
@@ -27,7 +27,7 @@ HALVINGS = 3
 
 @dataclass(frozen=True)
 class Certificate:
-    """What the three witnesses say.
+    """Results of the three tests.
 
     causes : ingredients of the potential, the roughest first
     functions : element -> for each symmetry function in the potential's order, its roughest ingredient; of a
@@ -60,15 +60,15 @@ class Certificate:
         low, high = ORDER_GATE
         order = self.ladder.order
         if not low <= order.value <= high:
-            found.append(f"the energy error goes as dt^{_order(order)}, not as dt^2 within {low} to {high}")
+            found.append(f"the energy error is proportional to dt^{_order(order)}, not as dt^2 within {low} to {high}")
         if self.ladder.shadow_share > SHADOW_SHARE_GATE:
             share = f"the shadow energy fluctuates {self.ladder.shadow_share:.2g} times as much as the total energy"
-            found.append(f"{share}: velocity Verlet follows no smooth flow")
+            found.append(f"{share}: velocity Verlet has no conserved shadow energy here")
         return tuple(found)
 
     @property
     def smooth(self) -> bool:
-        """Whether no witness objects."""
+        """Whether all three tests pass."""
         return not self.faults
 
     @property
@@ -112,7 +112,7 @@ def certify(
     seed: int = 1,
     begin: Begin = lambda total, unit: lambda n=1: None,
 ) -> Certificate:
-    """Question the three witnesses.
+    """Make the three tests.
 
     timestep_fs : the longest of the ladder (default: a fifteenth of the fastest period, rounded down to 1, 2 or 5)
     n_steps : of that time step, at constant energy and as many before it for the temperature
@@ -158,7 +158,7 @@ def _check_numbers(timestep_fs, n_steps, temperature_K) -> None:
 
 def _default_timestep(period_fs: float) -> float:
     if not math.isfinite(period_fs):
-        raise InputError("no vibration was found that would suggest a time step; give one with --timestep-fs")
+        raise InputError("no vibration was found from which to choose a time step; give one with --timestep-fs")
     wanted = period_fs / 15
     power = 10.0 ** math.floor(math.log10(wanted))
     return max(factor * power for factor in (1, 2, 5) if factor * power <= wanted)
@@ -175,7 +175,7 @@ def _order(order: Order) -> str:
 def _construction(certificate: Certificate) -> list[str]:
     causes = certificate.causes
     if causes[0] == UNKNOWN:
-        return ["By construction: not known, as the potential does not state what limits its smoothness"]
+        return ["By construction: not known, because the potential does not state what limits its smoothness"]
     lines = [f"By construction: {order_name(causes[0].order)}, limited by the {causes[0].what}"]
     lines += [f"  {order_name(cause.order):<14}{cause.what}" for cause in causes]
     for symbol, functions in certificate.functions.items():
@@ -187,7 +187,8 @@ def _construction(certificate: Certificate) -> list[str]:
 
 def _scan(certificate: Certificate) -> list[str]:
     lines = [
-        "By scanning: jumps as an atom crosses the cutoff of another, relative to all energy and the largest force"
+        "By scanning: jumps as an atom crosses the cutoff of another, relative to the sum of |energies| and the "
+        "largest force"
     ]
     lines.append(f"  {'pair':<8}{'energy':>10}{'force':>10}{'slope / (1/Å)':>16}")
     for k in range(0, len(certificate.scan), 3):
@@ -216,9 +217,7 @@ def _dynamics(certificate: Certificate) -> list[str]:
     text = _order(shadow) if math.isfinite(shadow.value) else "hidden by rounding"
     lines.append(f"  order of the shadow energy's fluctuation: {text} (the higher the smoother, 8 at most)")
     if ladder.extrapolations:
-        lines.append(
-            f"  {ladder.extrapolations} extrapolations: the dynamics left the range that the potential was trained for"
-        )
+        lines.append(f"  {ladder.extrapolations} extrapolations: the dynamics left the range of the training data")
     return lines
 
 
@@ -227,9 +226,13 @@ def _verdict(certificate: Certificate) -> list[str]:
     if not certificate.smooth:
         lines = ["Not smooth", *(f"  {fault}" for fault in certificate.faults)]
         if limit.order < 1:
-            return [*lines, f"  what to change: {limit.remedy}", "  safe time step: none, energy drifts at any"]
-        advice = "a time step that is too long, or a run out of the potential's range; try --timestep-fs half as long"
-        return [*lines, f"  nothing in the construction explains it: {advice}"]
+            return [
+                *lines,
+                f"  what to change: {limit.remedy}",
+                "  safe time step: none, the energy drifts at every time step",
+            ]
+        advice = "a too long time step, or a run outside the range of the training data; try half of --timestep-fs"
+        return [*lines, f"  the functions of the potential do not explain it: {advice}"]
     safe = certificate.safe_timestep_fs
     lines = [f"Smooth: {order_name(limit.order)}, energy error of order {_order(certificate.ladder.order)} in dt"]
     if limit.order < 2:
@@ -237,10 +240,12 @@ def _verdict(certificate: Certificate) -> list[str]:
     elif math.isfinite(limit.order):
         lines.append(f"  limited by the {limit.what}, which is enough")
     if math.isnan(safe):
-        lines.append(f"  no time step of these is safe: go below {certificate.ladder.rungs[-1].timestep_fs:g} fs")
+        lines.append(
+            f"  none of these time steps is safe: use less than {certificate.ladder.rungs[-1].timestep_fs:g} fs"
+        )
     else:
         lines.append(
-            f"  safe time step: {safe:g} fs (of those tried, the longest with at least {STEPS_PER_PERIOD} steps per "
+            f"  safe time step: {safe:g} fs (the longest of those tested with at least {STEPS_PER_PERIOD} steps per "
             f"vibration and an rms E of at most {ENERGY_NOISE:g} sigma(Ekin))"
         )
     return lines

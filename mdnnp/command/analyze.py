@@ -1,4 +1,4 @@
-"""The verb `mdnnp analyze`: prints what a trajectory says, and writes it into a folder."""
+"""The verb `mdnnp analyze`: prints the numbers of a trajectory, and writes a report into a folder."""
 
 import contextlib
 import json
@@ -17,10 +17,11 @@ NUMBERS_FILE = "numbers.json"
 PHYSICS_FILES = ("report.html", "physics.json", "physics.csv", "curves.csv", "bonds.csv")
 
 
-HELP = "From a trajectory to physics: drift, structure, diffusion, spectra, transport, with error bars."
+HELP = "Analyze a trajectory: energy drift, structure, diffusion, spectra and transport, with error bars."
 EPILOG = """\
-Reads any H5MD file, one that a run is still writing included. All goes into a folder: report.html with the figures,
-physics.json and physics.csv with the numbers, curves.csv, bonds.csv. What cannot be done is said, the rest is done.
+Use it after a run, or during one: it reads any H5MD file, even while a run writes it. It writes a folder with
+report.html (figures), physics.json and physics.csv (numbers), curves.csv and bonds.csv. If a quantity cannot be
+computed, it says why, and computes the others.
 
 examples:
   mdnnp analyze run.h5
@@ -31,37 +32,44 @@ examples:
 
 def add_arguments(p) -> None:
     """The options."""
-    p.add_argument("trajectory", nargs="+", metavar="RUN.h5", help="H5MD trajectory, or the parts of one in order")
+    p.add_argument("trajectory", nargs="+", metavar="RUN.h5", help="H5MD trajectory, or its parts in order")
     p.add_argument("-o", "--output", metavar="DIR", help="directory for figures and numbers (default: RUN_analysis)")
     p.add_argument(
         "--warmup-ps",
         type=float,
         metavar="T",
-        help="time to leave out at the beginning (default: the equilibration, or a tenth of the run)",
+        help="leave out this time at the beginning (default: the equilibration, or 10 %% of the run)",
     )
-    p.add_argument("--until-ps", type=float, metavar="T", help="time from the start of the run at which to end")
+    p.add_argument("--until-ps", type=float, metavar="T", help="use the run only up to this time, from its start")
     p.add_argument("--json", action="store_true", help="print the numbers as JSON")
-    p.add_argument("--no-figures", action="store_true", help="energies only: print the numbers and write nothing")
-    p.add_argument("--no-physics", action="store_true", help="energies only, with their figures")
-    p.add_argument("--r-max", type=float, metavar="R", help="longest distance of g(r), Å (default: half the cell, 10)")
+    p.add_argument("--no-figures", action="store_true", help="only energies: print the numbers, write no files")
+    p.add_argument("--no-physics", action="store_true", help="only energies, with their figures")
+    p.add_argument(
+        "--r-max", type=float, metavar="R", help="longest distance of g(r), Å (default: half the cell, at most 10)"
+    )
     p.add_argument("--lag-ps", type=float, metavar="T", help="longest correlation time (default: a fifth of the run)")
-    p.add_argument("--fit-ps", type=float, nargs=2, metavar=("FROM", "TO"), help="lags where the MSD is fitted")
-    p.add_argument("--viscosity", type=float, metavar="ETA", help="mPa s, for D at infinite size (cubic cells)")
-    p.add_argument("--temperature", type=float, metavar="T", help="K (default: that of the velocities)")
+    p.add_argument("--fit-ps", type=float, nargs=2, metavar=("FROM", "TO"), help="range of lag times of the MSD fit")
+    p.add_argument(
+        "--viscosity", type=float, metavar="ETA", help="viscosity in mPa s, to correct D to infinite size (cubic cells)"
+    )
+    p.add_argument(
+        "--temperature", type=float, metavar="T", help="temperature in K (default: computed from the velocities)"
+    )
     p.add_argument("--axis", choices=["a", "b", "c"], help="cell vector of the profiles (default: c)")
-    p.add_argument("--group", metavar="NAME", help="particles of another program's file (default: the first group)")
+    p.add_argument("--group", metavar="NAME", help="group of particles in the file (default: the first group)")
     p.add_argument(
         "--species",
         nargs="+",
         metavar="SYMBOL",
-        help="what the types of another program's file are: their elements in order, or each as LABEL=SYMBOL",
+        help="elements of the atom types in another program's file: in order of the types, or as LABEL=SYMBOL",
     )
     p.add_argument(
         "--bond",
         nargs=3,
         action="append",
         metavar=("A-B", "FORM", "BREAK"),
-        help="distances in Å below which bonds form and above which they break (default: 1.2 and 1.6 covalent sums)",
+        help="a bond forms below the first distance and breaks above the second, in Å (default: 1.2 and 1.6 times the "
+        "sum of the covalent radii)",
     )
 
 
@@ -122,7 +130,10 @@ class Request:
             except ValueError:
                 raise InputError(f"--bond {pair}: {form!r} and {break_!r} must be distances in Å") from None
             if len(symbols) != 2 or not 0 < bonds[symbols][0] <= bonds[symbols][1]:
-                raise InputError(f"--bond {pair} {form} {break_}: expected as in O-H 1.2 1.6, the second no shorter")
+                raise InputError(
+                    f"--bond {pair} {form} {break_}: expected as in O-H 1.2 1.6, with a second distance that is not "
+                    "shorter"
+                )
         return bonds
 
     def settings(self):
@@ -261,7 +272,9 @@ def _check_folder(folder: Path, names: Sequence[str], inputs: Sequence[Path]) ->
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         ours = json.loads((folder / NUMBERS_FILE).read_text("utf-8"))["program"] == "mdnnp analyze"
     if existing and not ours:
-        raise FileError(f"{existing[0]}: exists, and no earlier analysis made it; give another directory with --output")
+        raise FileError(
+            f"{existing[0]}: exists, and was not written by an earlier analysis; give another directory with --output"
+        )
     return bool(existing)
 
 
@@ -269,4 +282,4 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise FileError(f"{folder}: cannot be made: {error.strerror}") from None
+        raise FileError(f"{folder}: cannot be created: {error.strerror}") from None

@@ -7,23 +7,28 @@ from importlib import import_module
 from mdnnp import __version__
 from mdnnp.base.errors import InputError
 
-_UNITS_HELP = "its files state no units, so they are given here, unless mdnnp.toml in the directory does"
+_UNITS_HELP = "these files do not state their units: give them here, unless mdnnp.toml in the directory has them"
 
 _EPILOG = """\
-two commands away:
-  mdnnp init argon            write a complete example: liquid argon
-  mdnnp run argon.toml        run it; then: mdnnp analyze argon.h5
+first steps, with an example that is complete:
+  mdnnp init argon              write the input of a run: liquid argon
+  mdnnp run argon.toml          run it
+  mdnnp analyze argon.h5        analyze its trajectory
 
 with a neural network potential in n2p2's format (here in Bohr and Hartree):
   mdnnp info potential/ --length-unit Bohr --energy-unit Hartree
   mdnnp predict potential/ structures.xyz -o out.xyz --length-unit Bohr --energy-unit Hartree
-  mdnnp init                  write an input to fill in, run.toml
-  mdnnp run run.toml          molecular dynamics
-  mdnnp run run.toml --resume go on after an interruption, to the same bits
+  mdnnp init                    write an input to fill in, run.toml
+  mdnnp run run.toml            molecular dynamics
+  mdnnp run run.toml --resume   continue after an interruption; the results are the same, bit for bit
 
-exit status: 0 done, 1 internal error, 2 input that cannot be used, 3 the simulation went wrong or a check
-failed, 4 files, 130 and 143 interrupted by SIGINT and SIGTERM (with a checkpoint).
-`mdnnp VERB --help` says more.
+with your own data:
+  mdnnp init train              write an input to fill in, train.toml
+  mdnnp train train.toml        fit a potential
+
+exit status: 0 success, 1 internal error, 2 wrong input, 3 the simulation went wrong or a check failed,
+4 a file cannot be read or written, 130 and 143 interrupted by SIGINT and SIGTERM (after a checkpoint).
+`mdnnp VERB --help` explains a verb and shows examples.
 """
 
 
@@ -69,7 +74,9 @@ def parser() -> argparse.ArgumentParser:
 
 def add_potential(p) -> None:
     """The potential and its units."""
-    p.add_argument("potential", metavar="POTENTIAL", help="n2p2 directory, or TOML file of a Lennard-Jones potential")
+    p.add_argument(
+        "potential", metavar="POTENTIAL", help="n2p2 directory, committee directory, or TOML file of a potential"
+    )
     add_units(p)
 
 
@@ -82,7 +89,7 @@ def add_units(p) -> None:
 
 def add_data_units(p) -> None:
     """Units of input.data, where the verb takes a potential, too."""
-    group = p.add_argument_group("units of input.data, if they are not those of the potential")
+    group = p.add_argument_group("units of input.data, if they differ from those of the potential")
     group.add_argument("--data-length-unit", metavar="U", help="Angstrom, Bohr or nm (default: --length-unit)")
     group.add_argument(
         "--data-energy-unit", metavar="U", help="eV, Hartree, Rydberg, kJ/mol or kcal/mol (default: --energy-unit)"
@@ -100,15 +107,17 @@ def add_force_tolerance(p) -> None:
     """When forces are small enough."""
     p.add_argument(
         "--force-tolerance", type=float, metavar="F",
-        help="largest force in the end, eV/Å (default: 0.01)",
+        help="stop when all forces are below this, in eV/Å (default: 0.01)",
     )  # fmt: skip
 
 
 def add_steps(p) -> None:
-    """What verbs that move atoms step by step have in common."""
-    p.add_argument("--trajectory", metavar="PATH", help="write every step: H5MD (PATH.h5) or extended XYZ")
-    p.add_argument("--json", action="store_true", help="print the outcome as JSON")
-    p.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    """Options of all verbs that move atoms step by step."""
+    p.add_argument(
+        "--trajectory", metavar="PATH", help="write every step, as H5MD (PATH.h5) or extended XYZ (PATH.xyz)"
+    )
+    p.add_argument("--json", action="store_true", help="print the result as JSON")
+    p.add_argument("--overwrite", action="store_true", help="replace output files that exist")
 
 
 def add_threads(p) -> None:
@@ -117,12 +126,12 @@ def add_threads(p) -> None:
         "--threads",
         type=positive,
         metavar="N",
-        help="number of threads (default: all cores); results are the same bits for any number",
+        help="number of threads (default: all cores); the results do not depend on it",
     )
 
 
 def positive(text: str) -> int:
     """A whole number from 1."""
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)

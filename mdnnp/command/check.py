@@ -1,14 +1,15 @@
-"""The verb `mdnnp check`: proves on a structure that a potential behaves."""
+"""The verb `mdnnp check`: tests forces, virial and symmetries of a potential on a structure."""
 
 from dataclasses import dataclass
 
 from mdnnp.command.arguments import add_potential, add_structure, add_threads
 from mdnnp.command.verb import OfStructure, Say, silent
 
-HELP = "Prove on a structure that a potential behaves."
+HELP = "Test on a structure that forces, stress and symmetries of a potential are right."
 EPILOG = """\
-Invariance to rotation, translation, permutation and wrapping; extensivity; locality; forces and virial
-against finite differences; continuity across the cutoff. The exit status is 3 if a check fails.
+Use it once for a new potential. It tests the invariance under rotation, translation, permutation and wrapping;
+extensivity; locality; forces and virial against finite differences of the energy; continuity at the cutoff. The exit
+status is 3 if a test fails.
 
 example:
   mdnnp check potential/ water.xyz --length-unit Bohr --energy-unit Hartree

@@ -7,9 +7,10 @@ from mdnnp.base.files import check_distinct
 from mdnnp.command.arguments import add_units
 from mdnnp.command.verb import Say, silent
 
-HELP = "Rewrite a potential, or structures, in another form."
+HELP = "Convert structures to another file format, or write a potential with its units."
 EPILOG = """\
-A potential is written with mdnnp.toml, which states its units, so that they need not be given again.
+Use it to convert between extended XYZ, input.data and the formats of ASE. A potential is written with mdnnp.toml,
+which states its units, so that you need not give them again.
 
 examples:
   mdnnp convert potential/ water-potential/ --length-unit Bohr --energy-unit Hartree
@@ -25,7 +26,7 @@ def add_arguments(p) -> None:
     p.add_argument("--index", help="which structures, as 0, -1 or 0:10 (default: all)")
     p.add_argument(
         "--format",
-        help="format of structures: extxyz, n2p2, or a name of ASE's (default: by the name of OUT)",
+        help="format of the structures: extxyz, n2p2, or another format of ASE (default: by the name of OUT)",
     )
     p.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     add_units(p)

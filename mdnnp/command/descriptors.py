@@ -10,10 +10,11 @@ from mdnnp.command.verb import Say, check_choice, silent
 METHODS = ("labels", "spread", "cur", "farthest", "grid")
 
 
-HELP = "Choose symmetry functions for structures, and report what they resolve."
+HELP = "Choose symmetry functions for a data set, and report how well they describe it."
 EPILOG = """\
-Prints lines for input.nn; the report stands before them, as comments: what the functions cost, the rank of their values
-and derivatives, functions that others span, and environments that they hardly tell apart. Lengths are in Å.
+Use it before a fit, to choose symmetry functions or to examine them. It prints lines for input.nn. A report comes
+first, as comments: the cost of the functions, the rank of their values and derivatives, functions that are linear
+combinations of others, and environments that the functions can hardly distinguish. Lengths are in Å.
 
 examples:
   mdnnp descriptors train.xyz --cutoff 5.0 -n 40 > functions.nn
@@ -25,15 +26,16 @@ def add_arguments(p) -> None:
     """The options."""
     p.add_argument("data", nargs="+", metavar="DATA", help="files of any format that ASE reads, or input.data")
     p.add_argument("--cutoff", type=float, required=True, metavar="A", help="cutoff radius in Å")
-    p.add_argument("-n", "--number", type=positive, help="functions per element (default: 32)")
-    p.add_argument("--max-zeta", type=positive, metavar="Z", help="angular resolution (default: 4)")
+    p.add_argument("-n", "--number", type=positive, help="number of functions per element (default: 32)")
+    p.add_argument("--max-zeta", type=positive, metavar="Z", help="highest power of cos(angle) (default: 4)")
     p.add_argument(
         "--method",
         choices=["labels", "spread", "cur", "farthest", "grid"],
-        help="how to choose: by a linear fit of energies and forces (default if there are any), by the spread of the "
-        "values, CUR, farthest-point sampling; or the default grid, without choosing",
+        help="how to choose the functions: labels: by a linear fit of energies and forces (the default if the data "
+        "have them); spread: by the spread of their values; cur: CUR decomposition; farthest: farthest-point sampling; "
+        "grid: a fixed grid, without a choice",
     )
-    p.add_argument("--json", action="store_true", help="print functions and report as JSON")
+    p.add_argument("--json", action="store_true", help="print the functions and the report as JSON")
     add_units(p)
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from mdnnp.command.arguments import add_data_units, add_potential, add_threads
 from mdnnp.command.verb import OfStructures, Outcome, Say, Written, check_choice, silent, use_threads
 
-HELP = "Errors of a potential against labelled structures."
+HELP = "Compute the errors of a potential on structures with reference values."
 EPILOG = """\
-RMSE, mean absolute error, 95 % quantile, maximum and bias of energies, force components and stresses, by
-config_type and element; the worst configurations by name; how many environments are out of the potential's
-range. Structures are read one by one: data sets may be larger than the memory.
+Use it to judge a potential on test data. It prints RMSE, mean absolute error, 95 % quantile, maximum and bias of
+energies, force components and stresses, by config_type and element; the worst configurations by name; and how many
+atomic environments are outside the range of the training data. Structures are read one by one, so a data set may be
+larger than the memory.
 
 examples:
   mdnnp evaluate potential/ test.xyz
@@ -31,9 +32,10 @@ def add_arguments(p) -> None:
     p.add_argument(
         "--by",
         choices=["config_type", "file", "set"],
-        help="kinds to tell apart; structures marked set=train or set=test always are, with `set` nothing else is",
+        help="group the errors by this (default: config_type); structures marked set=train and set=test are always "
+        "separate groups, with `set` the only ones",
     )
-    p.add_argument("--json", action="store_true", help="print the figures as JSON")
+    p.add_argument("--json", action="store_true", help="print the errors as JSON")
     p.add_argument("--overwrite", action="store_true", help="replace REPORT.html if it exists")
     add_threads(p)
 

@@ -6,10 +6,11 @@ from typing import Any
 from mdnnp.command.arguments import add_potential
 from mdnnp.command.verb import OfPotential, Say, silent
 
-HELP = "Show what a potential is made of."
+HELP = "Show the contents of a potential: elements, cutoffs, functions, networks."
 EPILOG = """\
-Elements, units, cutoffs, symmetry functions in the potential's order with their scaling, networks, and how
-smooth the energy is: the class C^k that the cutoff functions and activations give.
+Use it to see whether a potential was read as you expect. It prints elements, units, cutoffs, the symmetry functions
+in the order of the potential with their scaling, the networks, and how smooth the energy is: the class C^k that
+follows from the cutoff functions and activation functions.
 
 example:
   mdnnp info potential/ --length-unit Bohr --energy-unit Hartree

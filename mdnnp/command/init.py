@@ -1,5 +1,6 @@
-"""Starting inputs and the reference of every key, from the records of `dynamics.input`: the verb `mdnnp init`."""
+"""Starting inputs and the reference of every key, from the records of both inputs: the verb `mdnnp init`."""
 
+import inspect
 import textwrap
 from dataclasses import Field, dataclass, fields
 from pathlib import Path
@@ -16,6 +17,14 @@ Molecular dynamics with a neural network potential. Set the two paths and the un
 
     mdnnp run {name}
     mdnnp analyze {stem}.h5
+"""
+
+_TRAIN_TITLE = """\
+Fit of a neural network potential to structures with energies and forces. Set the data files and the cutoff, then:
+
+    mdnnp train {name}
+
+The result is an n2p2 directory, {stem}-potential/, and a report, {stem}.html.
 """
 
 _ARGON_TITLE = """\
@@ -60,39 +69,46 @@ epsilon_eV = 0.0103408
 sigma_A = 3.4
 """
 
-KINDS = {
-    "hdnnp": "an input to fill in, for a neural network potential and a structure of your own",
-    "argon": "liquid argon with a Lennard-Jones potential: complete, runs as it is",
-}
 
-
-HELP = "Write a commented input file to start from."
+HELP = "Write an input file to start from, with comments."
 EPILOG = """\
-kinds:
-  hdnnp   run.toml, an input to fill in, for a potential and a structure of your own
-  argon   argon.toml, argon.xyz, argon-lj.toml: liquid argon, complete, runs as it is
+Use it to start: every key is in the file, with its meaning and its default. Files that exist are not overwritten.
 
-Nothing is overwritten.
+kinds:
+  hdnnp   run.toml: a run with your neural network potential and structure; fill in paths and units
+  argon   argon.toml, argon.xyz, argon-lj.toml: liquid argon, a complete example that runs without changes
+  train   train.toml: a fit of a neural network potential to your data; fill in the data files and the cutoff
+
+examples:
+  mdnnp init argon
+  mdnnp init train -o silicon
+  mdnnp init train --reference       the reference of every key of `mdnnp train`
 """
 
 
 def add_arguments(p) -> None:
     """The options."""
-    p.add_argument("kind", nargs="?", default="hdnnp", choices=["hdnnp", "argon"], help="which one (default: hdnnp)")
+    p.add_argument(
+        "kind",
+        nargs="?",
+        default="hdnnp",
+        choices=["hdnnp", "argon", "train"],
+        help="which input, see below (default: hdnnp)",
+    )
     p.add_argument("-o", "--output", metavar="DIR", help="directory to write into (default: this one)")
-    p.add_argument("--reference", action="store_true", help="print the reference of every key instead")
+    p.add_argument("--reference", action="store_true", help="only print the reference of every key")
 
 
 @dataclass(frozen=True)
 class Request:
-    """Which starting input, and the directory for it; reference : the reference of every key instead."""
+    """Which starting input, and the directory for it; reference : that of every key instead."""
 
     kind: str = "hdnnp"
     output: str | Path = "."
     reference: bool = False
 
     def __post_init__(self):
-        check_choice(self, "kind", KINDS)
+        check_choice(self, "kind", ("hdnnp", "argon", "train"))
 
 
 @dataclass(frozen=True)
@@ -108,7 +124,7 @@ class Started:
         if not self.files:
             return self.reference
         first = self.files[0]
-        following = f"mdnnp run {first}" if len(self.files) > 1 else f"fill in {first}"
+        following = f"mdnnp run {first}" if len(self.files) > 1 else f"fill in {first}, as its first lines say"
         return f"Written: {', '.join(map(str, self.files))}\nNext:    {following}"
 
     def as_dict(self) -> dict:
@@ -119,17 +135,21 @@ class Started:
 def perform(request: Request, say: Say = silent) -> Started:
     """Write a starting input, unless the reference is asked for. Raises FileError if a file exists."""
     if request.reference:
-        return Started(reference=reference())
+        return Started(reference=reference(_sections(request.kind)))
     return Started(tuple(write_starting_files(request.kind, request.output)))
 
 
 def starting_files(kind: str) -> dict[str, str]:
-    """Names and texts of the files of a starting input; the first is the one for `mdnnp run`."""
+    """Names and texts of the files of a starting input; the first is the one for `mdnnp run` or `mdnnp train`."""
     if kind == "argon":
         return {
             "argon.toml": starting_input(_ARGON_TITLE.format(name="argon.toml", stem="argon"), _ARGON_VALUES),
             "argon.xyz": _ARGON_XYZ,
             "argon-lj.toml": _ARGON_POTENTIAL,
+        }
+    if kind == "train":
+        return {
+            "train.toml": starting_input(_TRAIN_TITLE.format(name="train.toml", stem="train"), {}, _sections("train"))
         }
     return {"run.toml": starting_input(_HDNNP_TITLE.format(name="run.toml", stem="run"), {})}
 
@@ -139,7 +159,7 @@ def write_starting_files(kind: str, directory: str | Path) -> list[Path]:
     files = {Path(directory) / name: text for name, text in starting_files(kind).items()}
     for path in files:
         if path.exists():
-            raise FileError(f"{path} exists already and is left as it is; choose another directory with -o")
+            raise FileError(f"{path} exists already and is not replaced; choose another directory with -o")
     try:
         Path(directory).mkdir(parents=True, exist_ok=True)
         for path, text in files.items():
@@ -150,13 +170,13 @@ def write_starting_files(kind: str, directory: str | Path) -> list[Path]:
     return list(files)
 
 
-def starting_input(title: str, values: Values) -> str:
-    """A commented input: every key with its help, commented out if it has a default and not in `values`."""
+def starting_input(title: str, values: Values, sections: Sections | None = None) -> str:
+    """A commented input: every key with its help; keys with a default are comments, unless `values` has them."""
     lines = [f"# {line}".rstrip() for line in title.rstrip().split("\n")]
-    lines += ["#", "# Keys that are commented out show their default, or an example where there is none."]
+    lines += ["#", "# A key behind '#' is not set: the line shows its default, or an example if it has no default."]
     lines += ["# Paths are relative to this file."]
-    for section, record in _sections().items():
-        lines += ["", f"[{section}]", f"# {record.__doc__}"]
+    for section, record in (sections or _sections()).items():
+        lines += ["", f"[{section}]", *_commented(record.__doc__)]
         for f in fields(record):
             lines += ["", *_commented(f.metadata["help"])]
             value = values.get(f"{section}.{f.name}")
@@ -170,10 +190,10 @@ def starting_input(title: str, values: Values) -> str:
 
 
 def reference(sections: Sections | None = None) -> str:
-    """Every key of an input (default: of a run), in Markdown: tables of key, type, default and meaning."""
+    """Every key of an input in Markdown, one table for each section: key, type, default and meaning."""
     lines = []
     for section, record in (sections or _sections()).items():
-        lines += [f"## [{section}]", "", f"{record.__doc__}", ""]
+        lines += [f"## [{section}]", "", inspect.cleandoc(record.__doc__), ""]
         lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
         for f in fields(record):
             rule = f.metadata["rule"]
@@ -184,10 +204,12 @@ def reference(sections: Sections | None = None) -> str:
     return "\n".join(lines)
 
 
-def _sections() -> Sections:
+def _sections(kind: str = "") -> Sections:
+    """The records of an input, of a fit or of a run."""
     from mdnnp.dynamics.input import SECTIONS
+    from mdnnp.training.input import SECTIONS as TRAIN_SECTIONS
 
-    return SECTIONS
+    return TRAIN_SECTIONS if kind == "train" else SECTIONS
 
 
 def _is_wanted(section: str, f: Field) -> bool:
@@ -231,4 +253,5 @@ def _list_name(hint, names) -> str:
 
 
 def _commented(text: str) -> list[str]:
-    return [f"# {line}" for line in textwrap.wrap(text, 100)]
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return [f"# {line}" for paragraph in paragraphs for line in textwrap.wrap(paragraph, 100)]

@@ -15,10 +15,11 @@ from mdnnp.command.verb import OfStructure, Say, Written, silent
 _LOOSE_EV_PER_A = 0.01
 
 
-HELP = "Vibrations of a relaxed structure: modes, or a crystal's phonons."
+HELP = "Compute vibrations of a relaxed structure: modes, or the phonons of a crystal."
 EPILOG = """\
-Relax first (tightly: --force-tolerance 0.0001). Writes modes.csv (frequencies) and, as asked, mode-K.xyz (movies);
-of a crystal, phonons.png, bands.csv, dos.csv. Second derivatives are exact, not differences of forces.
+Use it for frequencies and harmonic free energies. First relax the structure with a tight tolerance
+(--force-tolerance 0.0001). It writes modes.csv (frequencies) and, with --animate, mode-K.xyz (movies); with
+--supercell, phonons.png, bands.csv and dos.csv. Second derivatives are exact, not differences of forces.
 
 examples:
   mdnnp phonons potential/ molecule.xyz -o modes --animate 3
@@ -36,19 +37,19 @@ def add_arguments(p) -> None:
         "--modes",
         type=positive,
         metavar="N",
-        help="the lowest N modes, without the Hessian (default: all modes up to 300 atoms, else the lowest 12)",
+        help="compute the lowest N modes, without the full Hessian (default: all modes up to 300 atoms, else 12)",
     )
     p.add_argument(
         "--supercell",
         type=positive,
         nargs=3,
         metavar=("A", "B", "C"),
-        help="the structure is a crystal's cell: dispersion and density of states, from this supercell (needs phonopy)",
+        help="phonon dispersion and density of states of a crystal, from this supercell of its cell (needs phonopy)",
     )
-    p.add_argument("--animate", type=positive, metavar="N", help="write the lowest N modes as movies")
+    p.add_argument("--animate", type=positive, metavar="N", help="write movies of the lowest N modes")
     p.add_argument(
         "--temperature-K", type=float, nargs="+", metavar="T",
-        help="temperatures of free energy, entropy and heat capacity",
+        help="temperatures, in K, of free energy, entropy and heat capacity",
     )  # fmt: skip
     p.add_argument("--json", action="store_true", help="print the numbers as JSON")
     add_threads(p)
@@ -104,8 +105,8 @@ def _warn_of_forces(potential, structure) -> None:
     largest = potential.compute(structure.system).largest_force
     if largest > _LOOSE_EV_PER_A:
         warnings.warn(
-            f"{structure.label}: the largest force is {largest:.3f} eV/Å: this is no minimum, and the frequencies are "
-            "not those of one; relax it first (mdnnp relax --force-tolerance 0.0001)",
+            f"{structure.label}: the largest force is {largest:.3f} eV/Å: this is not a minimum, and the frequencies "
+            "are not valid; relax it first (mdnnp relax --force-tolerance 0.0001)",
             MdnnpWarning,
             stacklevel=3,
         )

@@ -7,11 +7,13 @@ from pathlib import Path
 from mdnnp.command.arguments import add_data_units, add_potential, add_threads
 from mdnnp.command.verb import OfStructures, Outcome, Say, Written, silent, use_threads
 
-HELP = "Energy, forces, stress of structures."
+HELP = "Compute energy, forces and stress of structures."
 EPILOG = """\
+Use it for single-point calculations. If the files have reference values, it also prints the errors.
+
 examples:
   mdnnp predict potential/ water.xyz --length-unit Bohr --energy-unit Hartree
-  mdnnp predict potential/ test.xyz -o predicted.xyz       errors are shown if test.xyz has reference values
+  mdnnp predict potential/ test.xyz -o predicted.xyz
 """
 
 
@@ -19,17 +21,11 @@ def add_arguments(p) -> None:
     """The options."""
     add_potential(p)
     p.add_argument(
-        "structures",
-        nargs="+",
-        metavar="STRUCTURES",
-        help="files of any format that ASE reads, or input.data",
+        "structures", nargs="+", metavar="STRUCTURES", help="files of any format that ASE reads, or input.data"
     )
     add_data_units(p)
     p.add_argument(
-        "-o",
-        "--output",
-        metavar="OUT.xyz",
-        help="write extended XYZ with energy, forces, stress, atomic energies",
+        "-o", "--output", metavar="OUT.xyz", help="write extended XYZ with energy, forces, stress and atomic energies"
     )
     p.add_argument("--index", help="which structures of each file, as 0, -1 or 0:10 (default: all)")
     p.add_argument("--overwrite", action="store_true", help="replace OUT.xyz if it exists")

@@ -16,11 +16,11 @@ FILES = ("report.html", "properties.json", "properties.csv", "eos.csv", "thermal
 _FORCES_AT_REST = 0.05  # eV/Å
 
 
-HELP = "Properties of a crystal: equation of state, elasticity, sound, defects, surfaces, heat."
+HELP = "Compute properties of a crystal: equation of state, elasticity, sound, defects, surfaces, heat."
 EPILOG = """\
-Relaxes the crystal, and computes each part by itself; one that fails says why. Writes report.html (tables, figures,
-definitions), properties.json, properties.csv, eos.csv, thermal.csv, relaxed.xyz. Numbers behind which the potential
-extrapolates are marked.
+Use it to compare a potential with experiment or with other calculations. It relaxes the crystal and computes each part
+independently; if a part fails, it says why. It writes report.html (tables, figures, definitions), properties.json,
+properties.csv, eos.csv, thermal.csv and relaxed.xyz. A number is marked if the potential extrapolates to compute it.
 
 examples:
   mdnnp properties inputs/silicon/potential inputs/silicon/crystal.xyz
@@ -31,21 +31,23 @@ examples:
 def add_arguments(p) -> None:
     """The options."""
     add_potential(p)
-    add_structure(p, "cell of a crystal, of any format that ASE reads")
+    add_structure(p, "file with the cell of a crystal, any format that ASE reads")
     p.add_argument("-o", "--output", metavar="DIR", help="directory to write (default: STRUCTURE-properties)")
     p.add_argument(
         "--only", nargs="+", choices=["eos", "elastic", "defects", "surfaces", "thermal"], metavar="PART",
-        help="parts to compute: eos, elastic, defects, surfaces, thermal (default: all)",
+        help="parts to compute (default: all)",
     )  # fmt: skip
-    p.add_argument("--reference", metavar="FILE.json", help="values to compare with, by their names in properties.json")
+    p.add_argument(
+        "--reference", metavar="FILE.json", help="JSON file of values to compare with; names as in properties.json"
+    )
     p.add_argument(
         "--supercell", type=positive, nargs=3, metavar=("A", "B", "C"),
-        help="repeats of the cell that defects are put into (default: 10 Å wide or more)",
+        help="supercell for the defects (default: at least 10 Å wide)",
     )  # fmt: skip
-    p.add_argument("--temperature-K", type=float, metavar="T", help="highest one (default: 1000)")
-    p.add_argument("--no-relax", action="store_true", help="take the structure as it is")
+    p.add_argument("--temperature-K", type=float, metavar="T", help="highest temperature (default: 1000)")
+    p.add_argument("--no-relax", action="store_true", help="do not relax the structure first")
     p.add_argument("--json", action="store_true", help="print the numbers as JSON")
-    p.add_argument("--overwrite", action="store_true", help="replace DIR if an earlier report is there")
+    p.add_argument("--overwrite", action="store_true", help="replace an earlier report in DIR")
     add_threads(p)
 
 
@@ -111,7 +113,7 @@ def perform(request: Request, say: Say = silent) -> Written:
         write(directory, report, structure)
     if report.interrupted:
         left = " ".join(request.parts[len(found) - 1 :])
-        print(f"interrupted; what was done is written, the rest: --only {left}", file=sys.stderr)
+        print(f"interrupted; the finished parts are written; for the others: --only {left}", file=sys.stderr)
     note = f"\nWritten: {output}/report.html, properties.json, properties.csv and the curves behind the figures"
     return Written(report, (output,), note)
 
@@ -121,12 +123,12 @@ def _warn(crystal, structure) -> None:
     largest = crystal.results.largest_force
     if largest > _FORCES_AT_REST:
         warnings.warn(
-            f"{structure.label}: the largest force is {largest:.3f} eV/Å: this is no minimum, and properties are not "
-            "those of one; leave --no-relax out",
+            f"{structure.label}: the largest force is {largest:.3f} eV/Å: this is not a minimum, and the properties "
+            "are not valid; remove --no-relax",
             MdnnpWarning, stacklevel=2,
         )  # fmt: skip
     if crystal.coverage:
-        warnings.warn(f"{structure.label}: the crystal at rest {crystal.coverage}", MdnnpWarning, stacklevel=2)
+        warnings.warn(f"{structure.label}: the relaxed crystal {crystal.coverage}", MdnnpWarning, stacklevel=2)
 
 
 def _warn_of_unused(request: Request, report) -> None:
@@ -145,7 +147,7 @@ def _facts(request: Request, crystal, structure) -> list[tuple[str, str]]:
         ("structure", structure.label),
         ("atoms in the cell", str(len(crystal.system))),
         ("space group", group),
-        ("at rest", "relaxed, cell and positions" if crystal.relaxed else "taken as it was given"),
+        ("at rest", "relaxed, cell and positions" if crystal.relaxed else "not relaxed"),
     ]
 
 

@@ -14,11 +14,12 @@ METHODS = ("lbfgs", "newton-cg", "fire")  # of landscape.relaxation
 _HEADER = f"{'step':>6} {'cost':>8} {'enthalpy/eV':>18} {'max F/eV/Å':>12} {'max S/GPa':>10} {'volume/Å^3':>12}"
 
 
-HELP = "Relax positions, and the cell, to the nearest minimum."
+HELP = "Relax the positions, and optionally the cell, to the nearest minimum."
 EPILOG = """\
-L-BFGS with a spring network as preconditioner; or Newton's method with exact products of the Hessian (newton-cg); or
-FIRE. Moves of a step are limited to 0.25 Å, energies never rise (except with FIRE). The exit status is 3 if the
-tolerance was not reached; the structure is written all the same.
+Use it before phonons, saddle and properties, which need a minimum. Methods: L-BFGS with a preconditioner (lbfgs);
+Newton's method with exact Hessian-vector products (newton-cg); FIRE (fire). No atom moves more than 0.25 Å in a step,
+and the energy never increases (except with FIRE). The exit status is 3 if the tolerance was not reached; the structure
+is written in any case.
 
 examples:
   mdnnp relax potential/ crystal.xyz -o relaxed.xyz --cell --pressure-GPa 2
@@ -34,11 +35,16 @@ def add_arguments(p) -> None:
     p.add_argument("--cell", action="store_true", help="relax the cell too")
     p.add_argument("--pressure-GPa", type=float, metavar="P", help="with --cell: pressure (default: 0)")
     add_force_tolerance(p)
-    p.add_argument("--stress-tolerance-GPa", type=float, metavar="S", help="with --cell: likewise (default: 0.05)")
-    p.add_argument("--fix", type=int, nargs="+", metavar="ATOM", help="atoms that stay, counted from 0")
+    p.add_argument(
+        "--stress-tolerance-GPa",
+        type=float,
+        metavar="S",
+        help="with --cell: largest stress (default: 0.05)",
+    )
+    p.add_argument("--fix", type=int, nargs="+", metavar="ATOM", help="atoms that do not move, counted from 0")
     p.add_argument("--keep-symmetry", action="store_true", help="keep the space group (needs spglib)")
-    p.add_argument("--method", choices=["lbfgs", "newton-cg", "fire"], help="how (default: lbfgs, the quickest)")
-    p.add_argument("--most-evaluations", type=int, metavar="N", help="give up then (default: 2000)")
+    p.add_argument("--method", choices=["lbfgs", "newton-cg", "fire"], help="default: lbfgs, usually the fastest")
+    p.add_argument("--most-evaluations", type=int, metavar="N", help="stop after N force evaluations (default: 2000)")
     add_steps(p)
     add_threads(p)
 
@@ -65,7 +71,7 @@ class Request(OfStructure):
 
     def __post_init__(self):
         if self.pressure_GPa and not self.cell:
-            raise InputError("--pressure-GPa needs --cell: at a fixed cell there is no pressure to reach")
+            raise InputError("--pressure-GPa needs --cell: the pressure cannot change at a fixed cell")
         check_positive(self, "force_tolerance", "stress_tolerance_GPa", "most_evaluations")
         if not math.isfinite(self.pressure_GPa):
             raise InputError(f"--pressure-GPa must be a number, found {self.pressure_GPa}")

@@ -10,21 +10,22 @@ from mdnnp.base.errors import MdnnpError
 from mdnnp.command.arguments import add_threads
 from mdnnp.command.verb import Say, silent, use_threads
 
-HELP = "Run molecular dynamics as an input file says."
+HELP = "Run molecular dynamics from an input file."
 EPILOG = """\
-Writes INPUT.h5 (H5MD: trajectory, energies, the input) and INPUT.checkpoint, and reports the energy drift
-with its error bar. Ctrl-C or SIGTERM finish the step and write a checkpoint.
+Use it for molecular dynamics at constant energy, temperature or pressure. It writes INPUT.h5 (H5MD: trajectory,
+energies, the input) and INPUT.checkpoint, and reports the energy drift with its error bar. After Ctrl-C or SIGTERM it
+finishes the step and writes a checkpoint.
 
 examples:
   mdnnp run water.toml
-  mdnnp run water.toml --resume      after an interruption, or with more steps in water.toml
+  mdnnp run water.toml --resume      after an interruption, or after you increased steps in water.toml
 """
 
 
 def add_arguments(p) -> None:
     """The options."""
-    p.add_argument("input", metavar="INPUT.toml", help="input file; `mdnnp init` writes one to start from")
-    p.add_argument("--resume", action="store_true", help="go on from the checkpoint of this run")
+    p.add_argument("input", metavar="INPUT.toml", help="input file; `mdnnp init` writes one to fill in")
+    p.add_argument("--resume", action="store_true", help="continue from the checkpoint of this run")
     p.add_argument("--overwrite", action="store_true", help="replace the output of an earlier run")
     p.add_argument("--json", action="store_true", help="print the summary as JSON, all else to stderr")
     add_threads(p)

@@ -8,13 +8,14 @@ from mdnnp.base.errors import InputError
 from mdnnp.command.arguments import add_force_tolerance, add_potential, add_steps, add_structure, add_threads, positive
 from mdnnp.command.verb import OfStructure, Say, Written, check_positive, silent
 
-HELP = "Find the saddle and the barrier beside a minimum, or between two."
+HELP = "Find a saddle point and its barrier, from one minimum or between two."
 EPILOG = """\
-STRUCTURE is relaxed, then pushed until a curvature turns negative (one atom, a mode, or random numbers of --seed say
-where to), then climbs along its lowest mode with exact products of the Hessian. What it finds is the saddle on that
-way, not the lowest one: try several atoms and seeds. Between two minima, --to runs an elastic band with a climbing
-image (ASE) and refines its highest image to --force-tolerance. OUT.json has the barrier (eV), the imaginary frequency,
-the number of negative curvatures (1, or the exit status is 3) and up to 300 atoms Vineyard's attempt frequency.
+Use it for barriers of diffusion and reactions. From one minimum: STRUCTURE is relaxed, then displaced (--atom, --mode,
+or random numbers from --seed) until a curvature is negative, and then climbs along its lowest mode with exact
+Hessian-vector products. The result is one saddle point, not always the lowest: try several atoms and seeds. Between
+two minima: --to runs an elastic band with a climbing image (ASE) and refines the highest image to --force-tolerance.
+OUT.json has the barrier (eV), the imaginary frequency, the number of negative curvatures (the exit status is 3 if it
+is not 1) and, for up to 300 atoms, Vineyard's attempt frequency.
 
 examples:
   mdnnp saddle potential/ vacancy.xyz -o saddle.xyz --atom 12 --sides
@@ -28,20 +29,34 @@ def add_arguments(p) -> None:
     """The options."""
     add_potential(p)
     add_structure(p)
-    p.add_argument("-o", "--output", required=True, metavar="OUT.xyz", help="file for the saddle; OUT.json: numbers")
-    where = p.add_mutually_exclusive_group()
-    where.add_argument("--atom", type=int, metavar="I", help="push atom I (from 0) and a little its neighbours")
-    where.add_argument("--mode", type=int, metavar="K", help="push along the K-th lowest mode; -K: the other way")
-    where.add_argument("--to", metavar="FINAL", help="the other minimum (its last structure): an elastic band first")
     p.add_argument(
-        "--along", type=float, nargs=3, metavar=("X", "Y", "Z"), help="with --atom: push it there, and nothing else"
+        "-o", "--output", required=True, metavar="OUT.xyz", help="file for the saddle point; OUT.json: numbers"
     )
-    p.add_argument("--seed", type=int, help="of the random push, without --along, --mode, --to (default: 0)")
-    p.add_argument("--guess", action="store_true", help="STRUCTURE is near the saddle: neither relax nor push it first")
-    p.add_argument("--images", type=positive, metavar="N", help="with --to: images between (default: 7)")
-    p.add_argument("--sides", action="store_true", help="slide down on both sides, and say which minima are there")
+    where = p.add_mutually_exclusive_group()
+    where.add_argument(
+        "--atom", type=int, metavar="I", help="first displace atom I (counted from 0), and its neighbours slightly"
+    )
+    where.add_argument(
+        "--mode", type=int, metavar="K", help="first displace along the K-th lowest mode; -K: in the opposite direction"
+    )
+    where.add_argument(
+        "--to", metavar="FINAL", help="file whose last structure is the other minimum: start with an elastic band"
+    )
+    p.add_argument(
+        "--along", type=float, nargs=3, metavar=("X", "Y", "Z"), help="with --atom: displace only it, in this direction"
+    )
+    p.add_argument(
+        "--seed",
+        type=int,
+        help="seed of the random displacement (without --along, --mode, --to; default: 0)",
+    )
+    p.add_argument(
+        "--guess", action="store_true", help="STRUCTURE is near the saddle point: do not relax or displace it first"
+    )
+    p.add_argument("--images", type=positive, metavar="N", help="with --to: images between the ends (default: 7)")
+    p.add_argument("--sides", action="store_true", help="also relax down to the minima on both sides")
     add_force_tolerance(p)
-    p.add_argument("--most-steps", type=positive, metavar="N", help="give up then (default: 300)")
+    p.add_argument("--most-steps", type=positive, metavar="N", help="stop after N steps (default: 300)")
     add_steps(p)
     add_threads(p)
 
@@ -71,11 +86,13 @@ class Request(OfStructure):
     def __post_init__(self):
         check_positive(self, "force_tolerance", "images", "most_steps")
         if self.along is not None and self.atom is None:
-            raise InputError("--along needs --atom: which atom is to go there?")
+            raise InputError("--along needs --atom, the atom that is displaced")
         if self.mode == 0:
-            raise InputError("--mode counts from 1; -1 goes the other way along the lowest")
+            raise InputError("--mode counts from 1; -1 is the lowest mode in the opposite direction")
         if self.guess and self.to:
-            raise InputError("--guess and --to exclude each other: a band begins at two minima, not at a saddle")
+            raise InputError(
+                "--guess and --to exclude each other: a band starts at two minima, not near a saddle point"
+            )
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -96,7 +113,7 @@ def perform(request: Request, say: Say = silent) -> Written:
     """Search and write; returns a `Barrier` and the files. Raises InputError, FileError, PhysicsError."""
     request.refuse(request.files, [request.structure, request.to], request.overwrite)
     if Path(request.output).suffix == ".json":
-        raise InputError(f"{request.output}: name the structure, as in saddle.xyz; its numbers go to saddle.json")
+        raise InputError(f"{request.output}: give the file for the structure, for example saddle.xyz")
     from mdnnp.atoms.write import check_writable_format
     from mdnnp.trajectory.path_frames import check_steps_file
 

@@ -6,12 +6,13 @@ from pathlib import Path
 from mdnnp.command.arguments import add_potential, add_structure, add_threads
 from mdnnp.command.verb import OfStructure, Outcome, Say, Written, silent
 
-HELP = "Certify that a potential is smooth enough for dynamics."
+HELP = "Test whether a potential is smooth enough for molecular dynamics."
 EPILOG = """\
-By construction: the class C^k of every symmetry function, cutoff and activation. By scanning: jumps of energy, force
-and its slope as an atom crosses a cutoff. By dynamics: runs at constant energy with DT, DT/2, DT/4 and DT/8 over the
-same time; the error of the total energy must fall as DT^2, and the shadow energy, which velocity Verlet conserves to
-high order if the potential is smooth, must fluctuate less. The exit status is 3 if the potential is not smooth.
+Use it to find the longest safe time step, and why a run does not conserve energy. Three tests: the class C^k of every
+symmetry function, cutoff and activation function; jumps of the energy, the force and its slope when an atom crosses a
+cutoff; runs at constant energy with time steps DT, DT/2, DT/4 and DT/8 over the same time. In these runs, the error of
+the total energy must fall as DT^2, and the shadow energy must fluctuate less (velocity Verlet conserves it to high
+order if the potential is smooth). The exit status is 3 if the potential is not smooth.
 
 example:
   mdnnp smooth potential/ water.xyz --length-unit Bohr --energy-unit Hartree -o smooth.png
@@ -22,12 +23,14 @@ def add_arguments(p) -> None:
     """The options."""
     add_potential(p)
     add_structure(p)
-    p.add_argument("--timestep-fs", type=float, metavar="DT", help="longest time step (default: by the vibrations)")
-    p.add_argument("--steps", type=int, metavar="N", help="steps of that length (default: 300)")
+    p.add_argument(
+        "--timestep-fs", type=float, metavar="DT", help="longest time step (default: from the fastest vibration)"
+    )
+    p.add_argument("--steps", type=int, metavar="N", help="number of steps DT (default: 300)")
     p.add_argument("--temperature-K", type=float, metavar="T", help="temperature (default: 300)")
     p.add_argument("--seed", type=int, help="seed of the starting velocities (default: 1)")
-    p.add_argument("--json", action="store_true", help="print the certificate as JSON")
-    p.add_argument("-o", "--output", metavar="FIGURE.png", help="draw energy errors against time step")
+    p.add_argument("--json", action="store_true", help="print the result as JSON")
+    p.add_argument("-o", "--output", metavar="FIGURE.png", help="draw the energy error against the time step")
     p.add_argument("--overwrite", action="store_true", help="replace FIGURE.png if it exists")
     add_threads(p)
 

@@ -6,22 +6,23 @@ from pathlib import Path
 from mdnnp.command.arguments import add_threads
 from mdnnp.command.verb import Say, silent, use_threads
 
-HELP = "Fit a potential to labelled structures as an input file says."
+HELP = "Fit a potential to structures with energies and forces."
 EPILOG = """\
-Writes INPUT-potential/ (an n2p2 directory; member-1, member-2, ... for a committee), INPUT.html (report with
-figures), INPUT.epochs.csv and, after every epoch, INPUT.checkpoint. A fit that was stopped or killed goes on to
-the same bits; a time limit, of course, ends it where it stands.
+Use it to make a potential from your own data. It writes INPUT-potential/ (an n2p2 directory; for a committee with
+member-1, member-2, ...), INPUT.html (report with figures), INPUT.epochs.csv and, after every epoch, INPUT.checkpoint.
+A fit that was interrupted gives the same result after --resume, bit for bit, unless a time limit ends it.
 
 examples:
-  mdnnp train silicon.toml
-  mdnnp train silicon.toml --resume      after an interruption, or with more epochs in silicon.toml
+  mdnnp init train -o silicon            write silicon/train.toml, to fill in
+  mdnnp train silicon/train.toml
+  mdnnp train silicon/train.toml --resume      after an interruption, or after you increased epochs
 """
 
 
 def add_arguments(p) -> None:
     """The options."""
-    p.add_argument("input", metavar="INPUT.toml", help="input file; docs/train.md has the reference of its keys")
-    p.add_argument("--resume", action="store_true", help="go on from the checkpoint of this fit")
+    p.add_argument("input", metavar="INPUT.toml", help="input file; `mdnnp init train` writes one to fill in")
+    p.add_argument("--resume", action="store_true", help="continue from the checkpoint of this fit")
     p.add_argument("--overwrite", action="store_true", help="replace the results of an earlier fit")
     p.add_argument("--json", action="store_true", help="print the errors as JSON, all else to stderr")
     add_threads(p)

@@ -91,7 +91,7 @@ class HDNNPCalculator(Calculator):
         if outside.count:
             self._once(
                 ExtrapolationWarning,
-                f"{outside.count} symmetry functions are out of the range of the potential's data, such as number "
+                f"{outside.count} symmetry functions are outside the range of the training data, such as number "
                 f"{outside.function[0]} of atom {outside.atom[0]}: {outside.value[0]:.6g}, range "
                 f"{outside.lower[0]:.6g} to {outside.upper[0]:.6g}; do not trust the results. Later ones are counted "
                 'in results["extrapolations"]',

@@ -1,1 +1,1 @@
-"""Molecular dynamics: from an input file to a trajectory, and on after an interruption."""
+"""Molecular dynamics: from an input file to a trajectory, continued after an interruption."""

@@ -24,7 +24,7 @@ COLUMNS = {  # of the dense log, with their units
 
 
 def check_committee(config: RunConfig, potential: Potential) -> None:
-    """Raise InputError if the input wants a disagreement and the potential is no committee."""
+    """Raise InputError if the input needs a committee, but the potential is a single one."""
     wanted = [
         name
         for name, value in (
@@ -94,7 +94,7 @@ class Collector:
         self._digest.update(text)
 
     def saved(self) -> dict:
-        """What a checkpoint keeps; the file is durable then."""
+        """The values for a checkpoint; the file is durable then."""
         if self._path is not None and self._path.exists():
             handle = os.open(self._path, os.O_RDONLY)
             try:
@@ -110,7 +110,7 @@ class Collector:
         }
 
     def restore(self, saved: Mapping) -> None:
-        """Go on where a checkpoint stands: what was collected after it is removed, and collected again.
+        """Continue from a checkpoint: configurations collected after it are removed, and collected again.
 
         Raises FileError for a file that this run has not written.
         """
@@ -121,12 +121,13 @@ class Collector:
         kept = self._path.read_bytes() if self._path.exists() else b""
         if kept and not (same and self._is_own(kept, saved)):
             raise FileError(
-                f"{self._path}: is not what this run has collected so far, and would be replaced; move it away, or "
-                "give committee.collect_file another name"
+                f"{self._path}: was not written by this run, and would be replaced; move it away, or give "
+                "committee.collect_file another name"
             )
         if len(kept) < size:
             text = (
-                f"{self._path}: has lost some of the {saved['count']} configurations collected so far; it begins anew"
+                f"{self._path}: some of the {saved['count']} configurations collected so far are missing; "
+                "the file is started again"
             )
             warnings.warn(text, MdnnpWarning, stacklevel=2)
             size = 0

@@ -7,35 +7,21 @@ and the comparison at a restart derive from them. Names carry units; paths are r
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
 from mdnnp.base import units
 from mdnnp.base.checkpoint import previous_path
-from mdnnp.base.errors import InputError
 from mdnnp.base.inputs.records import Rule, key, read_records, refuse, toml_value
 from mdnnp.base.inputs.rules import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SEED
 from mdnnp.base.inputs.toml import Document, Mistake, parse_toml, read_toml
 
-
-def _knows(convert: Callable[[str], float], unit: str) -> bool:
-    """Whether a function of `units` knows the name of a unit."""
-    try:
-        convert(unit)
-    except InputError:
-        return False
-    return True
-
-
 STEPS = Rule(lambda v: 0 <= v <= 10**12, "must not be negative (nor above 1e12)")
 TIMESTEP = Rule(
     lambda v: 1e-6 <= v <= 100,
-    "must be larger than 0, and is in femtoseconds: 0.5 is usual with hydrogen, 1 to 2 without, 100 the most",
+    "must be from 1e-6 to 100 fs; usual are 0.5 fs with hydrogen and 1 to 2 fs without",
 )
-LENGTH_UNIT = Rule(lambda v: _knows(units.length_in_angstrom, v), "must be Angstrom, Bohr or nm")
-ENERGY_UNIT = Rule(lambda v: _knows(units.energy_in_ev, v), "must be eV, Hartree, Rydberg, kJ/mol or kcal/mol")
 TEMPERATURE = Rule(lambda v: 0 <= v <= 1e6, "must lie between 0 and 1e6 K")
 REPEATS = Rule(lambda v: all(1 <= n <= 10_000 for n in v), "needs three whole numbers, each at least 1")
 THERMOSTAT = Rule(lambda v: 0 < v <= 1e7, "must be larger than 0, and is in femtoseconds")
@@ -44,7 +30,7 @@ PRESSURE = Rule(lambda v: -1e4 <= v <= 1e4, "must lie between -1e4 and 1e4 GPa; 
 COMPRESSIBILITY = Rule(lambda v: 0 < v <= 1e4, "must be larger than 0, and is in 1/GPa")
 ATOMS = Rule(
     lambda v: all(0 <= n < 2**31 for n in v) and len(set(v)) == len(v),
-    "needs indices of atoms, counted from 0, each once",
+    "must be indices of atoms, counted from 0, each only once",
 )
 INDEX = Rule(lambda v: -(2**31) <= v < 2**31, "must be the number of a structure, from 0, or -1 for the last")
 SKIN = Rule(lambda v: 0 <= v <= 10, "must lie between 0 and 10 Å")
@@ -67,7 +53,7 @@ class StructureConfig:
     )
     index: int = key("Which structure of the file, counted from 0; -1 is the last.", -1, rule=INDEX, restart="free")
     length_unit: str | None = key(
-        "Unit of length of an input.data file, which does not state it: Angstrom, Bohr or nm.",
+        "Unit of length of an input.data file (the file does not state its units): Angstrom, Bohr or nm.",
         None,
         rule=LENGTH_UNIT,
         restart="free",
@@ -87,7 +73,9 @@ class StructureConfig:
         example="[2, 2, 2]",
     )
     pbc: tuple[bool, bool, bool] | None = key(
-        "Periodic along a, b, c? By default as the file says.", None, example="[true, true, false]"
+        "Whether the system is periodic along a, b, c. By default, the structure file decides.",
+        None,
+        example="[true, true, false]",
     )
     masses: dict[str, float] = key(
         "Masses in u that differ from the standard atomic weights (isotopes).",
@@ -99,24 +87,24 @@ class StructureConfig:
 
 @dataclass(frozen=True)
 class PotentialConfig:
-    """What acts between the atoms."""
+    """The interatomic potential."""
 
     path: Path = key(
-        "Directory of an n2p2 potential (input.nn, scaling.data, weights.*.data), or the TOML file of a "
-        "Lennard-Jones potential.",
+        "Directory of an n2p2 potential (input.nn, scaling.data, weights.*.data), directory of a committee "
+        "(member-1, member-2, ...), or a TOML file of another kind of potential (docs/potentials.md).",
         restart="free",
         example='"potential"',
     )
     length_unit: str | None = key(
-        "Unit of length of the potential: Angstrom, Bohr or nm. Needed unless mdnnp.toml in its directory says.",
+        "Unit of length of the potential: Angstrom, Bohr or nm. Required unless mdnnp.toml in its directory states it.",
         None,
         rule=LENGTH_UNIT,
         restart="free",
         example='"Bohr"',
     )
     energy_unit: str | None = key(
-        "Unit of energy of the potential: eV, Hartree, Rydberg, kJ/mol or kcal/mol. Needed unless "
-        "mdnnp.toml in its directory says.",
+        "Unit of energy of the potential: eV, Hartree, Rydberg, kJ/mol or kcal/mol. Required unless "
+        "mdnnp.toml in its directory states it.",
         None,
         rule=ENERGY_UNIT,
         restart="free",
@@ -134,99 +122,104 @@ class DynamicsConfig:
     """How the atoms move: velocity Verlet, with a thermostat and a barostat if the ensemble has them."""
 
     steps: int = key(
-        "Steps in the ensemble, after those of the equilibration; 0 evaluates the start alone. Raise it "
-        "to prolong a finished run with --resume (not one with a ramp).",
+        "Number of steps after the equilibration. 0 evaluates only the starting structure. To extend a finished run, "
+        "increase this number and use --resume (not for a run with a temperature or pressure ramp).",
         rule=STEPS,
         restart="free",
         example="10000",
     )
     timestep_fs: float = key(
-        "Time step in fs; at most a tenth of the period of the fastest vibration, which the run prints.",
+        "Time step in fs. Use at most a tenth of the period of the fastest vibration; the run prints this period.",
         rule=TIMESTEP,
         example="0.5",
     )
     ensemble: Literal["nve", "nvt-langevin", "nvt-nose-hoover", "nvt-rescale", "npt-mtk", "npt-rescale"] = key(
-        "What is constant: the energy (nve); volume and temperature (nvt-) with Langevin dynamics, a Nose-Hoover "
+        "What is constant: the energy (nve); volume and temperature (nvt-), by Langevin dynamics, a Nose-Hoover "
         "chain or stochastic velocity rescaling; pressure and temperature (npt-) with Martyna-Tobias-Klein dynamics "
         "or stochastic cell and velocity rescaling.",
         "nve",
     )
     velocities: Literal["maxwell-boltzmann", "file", "zero"] = key(
-        "Starting velocities: drawn at temperature_K, read from the structure file, or zero.",
+        "Starting velocities: random at temperature_K (maxwell-boltzmann), from the structure file (file), or zero.",
         "maxwell-boltzmann",
     )
     temperature_K: float | None = key(
-        "Temperature of drawn velocities, of the equilibration and of the thermostat, in K. Needed for any of them.",
+        "Temperature in K of random starting velocities, of the equilibration and of the thermostat. Required if the "
+        "run has any of these.",
         None,
         rule=TEMPERATURE,
         example="300",
     )
     temperature_end_K: float | None = key(
-        "The thermostat goes linearly from temperature_K to this temperature during `steps`, in K.",
+        "Temperature at the end, in K: the thermostat goes linearly from temperature_K to it during `steps`.",
         None,
         rule=TEMPERATURE,
         example="600",
     )
-    friction_per_ps: float = key("nvt-langevin: rate at which velocities are forgotten, in 1/ps.", 1.0, rule=FRICTION)
+    friction_per_ps: float = key(
+        "nvt-langevin: friction coefficient, in 1/ps. Its inverse is the relaxation time of the velocities.",
+        1.0,
+        rule=FRICTION,
+    )
     thermostat_time_fs: float = key(
-        "Other thermostats: time in which the kinetic energy is forgotten (rescale), or that sets the masses of the "
-        "chain (nose-hoover, mtk), in fs.",
+        "Other thermostats: relaxation time in fs, of the kinetic energy (rescale), or from which the masses of the "
+        "chain follow (nose-hoover, mtk).",
         100.0,
         rule=THERMOSTAT,
     )
     pressure_GPa: float | None = key(
-        "npt-: pressure of the surroundings, in GPa, positive in compression. Needed for them.",
+        "npt-: external pressure in GPa, positive in compression. Required for these ensembles.",
         None,
         rule=PRESSURE,
         example="0.0001",
     )
     pressure_end_GPa: float | None = key(
-        "npt-: the pressure goes linearly from pressure_GPa to this one during `steps`, in GPa.",
+        "npt-: pressure at the end, in GPa: it goes linearly from pressure_GPa to this value during `steps`.",
         None,
         rule=PRESSURE,
         example="10",
     )
     barostat_time_fs: float = key(
-        "npt-: time in which the volume relaxes (rescale), or that sets the mass of the cell (mtk), in fs.",
+        "npt-: relaxation time in fs, of the volume (rescale), or from which the mass of the cell follows (mtk).",
         1000.0,
         rule=THERMOSTAT,
     )
     cell: Literal["isotropic", "anisotropic", "flexible"] = key(
-        "npt-: what may change: the volume; the extents along x, y and z; or all lengths and angles. A liquid wants "
-        "the first.",
+        "npt-: what may change: only the volume (isotropic); the lengths along x, y and z (anisotropic); all lengths "
+        "and angles (flexible). Use isotropic for a liquid.",
         "isotropic",
     )
     compressibility_per_GPa: float | None = key(
-        "npt-rescale: estimate of the isothermal compressibility, in 1/GPa; the relaxation time alone depends on it. "
-        "Liquids have about 0.5, metals and semiconductors 0.01. Needed for it.",
+        "npt-rescale: estimate of the isothermal compressibility, in 1/GPa: about 0.5 for liquids, 0.01 for metals and "
+        "semiconductors. Only the relaxation time depends on it. Required for this ensemble.",
         None,
         rule=COMPRESSIBILITY,
         example="0.5",
     )
     fixed: tuple[int, ...] = key(
-        "Atoms that do not move, counted from 0 in the replicated structure. Not with npt-.",
+        "Atoms that do not move, counted from 0 in the replicated structure. Not possible with npt-.",
         (),
         rule=ATOMS,
         example="[0, 1, 2]",
     )
-    seed: int = key("Seed of the drawn velocities, and of stochastic thermostats and barostats.", 1, rule=SEED)
+    seed: int = key("Seed of the random velocities, thermostats and barostats.", 1, rule=SEED)
     exact_temperature: bool = key(
-        "Scale drawn velocities to temperature_K exactly; otherwise their temperature fluctuates about it.",
+        "Scale random starting velocities to exactly temperature_K. If false, their temperature fluctuates around it.",
         True,
     )
     remove_momentum: bool = key(
-        "Remove the centre-of-mass motion from the starting velocities, and where no direction is periodic the "
-        "rotation of drawn ones. Both stay away, except with nvt-langevin.",
+        "Remove the centre-of-mass motion from the starting velocities, and, if no direction is periodic, the rotation "
+        "from random ones. Both stay zero during the run, except with nvt-langevin.",
         True,
     )
     equilibration_steps: int = key(
-        "Steps at the start, in the fixed cell, during which velocities are scaled to temperature_K every 10 steps. "
-        "They do not count for the drift.",
+        "Number of steps at the start in which the velocities are scaled to temperature_K every 10 steps, at a fixed "
+        "cell. The energy drift is measured after them.",
         0,
         rule=STEPS,
     )
     skin_A: float = key(
-        "Margin of the neighbour list beyond the cutoff, in Å. Changes the speed, and results by rounding.",
+        "Margin of the neighbour list beyond the cutoff, in Å. It changes the speed, and the results only by rounding.",
         1.0,
         rule=SKIN,
     )
@@ -244,10 +237,11 @@ class DynamicsConfig:
 
 @dataclass(frozen=True)
 class OutputConfig:
-    """What is written, and how often."""
+    """What the run writes, and how often."""
 
     file: Path | None = key(
-        "Trajectory in H5MD format; by default the input's name with the ending .h5. The checkpoint is put beside it.",
+        "Trajectory in H5MD format; by default INPUT.h5, with the name of the input file. The checkpoint is written to "
+        "the same directory.",
         None,
         restart="free",
         example='"run.h5"',
@@ -256,45 +250,46 @@ class OutputConfig:
         "Steps between frames of the trajectory (positions, velocities, forces).", 100, rule=AT_LEAST_ONE
     )
     thermo_interval: int = key(
-        "Steps between records of energy, temperature, stress and momentum, which give the drift.",
+        "Steps between records of energy, temperature, stress and momentum. The energy drift is computed from them.",
         10,
         rule=AT_LEAST_ONE,
     )
     checkpoint_interval: int = key(
-        "Steps between checkpoints, which `mdnnp run --resume` goes on from.",
+        "Steps between checkpoints. `mdnnp run --resume` continues from the last one.",
         1000,
         rule=AT_LEAST_ONE,
         restart="free",
     )
     log_interval: int | None = key(
-        "Steps between lines on the screen; by default a twentieth of the run.",
+        "Steps between lines on the screen; by default 1/20 of the run.",
         None,
         rule=AT_LEAST_ONE,
         restart="free",
         example="1000",
     )
-    velocities: bool = key("Store velocities in the frames.", True)
-    forces: bool = key("Store forces in the frames.", True)
+    velocities: bool = key("Write velocities into the frames.", True)
+    forces: bool = key("Write forces into the frames.", True)
     heat_current: bool = key(
-        "Record the heat current, from which `mdnnp analyze` computes the thermal conductivity. Steps cost more.", False
+        "Record the heat current. `mdnnp analyze` computes the thermal conductivity from it. This makes steps slower.",
+        False,
     )
 
 
 @dataclass(frozen=True)
 class LimitsConfig:
-    """What stops a run that goes wrong. All that was written until then is kept."""
+    """Limits that stop a run that goes wrong. The files written until then stay usable."""
 
     max_extrapolations: int | None = key(
-        "Stop after more than so many extrapolations (a symmetry function of an atom outside the range of "
-        "scaling.data, at a step); by default never.",
+        "Stop after more than this number of extrapolations. One extrapolation is a symmetry function of one atom that "
+        "is outside the range of scaling.data in one step. By default, the run never stops for this.",
         None,
         rule=NOT_NEGATIVE,
         restart="free",
         example="1000",
     )
     max_force_disagreement_eV_A: float | None = key(
-        "Stop if the members of a committee disagree by more than this on the force on an atom, in eV/Å; by default "
-        "never.",
+        "Stop if the members of a committee disagree by more than this on the force on an atom, in eV/Å. By default, "
+        "the run never stops for this.",
         None,
         rule=POSITIVE,
         restart="free",
@@ -308,26 +303,26 @@ class LimitsConfig:
 
 @dataclass(frozen=True)
 class CommitteeConfig:
-    """What a run with a committee (directories member-1, member-2, ...) collects to be labelled."""
+    """Which configurations a run with a committee (directories member-1, member-2, ...) saves for labelling."""
 
     collect_above_eV_A: float | None = key(
-        "Collect configurations in which the members disagree by more than this on the force on an atom, in eV/Å (root "
-        "of the mean squared deviation from their mean); by default none.",
+        "Save configurations in which the members disagree by more than this on the force on an atom, in eV/Å (root "
+        "mean square deviation from their mean). By default, none are saved.",
         None,
         rule=POSITIVE,
         restart="free",
         example="0.2",
     )
     collect_file: Path | None = key(
-        "Where they go, as extended XYZ; by default the input's name with the ending .collected.xyz.",
+        "Extended XYZ file for them; by default INPUT.collected.xyz, with the name of the input file.",
         None,
         restart="free",
         example='"collected.xyz"',
     )
     collect_interval: int = key(
-        "Steps at least between collected configurations.", 100, rule=AT_LEAST_ONE, restart="free"
+        "Smallest number of steps between two saved configurations.", 100, rule=AT_LEAST_ONE, restart="free"
     )
-    collect_most: int = key("Configurations collected at most.", 100, rule=AT_LEAST_ONE, restart="free")
+    collect_most: int = key("Largest number of saved configurations.", 100, rule=AT_LEAST_ONE, restart="free")
 
 
 _RAMP = ("temperature_end_K",)
@@ -487,7 +482,7 @@ def _unfit(document: Document, dynamics: dict) -> list[Mistake]:
 
     for name in _meaningless(ensemble) & dynamics.keys():
         users = [f'"{e}"' for e, names in KEYS_OF_ENSEMBLES.items() if name in names]
-        complain(name, f'has no meaning with ensemble = "{ensemble}"; remove it, or choose {" or ".join(users)}')
+        complain(name, f'has no effect with ensemble = "{ensemble}"; remove it, or choose {" or ".join(users)}')
     needed = {"pressure_GPa": "0.0001", "compressibility_per_GPa": "0.5"}
     for name in needed.keys() & set(KEYS_OF_ENSEMBLES[ensemble]):
         if ("dynamics", name) not in document.lines:

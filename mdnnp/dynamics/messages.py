@@ -20,7 +20,7 @@ from mdnnp.potentials.interface import Extrapolation, Potential
 
 
 def header(config: RunConfig, start: Start, n_threads: int) -> str:
-    """What is going to be run, as lines of text."""
+    """The run that starts, as lines of text."""
     dynamics, output = config.dynamics, config.output
     system = start.system
     symbols, counts = np.unique(system.numbers, return_counts=True)
@@ -50,10 +50,10 @@ def header(config: RunConfig, start: Start, n_threads: int) -> str:
 
 
 def resumed(config: RunConfig, start: Start, step: int, n_threads: int) -> str:
-    """Where a run goes on, as lines of text."""
+    """Where a run continues, as lines of text."""
     done = f"step {step} of {config.total_steps}"
     if step >= config.total_steps:
-        done += ": finished; raise dynamics.steps to prolong it"
+        done += ": finished; to extend it, increase dynamics.steps"
     rows = [
         ("resumed at", done),
         ("structure", f"{start.label}: {len(start.system)} atoms"),
@@ -91,8 +91,8 @@ def summary(config: RunConfig, start: Start, outcome, extrapolated_steps: int, n
 
 
 def kept(trajectory, step: int, config: RunConfig, checkpointed: int) -> str:
-    """What is left of a run that went wrong."""
-    return f"kept: {short(trajectory)} up to step {step}, {short(config.checkpoint_path)} of step {checkpointed}"
+    """The files that a run that went wrong has saved."""
+    return f"saved: {short(trajectory)} up to step {step}, {short(config.checkpoint_path)} of step {checkpointed}"
 
 
 def _cell(system: System) -> str:
@@ -112,7 +112,7 @@ def _potential(potential: Potential, config: RunConfig) -> str:
 
 
 def vibrations(period_fs: float, timestep_fs: float) -> str:
-    """The line of the header on the fastest vibration, which asks for forces and so comes later."""
+    """The line of the header on the fastest vibration; it needs forces, so it is printed later."""
     text = "none found at the start"
     if math.isfinite(period_fs):
         wavenumber = 1e15 / period_fs / 2.99792458e10
@@ -123,7 +123,7 @@ def vibrations(period_fs: float, timestep_fs: float) -> str:
 
 def no_vibrations(n_evaluations: int) -> str:
     """The line instead of `vibrations` where the search is left out."""
-    return f"{'vibrations':<12}not looked for: {n_evaluations} evaluations are much for so few steps of so many atoms"
+    return f"{'vibrations':<12}not computed: this takes {n_evaluations} force evaluations, too many for this short run"
 
 
 def _ensemble(config: RunConfig) -> str:
@@ -156,7 +156,7 @@ def _velocities(config: RunConfig, start: Start) -> str:
         exactly = " exactly" if dynamics.exact_temperature else ""
         text = f"Maxwell-Boltzmann, {dynamics.temperature_K:g} K{exactly}, seed {dynamics.seed}"
         if not start.system.pbc.any() and dynamics.remove_momentum and not len(start.fixed) and n_moving > 1:
-            text += ", without translation and rotation of the whole"
+            text += ", without translation and rotation of the whole system"
     missing = 3 * n_moving - start.n_degrees
     return f"{text}; {start.n_degrees} degrees of freedom (3 N{f' - {missing}' * bool(missing)})"
 
@@ -172,7 +172,7 @@ def short(path) -> str:
 
 
 class Thermo:
-    """Lines with the state of the run; energies are per atom and less the constants in the potential."""
+    """Lines with the state of the run; energies are per atom, minus the constants in the potential."""
 
     def __init__(self, config: RunConfig, start: Start):
         dynamics = config.dynamics
@@ -203,7 +203,7 @@ class Thermo:
 
 
 def drift_verdict(drift: Drift, shadow: Drift | None = None) -> str:
-    """The drift with its error bar, and what it is, as a sentence; `shadow` : that of the run's shadow energy."""
+    """The drift with its error bar, and its cause, as a sentence; `shadow` : drift of the run's shadow energy."""
     if not drift.enough:
         return str(drift)
     if is_verlet_error(drift, shadow):

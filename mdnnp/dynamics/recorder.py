@@ -1,9 +1,9 @@
-"""What a run keeps on disk: its trajectory, its log, its checkpoint.
+"""The files that a run writes: its trajectory, its log, its checkpoint.
 
 A run may be killed at any moment. The first checkpoint, of step 0, is written before the trajectory, and counts no
-records in it; from then on a checkpoint says how many records of the trajectory it stands on.
+records in it; each later checkpoint holds the number of trajectory records that were written before it.
 
-The shadow energy of a step is known a few steps later, so rows of the dense log are held back until then.
+The shadow energy of a step is known a few steps later, so rows of the dense log are written only then.
 """
 
 import math
@@ -110,7 +110,7 @@ class Recorder:
         )
 
     def restore(self, saved: Checkpoint) -> "Recorder":
-        """Go on where a checkpoint stands; returns itself."""
+        """Continue from a checkpoint; returns itself."""
         self.extrapolations, self.extrapolated_steps = saved.extrapolations
         self._held = deque(tuple(row) for row in saved.held)
         self._shadow.restore(*saved.window)
@@ -233,8 +233,8 @@ def resume_record(config: RunConfig, start: Start, saved: Checkpoint) -> Recorde
     except FileError as error:
         part = next_part(config.trajectory_path)
         text = (
-            f"{error}. Going on from step {saved.step} in {part}; what is before that step is in {path}, as far as "
-            "that can be read"
+            f"{error}. Continuing from step {saved.step} in {part}; the steps before it are in {path}, if that can "
+            "be read"
         )
         warnings.warn(text, MdnnpWarning, stacklevel=2)
         writer = _create(part, config, start, saved.run_id)

@@ -30,7 +30,7 @@ from mdnnp.trajectory import Counts
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint that was read: where the run stands.
+    """A checkpoint that was read: the state of the run.
 
     step : steps done; positions (N, 3) Å, velocities (N, 3) Å/fs and cell (3, 3) Å of that step
     bath : variables of thermostat and barostat; random numbers follow from the seed, which is a setting, and the step
@@ -63,7 +63,7 @@ class Checkpoint(NamedTuple):
 
 
 def find_checkpoint(config: RunConfig, *, resume: bool, overwrite: bool) -> Checkpoint | None:
-    """The checkpoint to go on from; None if the run is to begin at its beginning.
+    """The checkpoint to continue from; None if the run starts at step 0.
 
     Raises FileError where output is there already, unless it may be resumed or overwritten, and InputError for
     an output that would replace an input.
@@ -74,16 +74,15 @@ def find_checkpoint(config: RunConfig, *, resume: bool, overwrite: bool) -> Chec
     if resume and has_checkpoint:
         return _read(config)
     if resume and not exists:
-        screen.say("nothing to resume yet: beginning at step 0")
+        screen.say("nothing to resume yet: starting at step 0")
     elif resume and not overwrite:
         raise FileError(
-            f"{config.trajectory_path} has no checkpoint ({config.checkpoint_path}), so that it cannot be resumed; "
-            "start again with --overwrite, or with another output.file"
+            f"{config.trajectory_path} has no checkpoint ({config.checkpoint_path}), so it cannot be resumed; start "
+            "again with --overwrite, or with another output.file"
         )
     elif exists and not overwrite:
         raise FileError(
-            f"{exists[0]} exists already; go on with it (--resume), replace it (--overwrite), or give another "
-            "output.file"
+            f"{exists[0]} exists already; continue it (--resume), replace it (--overwrite), or give another output.file"
         )
     for path in config.output_paths:
         check_writable(path, overwrite=True)
@@ -161,20 +160,20 @@ def check_same_run(saved: Checkpoint, config: RunConfig, start: Start) -> None:
     where = config.checkpoint_path
     settings = restart_settings(config)
     differences = [
-        f"{name} is {settings.get(name)!r}, but the run was begun with {saved.settings.get(name)!r}"
+        f"{name} is {settings.get(name)!r}, but the run was started with {saved.settings.get(name)!r}"
         for name in sorted(settings.keys() | saved.settings.keys())
         if settings.get(name) != saved.settings.get(name)
     ]
     files = {"structure": config.structure.file, "potential": config.potential.path}
     differences += [
-        f"the {name} {files[name]} is not the one that the run was begun with"
+        f"the {name} {files[name]} has changed since the run was started"
         for name in files
         if start.digests[name] != saved.digests.get(name)
     ]
     if differences:
         raise InputError(
             "\n".join(f"{where}: {d}" for d in differences)
-            + "\nrestore what has changed, or start a new run with another output.file"
+            + "\nchange these back, or start a new run with another output.file"
         )
     _check_shapes(saved, config, start)
     if saved.version != __version__:
@@ -196,7 +195,7 @@ def _check_shapes(saved: Checkpoint, config: RunConfig, start: Start) -> None:
     }
     for what, holds in agrees.items():
         if not holds:
-            raise FileError(f"{config.checkpoint_path}: damaged: {what} cannot be of this run; start it again")
+            raise FileError(f"{config.checkpoint_path}: damaged: {what} cannot belong to this run; start it again")
     for positions, cell in ((saved.positions, saved.cell), (saved.reference, saved.reference_cell)):
         try:
             validate(start.system._replace(positions=positions, cell=cell), str(config.checkpoint_path))

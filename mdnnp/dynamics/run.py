@@ -1,4 +1,4 @@
-"""A molecular-dynamics run: from the input to the trajectory, and on from a checkpoint to the same bits."""
+"""A molecular-dynamics run, from the input to the trajectory; continued from a checkpoint, it gives the same bits."""
 
 import math
 import signal
@@ -81,11 +81,11 @@ class Summary:
 
 
 def run(config: RunConfig, *, resume: bool = False, overwrite: bool = False) -> Summary:
-    """Run what `config` describes, or go on with it; prints to stdout how it goes, the result has how it ended.
+    """Make the run that `config` describes, or continue it; prints its progress to stdout.
 
     resume : go on from the checkpoint, if there is one; overwrite : replace the output of an earlier run
     Raises InputError and FileError before anything is written; later PhysicsError if the dynamics goes wrong,
-    FileError if writing fails: what was written until then is kept, with the last checkpoint.
+    FileError if writing fails: everything written until then is saved, with the last checkpoint.
     SIGINT and SIGTERM finish the step, write a checkpoint and return.
     """
     with locked(config.trajectory_path, config.checkpoint_path):
@@ -214,7 +214,7 @@ def _look_for_vibrations(config: RunConfig, start: Start, state: MDState, neighb
     if period_fs < FEWEST_STEPS_PER_PERIOD * timestep:
         text = (
             f"dynamics.timestep_fs = {timestep:g} is long: the fastest vibration at the start has a period of "
-            f"{period_fs:.3g} fs, {period_fs / timestep:.2g} steps; at least {FEWEST_STEPS_PER_PERIOD} are wanted"
+            f"{period_fs:.3g} fs, {period_fs / timestep:.2g} steps; use at least {FEWEST_STEPS_PER_PERIOD}"
         )
         warnings.warn(text, MdnnpWarning, stacklevel=2)
 
@@ -264,14 +264,17 @@ def guarded_step(state: MDState, start: Start, config: RunConfig, compute: Compu
         _check_displacements(state, system, limits.max_displacement_A, when)
         try:
             return compute(system)
-        except (InputError, PhysicsError) as error:  # atoms on one spot, positions out of bounds, no finite force
+        except (
+            InputError,
+            PhysicsError,
+        ) as error:  # atoms at the same position, positions out of bounds, no finite force
             raise PhysicsError(f"{when}: {error}") from None
 
     try:
         new = integrator.step(state, timestep, checked)
     except (OverflowError, np.linalg.LinAlgError) as error:  # of a thermostat's or barostat's exponentials
         raise PhysicsError(
-            f"{when}: thermostat or barostat leave the range of numbers ({error}). The start may be far from "
+            f"{when}: the variables of thermostat or barostat overflow ({error}). The start may be far from "
             "equilibrium, or dynamics.thermostat_time_fs and barostat_time_fs too short for the time step"
         ) from None
     _check_finite(new, timestep)
@@ -295,7 +298,7 @@ def _check_displacements(state: MDState, system: System, limit_A: float, when: s
     raise PhysicsError(
         f"{when}: atom {atom} ({_symbol(state, atom)}) moves {moved[atom]:.3g} Å in one step, more than "
         f"limits.max_displacement_A = {limit_A:g}; the force on it is {force:.3g} eV/Å. The time step may be "
-        "too long, atoms may overlap, or the potential may have left its range"
+        "too long, atoms may overlap, or the atoms may be outside the range of the potential's training data"
     )
 
 
@@ -304,8 +307,8 @@ def _check_cell(before: np.ndarray, after: np.ndarray, when: str) -> None:
     if np.isfinite(after).all() and abs(change) <= MOST_VOLUME_CHANGE:
         return
     raise PhysicsError(
-        f"{when}: the volume changes by {change:.3g} of itself in one step, from {volume(before):.6g} Å^3; at most "
-        f"{MOST_VOLUME_CHANGE:g} is allowed. Equilibrate with an ensemble of constant volume first, lengthen "
+        f"{when}: the volume changes by {100 * change:.3g} % in one step, from {volume(before):.6g} Å^3; at most "
+        f"{100 * MOST_VOLUME_CHANGE:g} % is allowed. Equilibrate with an ensemble of constant volume first, lengthen "
         "dynamics.barostat_time_fs, or check the pressure and the structure"
     )
 
@@ -318,7 +321,7 @@ def _check_finite(state: MDState, timestep_fs: float) -> None:
     where = f"; the first of {len(bad)} such atoms is {bad[0]} ({_symbol(state, bad[0])})" if len(bad) else ""
     raise PhysicsError(
         f"{_when(state.step, timestep_fs)}: the energy ({state.results.energy}) or a force is not a finite number"
-        f"{where}. Atoms may overlap, or lengths may be in another unit than stated"
+        f"{where}. Atoms may overlap, or the unit of length may be wrong"
     )
 
 
@@ -327,7 +330,7 @@ def _symbol(state: MDState, atom: int) -> str:
 
 
 def _check_limits(state: MDState, start: Start, config: RunConfig, recorder: Recorder) -> None:
-    """Raise PhysicsError if the run is too hot or has left the potential's range too often."""
+    """Raise PhysicsError if the run is too hot, extrapolates too often, or its committee disagrees too much."""
     when, allowed = _when(state.step, config.dynamics.timestep_fs), config.limits.max_extrapolations
     if allowed is not None and recorder.extrapolations > allowed:
         last = messages.extrapolation_line(state.step, state.results.extrapolation, state.system.numbers)

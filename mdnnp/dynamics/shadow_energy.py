@@ -1,4 +1,4 @@
-"""The shadow energy: what velocity Verlet really conserves, from nine consecutive steps and no extra forces.
+"""The shadow energy, which velocity Verlet conserves, from nine consecutive steps and no extra forces.
 
 A trajectory of velocity Verlet follows the flow of a modified Hamiltonian, H + O(h^2), almost exactly, as long as the
 potential is smooth. With D the central difference over the time step h and q, p, U, F of consecutive steps,

@@ -1,4 +1,4 @@
-"""From the input of a run to the state it starts from: all is read and checked, nothing is written."""
+"""From the input of a run to its first state: everything is read and checked, nothing is written."""
 
 import hashlib
 import math
@@ -39,7 +39,7 @@ SKEW_WARNING = 0.25  # smallest height of the cell over the length of its edge
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """What a run starts from.
+    """The first state of a run, with its potential and integrator.
 
     system : atoms in a box in lower-triangular form, which is complete also along open directions
     masses : (N,) u; velocities : (N, 3) Å/fs
@@ -145,7 +145,9 @@ def _masses(config: RunConfig, structure: Structure) -> np.ndarray:
     for symbol, mass in config.structure.masses.items():
         atoms = structure.system.numbers == atomic_numbers[symbol]
         if not atoms.any():
-            raise InputError(f"{config.at('structure.masses')}: gives {symbol}, but {structure.label} has no such atom")
+            raise InputError(
+                f"{config.at('structure.masses')}: has a mass of {symbol}, but {structure.label} has no such atom"
+            )
         masses[atoms] = mass
     return masses
 
@@ -173,7 +175,7 @@ def _fixed_atoms(config: RunConfig, label: str, n_atoms: int) -> np.ndarray:
             f"{config.at('dynamics.fixed')}: names atom {fixed[-1]}, but {label} has {n_atoms} atoms, counted from 0"
         )
     if len(fixed) == n_atoms:
-        raise InputError(f"{config.at('dynamics.fixed')}: names all {n_atoms} atoms, so that nothing could move")
+        raise InputError(f"{config.at('dynamics.fixed')}: names all {n_atoms} atoms; at least one must move")
     return fixed
 
 
@@ -198,7 +200,7 @@ def _integrator(config: RunConfig, label: str, system: System, n_degrees: int) -
     if not system.pbc.all():
         raise InputError(
             f'{config.at("dynamics.ensemble")}: "{dynamics.ensemble}" needs a cell that is periodic along a, b and '
-            f"c, and {label} is not: an open direction has no pressure; choose an ensemble of constant volume"
+            f"c, and {label} is not, so the pressure is not defined; choose an ensemble of constant volume"
         )
     pressure = ramp(dynamics.pressure_GPa, dynamics.pressure_end_GPa)
     if dynamics.ensemble == "npt-mtk":
@@ -258,7 +260,7 @@ def _start_velocities(config: RunConfig, label: str, system, velocities, masses,
     drifting = float(total @ total) / np.sum(masses)
     share = MOMENTUM_SHARE * float(np.sum(masses[:, None] * velocities**2))
     if drifting > share and len(masses) > 1 and not len(fixed):
-        what = "is removed" if dynamics.remove_momentum else "is kept, as remove_momentum = false says"
+        what = "is removed" if dynamics.remove_momentum else "is not removed, because remove_momentum = false"
         text = f"{label}: its velocities have a net momentum of {np.linalg.norm(total):.3g} u Å/fs, which {what}"
         warnings.warn(text, MdnnpWarning, stacklevel=2)
     if removed:
@@ -267,14 +269,14 @@ def _start_velocities(config: RunConfig, label: str, system, velocities, masses,
 
 
 def _turns(label: str, system: System, velocities: np.ndarray, masses: np.ndarray) -> bool:
-    """Whether velocities of a file make the whole rotate; warns of it."""
+    """Whether velocities of a file rotate the system; warns of it."""
     kinetic = kinetic_energy(velocities, masses)
     share = (
         1 - kinetic_energy(without_rotation(system.positions, velocities, masses), masses) / kinetic if kinetic else 0
     )
     if share <= MOMENTUM_SHARE:
         return False
-    text = f"{label}: its velocities turn the whole, with {100 * share:.3g} % of the kinetic energy; this is kept"
+    text = f"{label}: its velocities rotate the system, with {100 * share:.3g} % of the kinetic energy; not removed"
     warnings.warn(text, MdnnpWarning, stacklevel=2)
     return True
 
@@ -283,7 +285,7 @@ def _warn_of_skew(label: str, box: np.ndarray, pbc: np.ndarray) -> None:
     ratio = np.min((heights(box) / np.linalg.norm(box, axis=1))[pbc], initial=1.0)
     if ratio < SKEW_WARNING:
         text = (
-            f"{label}: the cell is very skewed (a height is {ratio:.2f} of its edge); the same crystal with "
-            "reduced cell vectors runs faster"
+            f"{label}: the cell is very skewed (a height is {ratio:.2f} times its edge); the run is faster "
+            "with reduced cell vectors of the same crystal"
         )
         warnings.warn(text, MdnnpWarning, stacklevel=2)

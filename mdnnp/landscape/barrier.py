@@ -95,7 +95,7 @@ class Barrier:
     def text(self) -> str:
         """The report."""
         d = self.as_dict()
-        state = "Saddle of first order" if self.good else "NOT a saddle of first order"
+        state = "Saddle point of first order" if self.good else "NOT a saddle point of first order"
         lines = ["", f"{state}: largest force {d['max_force_eV_per_A']:.2e} eV/Å, energy {d['energy_eV']:.8f} eV"]
         if d["barrier_eV"] is not None:
             back = "" if d["reverse_barrier_eV"] is None else f", from the other end {d['reverse_barrier_eV']:.6f} eV"
@@ -109,7 +109,7 @@ class Barrier:
             )
         if d["attempt_frequency_THz"]:
             lines.append(
-                f"attempts      {d['attempt_frequency_THz']:.4g} THz (Vineyard), times exp(-barrier / kT): the rate"
+                f"attempts      {d['attempt_frequency_THz']:.4g} THz (Vineyard); rate = this times exp(-barrier / kT)"
             )
         for k, side in enumerate(d["sides"], 1):
             where = ""
@@ -124,11 +124,11 @@ class Barrier:
                 f"side {k}        {side['energy_eV']:.8f} eV, barrier from there {side['barrier_eV']:.6f} eV{where}"
             )
         if self.start is not None and self.sides and self.sides[0].move_A > SAME_A:
-            lines.append("WARNING       the saddle does not lie beside the minimum that the search started from")
+            lines.append("WARNING       this saddle point is not next to the minimum that the search started from")
         extrapolations = self.saddle.results.extrapolation.count
         if extrapolations:
             lines.append(
-                f"WARNING       {extrapolations} symmetry functions are out of the range of the potential's data"
+                f"WARNING       {extrapolations} symmetry functions are outside the range of the training data"
             )
         return "\n".join(lines)
 
@@ -186,8 +186,8 @@ def minimum_near(potential: Potential, structure: Structure, force_tolerance: fl
     outcome = relax(potential, structure.system, Goal(force_tolerance=0.1 * force_tolerance))
     if not outcome.converged and outcome.point.max_force > force_tolerance:
         raise PhysicsError(
-            f"{structure.label}: does not relax to a minimum to begin at ({outcome.reason}; largest force "
-            f"{outcome.point.max_force:.3g} eV/Å); relax it by itself first"
+            f"{structure.label}: cannot be relaxed to a minimum to start from ({outcome.reason}; largest force "
+            f"{outcome.point.max_force:.3g} eV/Å); relax it first (mdnnp relax)"
         )
     return outcome.point
 

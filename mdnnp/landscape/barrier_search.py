@@ -87,18 +87,18 @@ def search(
 
 def _check(structure: Structure, final: Structure | None) -> None:
     if len(structure.system) < 2:
-        raise InputError(f"{structure.label}: one atom alone has no saddle")
+        raise InputError(f"{structure.label}: a single atom has no saddle point")
     if final is None:
         return
     a, b = structure.system, final.system
     if len(a) != len(b) or (a.numbers != b.numbers).any():
         at = "" if len(a) != len(b) else f"; atom {int(np.argmax(a.numbers != b.numbers))} is another element"
         raise InputError(
-            f"{final.label}: {len(b)} atoms, {structure.label} has {len(a)}{at}: both ends of a band are the same "
+            f"{final.label}: {len(b)} atoms, {structure.label} has {len(a)}{at}: both ends of a band need the same "
             "atoms in the same order"
         )
     if (a.pbc != b.pbc).any() or np.abs(a.cell - b.cell).max() > 1e-6:
-        raise InputError(f"{final.label}: not in the cell of {structure.label}: a band keeps the cell")
+        raise InputError(f"{final.label}: not in the cell of {structure.label}: both ends of a band need the same cell")
 
 
 def _direction(way: Way, potential: Potential, structure: Structure) -> np.ndarray:
@@ -133,7 +133,7 @@ def _over_the_band(
     Source: G. Henkelman, B. P. Uberuaga, H. Jonsson, J. Chem. Phys. 113, 9901 (2000) (climbing image).
     """
     if distances_A(start.system, last.system).max() < SAME_A:
-        raise InputError("both ends relax to the same minimum, so that there is no barrier between them")
+        raise InputError("both ends relax to the same minimum, so there is no barrier between them")
     from ase import Atoms
     from ase.mep import NEB
     from ase.optimize import FIRE
@@ -166,8 +166,8 @@ def _over_the_band(
     top = int(np.argmax(energies))
     if top in (0, len(images) - 1):
         raise PhysicsError(
-            "the band rises to one of its ends: there is no saddle between them, or one that "
-            f"{n_images} images do not see; ask for more with --images"
+            "the highest point of the band is one of its ends: there is no saddle point between them, or "
+            f"{n_images} images are too few; use more with --images"
         )
     tangent = images[top + 1].positions - images[top - 1].positions
     return s._replace(positions=images[top].positions.copy()), tangent

@@ -1,4 +1,4 @@
-"""Normal modes: all of a small system, the lowest of a large one without its Hessian; what they do at a temperature.
+"""Normal modes: all of a small system, or the lowest of a large one without its Hessian; their thermal properties.
 
 Modes are eigenvectors of the dynamical matrix D = M^-1/2 H M^-1/2, with translations (and of an isolated molecule,
 rotations) projected out. Lowest modes: A. V. Knyazev, SIAM J. Sci. Comput. 23, 517 (2001) (LOBPCG), preconditioned
@@ -97,9 +97,9 @@ def lowest_modes(
     block = n_modes + _EXTRA
     most = (3 * n - rigid.shape[1]) // 5 - _EXTRA
     if not 1 <= n_modes <= most:
-        would_do = f"1 to {most} would do" if most > 0 else f"no number would do for {n} atoms"
+        would_do = f"1 to {most} are possible" if most > 0 else f"this is not possible for {n} atoms"
         raise InputError(
-            f"{n_modes} modes of {n} atoms cannot be searched for iteratively ({would_do}); ask for all modes instead"
+            f"{n_modes} modes of {n} atoms cannot be computed iteratively ({would_do}); ask for all modes instead"
         )
     neighbors = potential.make_lists().update(system)
     root, products = np.sqrt(masses)[:, None], 0
@@ -185,7 +185,7 @@ def thermal(modes_THz: np.ndarray, temperatures_K: np.ndarray) -> Thermal:
     if (modes_THz <= 0.0).any():
         raise PhysicsError(
             f"{(modes_THz <= 0).sum()} frequencies are imaginary or zero (lowest: {modes_THz.min():.3f} THz): this is "
-            "no minimum; relax the structure first"
+            "not a minimum; relax the structure first"
         )
     quantum = PLANCK_EV_PER_THZ * modes_THz
     t = np.asarray(temperatures_K, dtype=float)

@@ -60,10 +60,10 @@ def crystal_phonons(
         raise InputError(f"{structure.label}: --supercell is for crystals, periodic in three directions")
     from ase.cell import Cell
 
-    # phonopy tells atoms apart by their numbers alone, and isotopes break the symmetry of vibrations.
+    # phonopy distinguishes atoms by their atomic numbers only, but isotopes break the symmetry of vibrations.
     kinds = isotopes(system.numbers, structure.masses)
     if kinds.max() >= len(chemical_symbols) - 1:
-        raise InputError(f"{structure.label}: {kinds.max() + 1} different masses, more than phonopy tells apart")
+        raise InputError(f"{structure.label}: {kinds.max() + 1} different masses, more than phonopy can distinguish")
     cell = PhonopyAtoms(cell=system.cell, positions=system.positions, numbers=kinds + 1, masses=structure.masses)
     phonon = Phonopy(cell, supercell_matrix=np.diag(repeats), primitive_matrix=guess_primitive_matrix(cell))
     big = phonon.supercell

@@ -1,4 +1,4 @@
-"""A preconditioner for relaxations and modes: springs between near neighbours.
+"""A preconditioner for relaxations and modes: harmonic springs between near neighbours.
 
 A spring between atoms at distance r has the stiffness exp(-3 (r/r_0 - 1)), r_0 the usual distance of nearest
 neighbours (D. Packwood et al., J. Chem. Phys. 144, 164109 (2016)), along the bond, and a tenth of it across. Its

@@ -128,13 +128,13 @@ class Relaxation:
         extrapolations = self.point.results.extrapolation.count
         if extrapolations:
             lines.append(
-                f"WARNING       {extrapolations} symmetry functions are out of the range of the potential's data"
+                f"WARNING       {extrapolations} symmetry functions are outside the range of the training data"
             )
         return "\n".join(lines)
 
 
 class OutOfEvaluations(Exception):
-    """The budget is spent."""
+    """The allowed number of evaluations is used up."""
 
 
 class FlewApart(Exception):
@@ -182,7 +182,7 @@ class Landscape:
         return point.max_force <= self.goal.force_tolerance and point.max_stress_GPa <= self.goal.stress_tolerance_GPa
 
     def project(self, x: np.ndarray) -> np.ndarray:
-        """Without what may not move."""
+        """The vector without the components that may not move."""
         x = x.copy()
         if self.symmetry is not None:
             x[: self.n_atoms] = self.symmetry.of_vectors(x[: self.n_atoms])
@@ -257,7 +257,7 @@ def relax(
     except OutOfEvaluations:
         reason = f"gave up after {landscape.goal.most_evaluations} evaluations"
     except FlewApart:
-        reason = f"it flies apart: the volume is more than {_APART} times that of the start; nothing holds it there"
+        reason = f"the system flies apart: its volume is more than {_APART} times that of the start"
     converged = landscape.done(history[-1])
     return Relaxation(
         history[-1], converged, landscape.evaluations, landscape.products, len(history) - 1,
@@ -284,7 +284,7 @@ def _lbfgs(landscape: Landscape, history: list[Point], keep) -> str:
         reached, taken = _backtrack(landscape, point, step, slope)
         if reached is None:
             if not pairs:
-                return "the energy does not fall along the forces any more: the potential is rough here"
+                return "no step along the forces lowers the energy: the potential is not smooth here"
             pairs.clear()
             continue
         y = reached.gradient - point.gradient
@@ -343,7 +343,7 @@ def _newton(landscape: Landscape, history: list[Point], keep) -> str:
         if ratio > _SUFFICIENT:
             keep(reached)
         elif reach < 1e-8:
-            return "the energy does not fall along the forces any more: the potential is rough here"
+            return "no step along the forces lowers the energy: the potential is not smooth here"
     return "converged"
 
 

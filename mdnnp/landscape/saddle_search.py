@@ -28,7 +28,7 @@ _OUTSIDE = 0.05  # of the lowest curvature in a minimum; so negative, a configur
 
 @dataclass
 class Saddle:
-    """Where the search ended. curvature : eV/Å^2 along `mode` (N, 3), of length 1; negative at a saddle."""
+    """The result of a search. curvature : eV/Å^2 along `mode` (N, 3), of length 1; negative at a saddle."""
 
     system: System
     results: Results
@@ -119,7 +119,7 @@ def push_out(
     direction: np.ndarray,
     each: Callable[[SearchPoint], None] = lambda point: None,
 ) -> tuple[System, np.ndarray, int]:
-    """Push a minimum along `direction` until it has left its bowl: the system, the mode to follow from there, products.
+    """Displace a minimum along `direction` until a curvature is negative: the system, the mode to follow, products.
 
     Between pushes, the space across the direction relaxes, so that what is in the way steps aside. A minimum needs it
     because its lowest mode, which `find_saddle` follows, is a long wave, whatever one starts with.
@@ -148,7 +148,7 @@ def direction_about(system: System, atom: int, seed: int, cutoff_A: float) -> np
     Raises InputError if there is no such atom.
     """
     if not 0 <= atom < len(system):
-        raise InputError(f"atom {atom} is to be moved, but atoms are counted from 0 to {len(system) - 1}")
+        raise InputError(f"atom {atom} does not exist: atoms are counted from 0 to {len(system) - 1}")
     i, j, _, r = neighbor_list(system, cutoff_A)
     distance, weight = np.linalg.norm(r[i == atom], axis=1), np.zeros(len(system))
     if len(distance):

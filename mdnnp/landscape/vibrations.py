@@ -204,14 +204,14 @@ def _supercell_remark(potential: Potential, structure: Structure, repeats: tuple
         warnings.warn(
             f"{structure.label}: the supercell is {size * reach:.2f} Å wide, less than twice the cutoff "
             f"of {reach:.2f} Å: force constants wrap around it, and the frequencies away from q = 0 are "
-            f"wrong; take --supercell {_words(enough)} at least, {_words(exact)} to be exact",
+            f"wrong; use at least --supercell {_words(enough)}, or {_words(exact)} for exact force constants",
             MdnnpWarning,
             stacklevel=3,
         )
     elif size < 4.0 - 1e-9:
         return (
-            f"The supercell is {size:.2f} cutoffs wide; from four on force constants are exact "
-            f"(--supercell {_words(exact)})"
+            f"The supercell is {size:.2f} cutoffs wide; from four cutoffs, force constants are exact (--supercell "
+            f"{_words(exact)})"
         )
     return ""
 

@@ -1,4 +1,4 @@
-"""The crystal whose properties are asked for: relaxed, with its symmetry; and where the potential extrapolates."""
+"""The crystal whose properties are computed: relaxed, with its symmetry; and where the potential extrapolates."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -44,7 +44,7 @@ class Coverage(NamedTuple):
 
 
 def coverage(system: System, results: Results) -> Coverage:
-    """What the extrapolation events of an evaluation of `system` amount to."""
+    """Summary of the extrapolation events of an evaluation of `system`."""
     x = results.extrapolation
     disagreement = None if results.disagreement is None else float(results.disagreement.forces.max())
     if not x.count:
@@ -90,7 +90,7 @@ class Crystal(NamedTuple):
 
     @property
     def coverage(self) -> Coverage:
-        """How far the potential knows the crystal at rest."""
+        """Extrapolations of the potential in the relaxed crystal."""
         return coverage(self.system, self.results)
 
 
@@ -139,9 +139,9 @@ def _relaxed(potential: Potential, structure: Structure) -> System:
     end = outcome.point.system
     if not outcome.converged:
         raise PhysicsError(
-            f"{structure.label}: does not come to rest: {outcome.reason}; largest force "
+            f"{structure.label}: cannot be relaxed: {outcome.reason}; largest force "
             f"{outcome.point.max_force:.2g} eV/Å, stress {outcome.point.max_stress_GPa:.2g} GPa. Relax it first "
-            "(mdnnp relax --cell), or take it as it is with --no-relax"
+            "(mdnnp relax --cell), or use it without relaxation with --no-relax"
         )
     moved = (end.positions @ np.linalg.inv(end.cell) - start.positions @ np.linalg.inv(start.cell)) @ start.cell
     moved -= moved.mean(axis=0)
@@ -151,7 +151,7 @@ def _relaxed(potential: Potential, structure: Structure) -> System:
         raise PhysicsError(
             f"{structure.label}: far from a minimum: relaxing moves an atom by {farthest:.2f} Å (nearest neighbours "
             f"are {nearest:.2f} Å apart) and changes the volume by {100 * change:+.1f} %. A liquid has none of these "
-            "properties; of a crystal, give a structure nearer to its rest (mdnnp relax), or check the units"
+            "properties; of a crystal, give a structure nearer to its minimum (mdnnp relax), or check the units"
         )
     return end
 

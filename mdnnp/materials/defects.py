@@ -129,7 +129,7 @@ def interstitial_sites(system: System, structure: str) -> dict[str, tuple[str, n
 
 
 class _Change(NamedTuple):
-    """A defect, and what makes it of a supercell, whose first cell is the crystal's."""
+    """A defect, and the function that makes it from a supercell whose first cell is that of the crystal."""
 
     key: str
     name: str
@@ -152,7 +152,7 @@ def vacancy_sites(system: System, symmetry: Symmetry | None, energies: np.ndarra
 
 
 def without(system: System, atom: int) -> System:
-    """The system less one atom."""
+    """The system without one atom."""
     return system._replace(positions=np.delete(system.positions, atom, 0), numbers=np.delete(system.numbers, atom))
 
 
@@ -233,7 +233,7 @@ def _measure(potential, change: _Change, perfect: Sequence[System], energies: Se
 
 
 def _other_starts(relaxed: System, whole: System, start: System) -> list[System]:
-    """The relaxed defect, shaken; and a vacancy whose neighbours have moved towards it."""
+    """The relaxed defect with random displacements; and a vacancy whose neighbours have moved towards it."""
     shake = np.random.default_rng(0).normal(0.0, _SHAKE_A, relaxed.positions.shape)
     starts = [relaxed._replace(positions=relaxed.positions + shake)]
     if len(start) < len(whole):
@@ -277,15 +277,15 @@ def _schottky(found: Sequence[Defect], sites, system: System, energies, unit: di
 
 
 def notes_on(defect: Defect) -> list[str]:
-    """What must be said of a defect."""
+    """Notes on a defect."""
     lines = []
     if not defect.converged:
-        lines.append(f"{defect.name}: did NOT come to rest in {_MOST_EVALUATIONS} evaluations of the forces")
+        lines.append(f"{defect.name}: did NOT relax within {_MOST_EVALUATIONS} evaluations of the forces")
     fall = defect.relaxed.energy - defect.lowest.energy
     if fall > _LOWER_EV:
         lines.append(
-            f"{defect.name}: not the lowest; shaken by {_SHAKE_A} Å"
-            + (", or with the neighbours drawn in," if "vacancy" in defect.key else "")
-            + f" the atoms come to rest {fall:.3f} eV lower, at {defect.lowest.energy:.3f} eV"
+            f"{defect.name}: not the lowest; after random displacements of {_SHAKE_A} Å"
+            + (", or with the neighbours moved inwards," if "vacancy" in defect.key else "")
+            + f" the atoms relax to an energy {fall:.3f} eV lower, at {defect.lowest.energy:.3f} eV"
         )
     return lines

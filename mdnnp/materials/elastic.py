@@ -126,7 +126,7 @@ def from_stresses(potential: Potential, system: System, step: float = _STEP) -> 
             outcome = relax(potential, strained, Goal(force_tolerance=_FORCE_TOLERANCE))
             if not outcome.converged:
                 raise PhysicsError(
-                    f"the crystal strained by {sign * step:g} along {VOIGT[k]} does not rest: {outcome.reason}"
+                    f"the crystal strained by {sign * step:g} along {VOIGT[k]} does not relax: {outcome.reason}"
                 )
             for matrix, point in ((clamped, outcome.history[0]), (relaxed, outcome.point)):
                 stress = to_voigt(-point.results.virial) / volume(strained.cell)
@@ -156,7 +156,7 @@ def moduli(constants: np.ndarray) -> Moduli:
     """Averages of (6, 6) constants, GPa: R. Hill, Proc. Phys. Soc. A 65, 349 (1952). PhysicsError if unstable."""
     c = 0.5 * (constants + constants.T)
     if stiffnesses(c)[0] <= 0.0:
-        raise PhysicsError("the crystal is elastically unstable: a polycrystal of it has no moduli")
+        raise PhysicsError("the crystal is elastically unstable, so a polycrystal has no moduli")
     s = np.linalg.inv(c)
     diagonal, off, shear = c[:3, :3].trace(), c[0, 1] + c[0, 2] + c[1, 2], c[3:, 3:].trace()
     diagonal_s, off_s, shear_s = s[:3, :3].trace(), s[0, 1] + s[0, 2] + s[1, 2], s[3:, 3:].trace()

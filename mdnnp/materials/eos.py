@@ -110,7 +110,7 @@ def at_volume(potential: Potential, system: System, ratio: float, keep_symmetry:
     )  # fmt: skip
     outcome = relax(potential, start, goal)
     if not outcome.converged:
-        raise PhysicsError(f"does not come to rest at {ratio:.3f} times its volume: {outcome.reason}")
+        raise PhysicsError(f"does not relax at {ratio:.3f} times its volume: {outcome.reason}")
     return outcome.point
 
 

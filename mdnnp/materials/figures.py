@@ -15,7 +15,7 @@ _GREEN = "#2e7d32"
 
 
 def energy_volume(found: Compression, n_atoms: int) -> Figure:
-    """Energies and fit; what the fit leaves, below."""
+    """Energies and fit; below, the residuals of the fit."""
     figure = Figure(figsize=(6.4, 4.6), layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     fit, v = found.equation, found.volumes / n_atoms

@@ -1,4 +1,4 @@
-"""The parts of the report, each by itself: what is computed of a crystal, under which names, and what must be said."""
+"""The parts of the report: the properties of a crystal, their names, and notes on them."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,7 +15,7 @@ INTERRUPTED = "interrupted"
 _AGREE = 0.01  # of the two ways to elastic constants, relative
 _MOST_ATOMS_PHONONS = 100  # of the cell
 _STRESS_FREE = 1e-3  # of the largest elastic constant
-_NOT_LOWEST = "an energy is negative: for this potential, the crystal is not the state of lowest energy"
+_NOT_LOWEST = "an energy is negative: with this potential, the crystal is not the state of lowest energy"
 _SHOWN_K, _TABLE_K = (100, 300, 600, 1000), 300
 
 
@@ -27,7 +27,7 @@ class Settings(NamedTuple):
 
 
 def compute(crystal: Crystal, names, settings: Settings, say: Callable[[str], None] = lambda text: None) -> list[Part]:
-    """The parts of these names; one that fails says why, and the others are computed all the same.
+    """The parts of these names; a part that fails says why, and the others are still computed.
 
     An interruption (Ctrl-C) ends the part that runs, and leaves out those after it; what is done is returned.
     """
@@ -90,8 +90,8 @@ def _eos(crystal: Crystal, settings: Settings, part: Part, say) -> None:
     add("B0_prime", "its derivative B₀′", fit.derivative, "")
     part.notes.append(
         f"fitted to {len(found.volumes)} volumes, V/V₀ = {found.volumes[0] / fit.volume:.2f} to "
-        f"{found.volumes[-1] / fit.volume:.2f}; deviation {1000 * fit.residual / n:.2g} meV/atom (rms). B₀ is of the "
-        "fit over this range; the bulk modulus under Elasticity is that of the crystal at rest"
+        f"{found.volumes[-1] / fit.volume:.2f}; deviation {1000 * fit.residual / n:.2g} meV/atom (rms). B₀ is that of "
+        "the fit over this range; the bulk modulus under Elasticity is that of the relaxed crystal"
     )
     v = found.volumes
     rows = np.column_stack([v / n, found.energies / n, fit.at(v) / n, fit.pressure_GPa(v)])
@@ -154,12 +154,12 @@ def _elastic(crystal: Crystal, settings: Settings, part: Part, say) -> None:
 
 
 def _doubts(crystal: Crystal, exact: elastic.SecondDerivatives, disagreement: float) -> list[str]:
-    """What must be said of elastic constants; their checks among it."""
+    """Notes on the elastic constants, with their checks."""
     lowest = elastic.stiffnesses(exact.relaxed)[0]
     scale = np.abs(exact.relaxed).max()
     lines = [
         f"second derivatives and stress differences agree to {disagreement:.1e} of the largest constant"
-        + ("" if disagreement < _AGREE else ": NOT as they should (1 %): the potential is rough here"),
+        + ("" if disagreement < _AGREE else ": MORE than 1 %: the potential is not smooth here"),
         f"C is symmetric to {np.abs(exact.relaxed - exact.relaxed.T).max() / scale:.1e}; "
         + (
             f"Born's criterion holds: its lowest eigenvalue is {lowest:.4g} GPa"
@@ -170,7 +170,7 @@ def _doubts(crystal: Crystal, exact: elastic.SecondDerivatives, disagreement: fl
     if exact.softest <= 0.0:
         lines.append(
             f"UNSTABLE: the atoms inside the cell are at a saddle (lowest eigenvalue {exact.softest:.3g} eV/Å²); the "
-            "relaxed constants mean nothing"
+            "relaxed constants are not valid"
         )
     if np.abs(exact.stress).max() > _STRESS_FREE * scale:
         lines.append(
@@ -181,7 +181,9 @@ def _doubts(crystal: Crystal, exact: elastic.SecondDerivatives, disagreement: fl
         n = elastic.independent_constants(crystal.symmetry)
         average = np.mean([elastic.rotated(exact.relaxed, m.T) for m in crystal.symmetry.matrices], axis=0)
         off = np.abs(average - exact.relaxed).max() / scale
-        lines.append(f"the symmetry of the cell, {crystal.symmetry.name}, leaves {n} constants; C has it to {off:.1e}")
+        lines.append(
+            f"the symmetry of the cell, {crystal.symmetry.name}, allows {n} constants; C has this symmetry to {off:.1e}"
+        )
     return lines
 
 
@@ -275,8 +277,8 @@ def _surfaces(crystal: Crystal, settings: Settings, part: Part, say) -> None:
             add(f"surface_{name}{ending}_J_per_m2", f"({name}), {what}", value * surfaces.J_PER_M2, "J/m²", seen)
             add(f"surface_{name}{ending}_eV_per_A2", f"({name}), {what}", value, "eV/Å²", seen, detail=True)
         part.notes.append(
-            f"({name}): slab of {s.n_atoms} atoms in {s.layers} layers, {s.area:.2f} Å² a side, open beyond"
-            + ("" if s.converged else "; it did NOT come to rest")
+            f"({name}): slab of {s.n_atoms} atoms in {s.layers} layers, {s.area:.2f} Å² on each side, open boundaries"
+            + ("" if s.converged else "; it did NOT relax")
         )
     if min(s.relaxed for s in found) < 0:
         part.notes.append(_NOT_LOWEST)

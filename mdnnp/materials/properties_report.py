@@ -24,7 +24,7 @@ TITLES = {
     "surfaces": "Surfaces", "thermal": "Thermal properties (quasi-harmonic)",
 }  # fmt: skip
 _DEFINITIONS = {
-    "cell": "At rest: no forces, no stress, no vibrations (not even those of the zero point).",
+    "cell": "At the minimum: no forces, no stress, no vibrations (no zero-point vibrations either).",
     "eos": "E(V) at fixed volumes, shape of the cell and positions relaxed; third-order Birch-Murnaghan equation [1].",
     "elastic": "C = ∂σ/∂ε, Cauchy stress by strain at the state above, order xx yy zz yz xz xy, cartesian axes of the "
     "structure (C11 and so on: standard axes of the space group); atoms at rest in the strained cell, or clamped: "
@@ -38,8 +38,8 @@ _DEFINITIONS = {
     "atoms by 0.05 Å, and of a vacancy relaxed from neighbours drawn in by a fifth. "
     "Of a compound the Schottky energy, Σ [Eᵢ(N−1) − E(N)] + E(formula unit).",
     "surfaces": "γ = (E(slab) − N e)/2A; indices of the cell given; slab open above and below, the termination of "
-    "lowest unrelaxed energy; relaxed from positions shaken by 0.02 Å. Reconstructions larger than the cell are not "
-    "sought.",
+    "lowest unrelaxed energy; relaxed after random displacements of 0.02 Å. Reconstructions larger than the cell are "
+    "not sought.",
     "thermal": "F(V, T) = E(V) + Σ [½hν + k_BT ln(1 − exp(−hν/k_BT))], minimal in V at no pressure (Birch's "
     "equation at each temperature); α = (∂S/∂V)/B, C_P = C_V + α²BVT, γ = VαB/C_V [2, 6]. Per mole of atoms.",
 }
@@ -212,8 +212,8 @@ def _warnings(report: Report) -> list[str]:
         bad = [q for q in part.quantities if q.coverage]
         if bad:
             out.append(
-                f"{TITLES[part.name]}: behind {len(bad)} of {len(part.quantities)} numbers are environments that the "
-                "potential was not fitted to: it extrapolates, and they may mean nothing"
+                f"{TITLES[part.name]}: for {len(bad)} of {len(part.quantities)} numbers the potential extrapolates to "
+                "environments that it was not fitted to; do not trust these numbers"
             )
     return out
 

@@ -1,4 +1,4 @@
-"""What a part of the report is: numbers with names, units and the range of the potential behind them; curves; notes."""
+"""A part of the report: numbers with names, units and the extrapolations of the potential; curves; notes."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple

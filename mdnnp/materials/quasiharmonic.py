@@ -99,7 +99,7 @@ def quasiharmonic(
                 left = [ratio + step]  # it expands farther than usual
     if len(states) < _FEWEST_VOLUMES:
         raise PhysicsError(
-            f"the crystal is no minimum, and has no quasi-harmonic properties: {'; '.join(notes)}. "
+            f"the crystal is not at a minimum, so it has no quasi-harmonic properties: {'; '.join(notes)}. "
             "mdnnp phonons shows the modes"
         )
     return evaluate(states, len(system), temperatures, notes)
@@ -120,7 +120,7 @@ def evaluate(states: Sequence[Harmonic], n_atoms: int, temperatures: np.ndarray,
         except PhysicsError:
             fit = None
         if fit is None or not volumes[0] <= fit.volume <= volumes[-1]:
-            notes.append(f"the volume at {temperature:.0f} K lies beyond those computed: the curves end before")
+            notes.append(f"the volume at {temperature:.0f} K is outside the computed range: the curves end before it")
             break
         v, modulus = fit.volume, fit.bulk_modulus_GPa / EV_PER_A3_IN_GPA
         by_volume = np.polynomial.Polynomial.fit(volumes, entropy[:, t], 3).deriv()(v)
@@ -129,7 +129,7 @@ def evaluate(states: Sequence[Harmonic], n_atoms: int, temperatures: np.ndarray,
         gamma = v * by_volume / c_v if c_v > 0 else np.nan
         rows.append((v, alpha, fit.bulk_modulus_GPa, c_v, c_v + alpha**2 * modulus * v * temperature, gamma))
     if not rows:
-        raise PhysicsError(f"no temperature has a volume among those computed; {notes[-1]}")
+        raise PhysicsError(f"at no temperature is the volume inside the computed range; {notes[-1]}")
     v, alpha, modulus, c_v, c_p, gamma = np.array(rows).T
     zero_points = [0.5 * PLANCK_EV_PER_THZ * s.frequencies.sum() / points for s in states]
     at_rest = fit_birch_murnaghan(volumes, [s.energy for s in states]).volume

@@ -121,13 +121,13 @@ def plane_vectors(cell: np.ndarray, indices: tuple[int, int, int]) -> np.ndarray
         size = round(np.linalg.det([flat[0], second, up]))
         if abs(size) == 1:
             return np.array([flat[0], size * second, up])
-    raise InputError(f"the plane {indices} has no cell of short lattice vectors; its indices are too high")
+    raise InputError(f"the plane {indices} needs too long lattice vectors; use lower indices")
 
 
 def surface_energy(
     potential: Potential, system: System, energy_per_atom: float, indices: tuple[int, int, int]
 ) -> Surface:
-    """Energy of a surface of a crystal; relaxed from slightly shaken positions, so that symmetry holds none."""
+    """Energy of a surface of a crystal; relaxed from slightly displaced positions, which break the symmetry."""
     best, results = None, None
     for slab in slabs(system, indices, max(_THICKNESS_A, 2.0 * potential.near_reach + 5.0)):
         found = potential.compute(slab)

@@ -1,1 +1,1 @@
-"""Potentials: from a configuration to energy, forces and virial. `interface` says what the engine asks of one."""
+"""Potentials: from a configuration to energy, forces and virial. `interface` defines the methods of a potential."""

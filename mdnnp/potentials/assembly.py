@@ -1,4 +1,4 @@
-"""Where the edges of local potentials become energies, forces, strain derivative and virials, once for all of them.
+"""From the edges of local potentials to energies, forces, strain derivative and virials, in one place for all of them.
 
 A term visits the centres of a chunk and adds the gradients of their edges (`edges`). Each chunk of atoms has arrays of
 its own, which are added up in a fixed order, so that results do not depend on the number of threads.
@@ -90,8 +90,8 @@ def _check_finite(energies: np.ndarray, forces: np.ndarray) -> None:
         atom = bad[0]
         raise PhysicsError(
             f"the energy ({energies[atom]:g} eV) or the force {forces[atom].tolist()} eV/Å of atom {atom} is not a "
-            f"finite number, the first of {len(bad)} such atoms (counted from 0). Atoms may overlap, lengths may be in "
-            "another unit than stated, or the parameters of the potential make no sense"
+            f"finite number, the first of {len(bad)} such atoms (counted from 0). Atoms may overlap, the unit of "
+            "length may be wrong, or the parameters of the potential"
         )
 
 

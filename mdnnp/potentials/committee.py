@@ -1,4 +1,4 @@
-"""Committees: the mean of several potentials' answers, and how far these are apart.
+"""Committees: the mean of the results of several potentials, and their disagreement.
 
 C. Schran, K. Brezina, O. Marsalek, J. Chem. Phys. 153, 104105 (2020).
 """
@@ -30,7 +30,7 @@ class Committee(Potential):
         for k, member in enumerate(members[1:], start=2):
             if member.elements != members[0].elements:
                 raise InputError(
-                    f"{source}: member {k} knows {' '.join(member.elements)}, but the first knows "
+                    f"{source}: member {k} has the elements {' '.join(member.elements)}, but the first has "
                     f"{' '.join(members[0].elements)}; all members need the same elements"
                 )
             if len(member.cutoffs) != len(members[0].cutoffs):
@@ -118,7 +118,7 @@ class Committee(Potential):
 
     @property
     def kind(self) -> str:
-        """How many of what."""
+        """Number and kind of the members."""
         kinds = {member.kind.split(" in ")[0] for member in self.members}
         return f"committee of {len(self.members)} {'/'.join(sorted(kinds))}s"
 

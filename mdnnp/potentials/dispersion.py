@@ -89,7 +89,7 @@ class D3(Potential):
         return np.inf
 
     def radii(self) -> list[float]:
-        """None that an atom could be scanned across."""
+        """None: there is no cutoff to test."""
         return []
 
     @property
@@ -98,7 +98,7 @@ class D3(Potential):
         return f"D3(BJ){'-ATM' if self.three_body else ''} for {self.functional}"
 
     def describe(self) -> list[str]:
-        """Functional, library, and where its sums end."""
+        """Functional, library and cutoffs."""
         from importlib.metadata import version
 
         return [

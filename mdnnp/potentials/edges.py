@@ -22,7 +22,7 @@ from mdnnp.base.compiled.jit import njit_fast, vectorize_freely
 def gather_edges(i, cutoff, coordinates, image_vectors, first, neighbor, image, x, y, z, r, who):
     """Collect the listed neighbours of centre `i` that are nearer than `cutoff` (Å); returns how many.
 
-    Returns minus one if any stands on the spot of the centre: no kernel may be entered then.
+    Returns minus one if any is at the position of the centre: no kernel may be called then.
 
     coordinates (N, 3), image_vectors (M, 3), Å; first, neighbor, image: the neighbour list.
     Fills x, y, z (r_ij, Å), r (its length) and who (index of the neighbour), in the order of the list.

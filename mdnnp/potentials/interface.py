@@ -253,8 +253,8 @@ def check_elements(potential: Potential, numbers: np.ndarray) -> None:
     missing = np.flatnonzero(~np.isin(numbers, potential.numbers))
     if len(missing):
         raise InputError(
-            f"atom {missing[0]} is {chemical_symbols[numbers[missing[0]]]}, an element that the potential does not "
-            f"have (it knows {known_elements(potential)}; atoms are counted from 0)"
+            f"atom {missing[0]} is {chemical_symbols[numbers[missing[0]]]}, but the potential is for "
+            f"{known_elements(potential)} (atoms are counted from 0)"
         )
 
 

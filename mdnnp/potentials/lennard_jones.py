@@ -44,7 +44,7 @@ class LennardJones(LocalPotential):
         if not (np.isfinite(cutoff_A) and 0 <= inner < cutoff_A):
             raise InputError(f"{source}: need 0 <= inner_cutoff_A ({inner}) < cutoff_A ({cutoff_A})")
         if cutoff_A > LARGEST_CUTOFF:
-            raise InputError(f"{source}: cutoff_A is {cutoff_A}, at most {LARGEST_CUTOFF:g} makes sense")
+            raise InputError(f"{source}: cutoff_A is {cutoff_A}, expected at most {LARGEST_CUTOFF:g}")
         for symbol, pair in parameters.items():
             if symbol not in atomic_numbers or symbol == "X":
                 raise InputError(f"{source}: unknown element {symbol!r}")

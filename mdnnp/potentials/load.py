@@ -127,7 +127,7 @@ def _from_table(table: dict, path: Path, units: tuple, precision: str, where: st
         potential = _KINDS[kind](table, source)
     else:
         known = ", ".join(f'"{name}"' for name in (*_KINDS, "python", "sum"))
-        raise InputError(f"{source}: a potential in a TOML file must say its kind, one of {known}; found {kind!r}")
+        raise InputError(f"{source}: a potential in a TOML file needs a kind, one of {known}; found {kind!r}")
     potential.files = tuple(dict.fromkeys((path, *potential.files)))
     return potential
 
@@ -166,7 +166,7 @@ def _at_path(entry: dict, path: Path, units: tuple, precision: str, where: str) 
             raise InputError(f"{where}: {name} must be text, found {value!r}")
     target = path.parent / Path(entry["path"]).expanduser()
     if target.resolve() in (path.resolve(), path.parent.resolve()):
-        raise InputError(f"{where}: path = {entry['path']!r} is the potential itself")
+        raise InputError(f"{where}: path = {entry['path']!r} is this file itself")
     own = entry.get("length_unit", units[0]), entry.get("energy_unit", units[1])
     return load_potential(target, *own, precision=precision if target.is_dir() else "double")
 

@@ -29,7 +29,7 @@ class TotalPotential(Potential):
         common = set.intersection(*(set(term.numbers) for term in terms))
         if not common:
             known = "; ".join(f"{term.kind}: {' '.join(term.elements)}" for term in terms)
-            raise InputError(f"{source}: there is no element that all terms know ({known})")
+            raise InputError(f"{source}: there is no element that all terms have ({known})")
         if sum(term.has_disagreement for term in terms) > 1:
             raise InputError(f"{source}: two terms are committees; make one committee of sums instead")
         self.terms, self.source = tuple(terms), source

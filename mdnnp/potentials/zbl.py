@@ -49,7 +49,7 @@ class ZBL(LocalPotential):
             if symbol not in atomic_numbers or symbol == "X":
                 raise InputError(f"{source}: unknown element {symbol!r}")
         if elements is not None and not elements:
-            raise InputError(f"{source}: no elements; leave the key out for all")
+            raise InputError(f"{source}: no elements; to use all elements, remove the key")
         z = sorted(atomic_numbers[s] for s in set(elements)) if elements else range(1, MAX_Z + 1)
         self.numbers, self.source = tuple(z), source
         self.uniform_A = None if cutoff_A is None else (float(inner_cutoff_A), float(cutoff_A))
@@ -127,7 +127,7 @@ class ZBL(LocalPotential):
 
     def ingredients(self) -> list[Ingredient]:
         """The switching function."""
-        return [Ingredient(2, "switching function of the ZBL repulsion", "leave it: nothing smoother is built")]
+        return [Ingredient(2, "switching function of the ZBL repulsion", "keep it: there is no smoother one")]
 
     def describe(self) -> list[str]:
         """Elements and radii."""

@@ -28,7 +28,7 @@ _VOIGT = ((0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1))
 
 @dataclass(frozen=True)
 class Statistics:
-    """Of n residuals, predicted less reference: root mean square, mean absolute, mean, 95 % quantile and maximum.
+    """Of n residuals, predicted minus reference: root mean square, mean absolute, mean, 95 % quantile and maximum.
 
     quantile_95 and maximum are of the absolute values.
     """
@@ -49,7 +49,7 @@ class Statistics:
 class Sample(NamedTuple):
     """A uniform random sample of values, all of them if they are few.
 
-    reference, residual : (n,) labels and predicted less reference; eV/atom less the potential's constants, eV/Å, GPa
+    reference, residual : (n,) labels, and predicted minus reference; eV/atom minus the potential's constants, eV/Å, GPa
     """
 
     reference: np.ndarray
@@ -194,7 +194,9 @@ def evaluate(
         tally.add(s, results)
     errors = tally.errors()
     if not errors.quantities:
-        raise InputError("no structure has an energy, forces or stress to compare with; label them, or see `predict`")
+        raise InputError(
+            "no structure has an energy, forces or stress to compare with; use labelled data, or `mdnnp predict`"
+        )
     return errors
 
 
@@ -394,7 +396,7 @@ def table(errors: Errors, most: int = 5) -> str:
     width = max([18, *(min(len(label), 40) for label in _labels(errors))])
     lines = [f"{errors.configurations} configurations, {errors.atoms} atoms"]
     if errors.unlabelled:
-        lines[0] += f"; {errors.unlabelled} without any label"
+        lines[0] += f"; {errors.unlabelled} without reference values"
     for q in errors.quantities.values():
         head = f"{q.name} / ({q.unit})"
         lines += [
@@ -442,13 +444,13 @@ def worst_place(w: Worst) -> str:
 def coverage_line(c: Coverage) -> str:
     """How much of the data is out of the potential's range, as a sentence."""
     if c.outside == 0:
-        return f"range: none of {c.environments} environments is out of the range of the symmetry functions"
+        return f"range: none of {c.environments} environments is outside the range of the symmetry functions"
     listed = "; ".join(
         f"{f.element} function {f.function}: {f.count} times, by up to {100 * f.furthest:.3g} % of its range"
         for f in c.functions[:3]
     )
     return (
-        f"range: {c.outside} of {c.environments} environments ({100 * c.fraction:.3g} %) are out of the range of "
+        f"range: {c.outside} of {c.environments} environments ({100 * c.fraction:.3g} %) are outside the range of "
         f"{len(c.functions)} symmetry functions: {listed}" + ("; ..." if len(c.functions) > 3 else "")
     )
 
@@ -461,8 +463,8 @@ def remarks(errors: Errors) -> list[str]:
         s = energy.overall
         rest = math.sqrt(max(s.rmse**2 - s.bias**2, 0.0))
         lines.append(
-            f"note: the energies differ by nearly the same {s.bias:.6g} meV/atom; if the labels have another zero of "
-            f"energy, the errors beyond it have an rms of {rest:.4g} meV/atom"
+            f"note: the energies differ by nearly the same {s.bias:.6g} meV/atom; if the reference energies have "
+            f"another zero, the remaining errors have an rms of {rest:.4g} meV/atom"
         )
     if force and force.overall.n > 1000 and force.overall.max_over_rmse > 12:
         w = force.worst[0]

@@ -1,4 +1,4 @@
-"""What is wrong with a data set, and what looks wrong: each finding names a configuration, a value and the way out."""
+"""Errors and suspicious values in a data set: each finding names a configuration, a value and what to do."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -135,10 +135,10 @@ def _bad_labels(s: LabelledStructure) -> list[Finding]:
             text = f"{what} of shape {array.shape}, expected {shape}; correct the file"
             findings.append(Finding("error", "labels of the wrong shape", s.name, text))
         elif not np.isfinite(array).all():
-            text = f"{what} not finite ({array[~np.isfinite(array)][0]}); calculate it again, or leave it out"
+            text = f"{what} not finite ({array[~np.isfinite(array)][0]}); calculate it again, or remove the structure"
             findings.append(Finding("error", "labels that are no numbers", s.name, text))
     if s.energy_eV is None and s.forces is None:
-        text = "neither energy nor forces; label it, or leave it out"
+        text = "neither energy nor forces; calculate them, or remove the structure"
         findings.append(Finding("error", "no labels", s.name, text))
     return findings
 
@@ -147,7 +147,7 @@ def _bad_geometry(s: LabelledStructure) -> list[Finding]:
     numbers = s.system.numbers
     unknown = np.flatnonzero((numbers < 1) | (numbers >= len(chemical_symbols)))
     if len(unknown):
-        text = f"atom {unknown[0]} has atomic number {numbers[unknown[0]]}, which is of no element; correct the file"
+        text = f"atom {unknown[0]} has atomic number {numbers[unknown[0]]}, which is not an element; correct the file"
         return [Finding("error", "atoms of no element", s.name, text)]
     closest = _closest_pair(s.system)
     if closest is None:
@@ -155,8 +155,8 @@ def _bad_geometry(s: LabelledStructure) -> list[Finding]:
     distance, i, j = closest
     pair = f"{chemical_symbols[numbers[i]]}-{chemical_symbols[numbers[j]]}"
     text = (
-        f"atoms {i} and {j} ({pair}) are {distance:.3g} Å apart; leave it out, or correct the unit of length or the "
-        "cell"
+        f"atoms {i} and {j} ({pair}) are {distance:.3g} Å apart; remove the structure, or correct the unit of length "
+        "or the cell"
     )
     return [Finding("error", "overlapping atoms", s.name, text)]
 
@@ -168,7 +168,7 @@ def _closest_pair(system: System) -> tuple[float, int, int] | None:
     radii = covalent_radii[system.numbers]
     try:
         i, j, _, vectors = neighbor_list(system, max(2 * OVERLAP * radii.max(), 2 * OVERLAP_A))
-    except InputError:  # on one spot
+    except InputError:  # at the same position
         return _on_one_spot(system)
     if len(i) == 0:
         return None
@@ -203,7 +203,7 @@ def _missing(structures: Sequence[LabelledStructure]) -> list[Finding]:
         without = [s for s in judged if not has(s)]
         if 0 < len(without) < len(judged):
             text = (
-                f"is the first of {len(without)} of {len(judged)} configurations without {what}; they are trained on "
+                f"is the first of {len(without)} of {len(judged)} configurations without {what}; the fit uses them "
                 "without it"
             )
             findings.append(Finding("warning", f"labels missing: {what}", without[0].name, text))
@@ -227,15 +227,15 @@ def _duplicates(structures: Sequence[LabelledStructure]) -> list[Finding]:
             contradicts |= gap > SAME_FORCE_EV_A
             text += f", forces up to {gap:.3g} eV/Å"
         if contradicts:
-            text += "; one of the two is wrong, or of other settings: leave one out"
+            text += "; one of the two is wrong, or has other settings: remove one"
             different.append(Finding("warning", "same geometry, other labels", b.name, text))
         else:
-            same.append(Finding("warning", "duplicates", b.name, f"{text}; it counts twice"))
+            same.append(Finding("warning", "duplicates", b.name, f"{text}; it counts twice in the fit"))
     return different + same
 
 
 def _energy_outliers(structures: Sequence[LabelledStructure]) -> list[Finding]:
-    """By the energy per atom less offsets, about its median for each ratio of elements; single atoms are not judged."""
+    """By the energy per atom minus offsets, around its median for each ratio of elements; not for single atoms."""
     with_energy = [s for s in structures if s.energy_eV is not None and len(s.system) > 1]
     by_ratio = defaultdict(list)
     for s in with_energy:
@@ -250,8 +250,8 @@ def _energy_outliers(structures: Sequence[LabelledStructure]) -> list[Finding]:
         usual = np.quantile(np.abs(off), 0.9)
         for k in np.flatnonzero(np.abs(off) > max(FAR * usual, FAR_ENERGY_EV)):
             text = (
-                f"energy {off[k]:+.4g} eV/atom from the median of {ratio}, while 90 % are within {usual:.3g}; is its "
-                "calculation converged, and of the same settings?"
+                f"energy {off[k]:+.4g} eV/atom from the median of {ratio}, but 90 % are within {usual:.3g}; is its "
+                "calculation converged, with the same settings?"
             )
             findings.append(Finding("warning", "outliers of energy", members[k].name, text))
     return findings
@@ -282,8 +282,8 @@ def _force_outliers(structures: Sequence[LabelledStructure]) -> list[Finding]:
         atom = int(np.argmax(force))
         if force[atom] > max(FAR * usual, FAR_FORCE_EV_A):
             text = (
-                f"force of {force[atom]:.4g} eV/Å on atom {atom} ({chemical_symbols[s.system.numbers[atom]]}), while "
-                f"90 % of all are below {usual:.3g}; is the calculation converged, do atoms overlap?"
+                f"force of {force[atom]:.4g} eV/Å on atom {atom} ({chemical_symbols[s.system.numbers[atom]]}), but 90 "
+                f"% of all are below {usual:.3g}; is the calculation converged, do atoms overlap?"
             )
             findings.append(Finding("warning", "outliers of force", s.name, text))
     return findings
@@ -304,9 +304,9 @@ def _net_forces(structures: Sequence[LabelledStructure]) -> list[Finding]:
         return []
     value, name = max(names)
     text = (
-        f"net force {value:.3g} eV/Å, the largest; all together tell of noise of about {noise * 1e3:.3g} meV/Å in each "
-        f"force component (rms force {force * 1e3:.4g} meV/Å), which no potential can follow. Tighter convergence "
-        "helps; or atoms or a field are missing"
+        f"net force {value:.3g} eV/Å, the largest; all net forces together show a noise of about {noise * 1e3:.3g} "
+        f"meV/Å in each force component (rms force {force * 1e3:.4g} meV/Å), which no potential can describe. Converge "
+        "the calculations better, or check for missing atoms or a field"
     )
     return [Finding("warning", "net forces", name, text)]
 
@@ -321,8 +321,8 @@ def _broken_inversion(structures: Sequence[LabelledStructure]) -> list[Finding]:
         even = np.abs(0.5 * (s.forces + s.forces[image]))
         if even.max() > SAME_FORCE_EV_A:
             text = (
-                f"the atoms have a centre of inversion, and forces that are off by {even.max():.3g} eV/Å from what it "
-                "demands: no potential can follow them; compute them anew, or leave the configuration out"
+                f"the atoms have a centre of inversion, but the forces break this symmetry by {even.max():.3g} eV/Å: "
+                "no potential can describe them; compute them again, or remove the configuration"
             )
             findings.append(Finding("warning", "forces that break a symmetry", s.name, text))
     return findings
@@ -399,7 +399,7 @@ def _units_within_files(structures: Sequence[LabelledStructure]) -> list[Finding
                 factor = energy_in_ev(unit)
                 if min(abs(energy / usual * factor - 1), abs(energy / usual / factor - 1)) < 0.02:
                     text = (
-                        f"{energy:.5g} eV/atom, where most of this composition have {usual:.5g}: the ratio of {unit} "
+                        f"{energy:.5g} eV/atom, but most of this composition have {usual:.5g}: the ratio of {unit} "
                         "and eV; bring all energies and forces to eV and eV/Å"
                     )
                     findings.append(Finding("warning", "mixed units of energy within a file", s.name, text))
@@ -424,7 +424,9 @@ def _units_of_stress(structures: Sequence[LabelledStructure]) -> list[Finding]:
         if len(energy) >= _FEWEST_PAIRS:
             text = _stress_that_explains(energy, work, volumes)
         elif len(members) >= FEWEST and pressure > _LARGEST_PRESSURE:
-            text = f"the median pressure is {pressure * EV_PER_A3_IN_GPA:.4g} GPa, as if stress were not in eV/Å^3"
+            text = (
+                f"the median pressure is {pressure * EV_PER_A3_IN_GPA:.4g} GPa, so the stress is probably not in eV/Å^3"
+            )
         else:
             continue
         if text:
@@ -444,8 +446,9 @@ def _stress_that_explains(energy: np.ndarray, work: np.ndarray, volumes: np.ndar
     if best == ("eV/Å^3", 1) or left[best] > _EXPLAINED * min(np.median(np.abs(energy)), left["eV/Å^3", 1]):
         return None
     return (
-        f"stress seems to be in {unit}{', positive: compression' if sign < 0 else ''}: so read, it explains the "
-        f"energies of {len(energy)} pairs of strained structures within {left[best]:.2g} eV, and as stated within "
+        f"stress seems to be in {unit}{', positive: compression' if sign < 0 else ''}: in this unit, it agrees with "
+        f"the energies of {len(energy)} pairs of strained structures within {left[best]:.2g} eV, but in the stated "
+        "unit only within "
         f"{left['eV/Å^3', 1]:.2g} eV"
     )
 

@@ -98,16 +98,16 @@ def excluded_numbers(paths: Iterable[str | Path], names: Iterable[str]) -> dict[
     for name in names:
         file, _, number = name.rpartition(":")
         if not (number.isascii() and number.isdecimal() and file and len(number) < 16):
-            raise InputError(
-                f'{name} is to be left out, but names no structure: expected "FILE:NUMBER", the number from 0'
-            )
+            raise InputError(f'data.exclude: {name} is not a structure: expected "FILE:NUMBER", counted from 0')
         own = [path for path in files if path.parts[-len(Path(file).parts) :] == Path(file).parts]
         if len(own) != 1:
             known = ", ".join(map(str, own or files))
             why = (
-                f"there are {known}; give the directory" if own else f"no structure is of that file; there are {known}"
+                f"several files have this name: {known}; give the directory too"
+                if own
+                else f"no structure is from that file; the files are {known}"
             )
-            raise InputError(f"{name} is to be left out, but {why}")
+            raise InputError(f"data.exclude: {name} cannot be left out: {why}")
         found.setdefault(own[0], set()).add(int(number))
     return found
 
@@ -201,7 +201,8 @@ def split(
             raise InputError(f"{name} = {value}: must be at least 0 and below 1")
     if validation_fraction + test_fraction >= 1:
         raise InputError(
-            f"validation_fraction + test_fraction = {validation_fraction + test_fraction:g} leaves nothing to train on"
+            f"validation_fraction + test_fraction = {validation_fraction + test_fraction:g} leaves no training "
+            "structures"
         )
     groups: dict[int, list[int]] = {}
     for k, first in enumerate(duplicate_groups(structures)):

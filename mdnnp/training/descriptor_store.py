@@ -1,4 +1,4 @@
-"""Symmetry functions and their derivatives of a data set, computed once and kept on disk.
+"""Symmetry functions and their derivatives of a data set, computed once and stored on disk.
 
 A fit reads them in every epoch through memory maps, so that its memory does not grow with the data. For each element e
 there are, over all structures, its centres (n_e) and its pairs (M_e): a centre i and an atom k on which G_i depends,
@@ -116,7 +116,7 @@ def store_descriptors(
     dtype: type = np.float32,
     progress=iter,
 ) -> StoredDescriptors:
-    """Compute the arrays of `systems`, unless the directory holds those very ones, and open them.
+    """Open the arrays of `systems`; compute them first, unless the directory holds them already.
 
     dtype : of derivatives; single precision changes forces by 1e-6 of their size, far below any fit's error
     progress : wraps the structures, to show progress
@@ -147,7 +147,7 @@ def check_descriptors_directory(directory: str | Path) -> None:
     foreign = foreign_files(directory, _belongs) if directory.is_dir() else [directory.name]
     if foreign:
         raise FileError(
-            f"{directory}: stands where descriptors are stored, and holds something else: {', '.join(foreign[:5])}"
+            f"{directory}: descriptors are stored under this name, but it holds other files: {', '.join(foreign[:5])}"
             f"{' ...' if len(foreign) > 5 else ''}; move it, or give the input another name"
         )
 

@@ -1,4 +1,4 @@
-"""Where a fit starts: the best linear model, written as a network, among random nodes that hardly count yet.
+"""Initial weights of a fit: the best linear model as a network, plus random nodes that contribute little at first.
 
 A linear model in symmetry functions has one minimum, is found in one step, and generalises well; what networks add to
 it is then fitted from there.

@@ -43,7 +43,7 @@ COLUMNS = (
     "epoch", "loss_train", "energy_train", "force_train", "stress_train",
     "loss_validation", "energy_validation", "force_validation", "stress_validation", "typical_validation",
 )  # fmt: skip
-_CONVERGED = "converged: no step leads further down"
+_CONVERGED = "converged: no step decreases the loss further"
 _DIVERGED = 1e4  # times the best loss
 _BETTER = 0.995  # times the best epoch's typical loss: less than that is chance, and a later epoch extrapolates worse
 _LOOSE_EPOCHS, _TIGHTENING = 5, 0.8  # epochs before energies come to weigh more, and factor of their tolerance then
@@ -91,7 +91,7 @@ class Member(NamedTuple):
 
 @dataclass
 class Progress:
-    """Where a member stands. What judges it are the errors of the mean of its networks.
+    """The state of a member of the fit. It is judged by the errors of the mean of its networks.
 
     states : of each network; errors (n, 2) : of each in the last epoch, energy and force, in tolerances asked for
     history : a row of COLUMNS for each epoch, errors in eV/atom, eV/Å, eV/atom; NaN where nothing was measured
@@ -161,8 +161,7 @@ def _start(member: Member, settings: FitSettings) -> Progress:
     score = member.train.score(*member.thetas)
     if not math.isfinite(score.loss):
         raise PhysicsError(
-            f"the loss of structure {score.worst} is not finite at the start; look for labels or descriptors out of "
-            "all bounds"
+            f"the loss of structure {score.worst} is not finite at the start; look for very large labels or descriptors"
         )
     if settings.optimizer == "levenberg-marquardt":
         loss = member.train.loosened(settings.loosened(1))
@@ -199,7 +198,7 @@ def _epoch(member: Member, own: Progress, settings: FitSettings, epoch: int, num
 
 
 def _out_of_patience(own: Progress, settings: FitSettings) -> str:
-    """Why a member with this history ends, "" if it goes on."""
+    """Why the fit of a member with this history ends; "" if it goes on."""
     waited = own.history[-1, 0] - max(own.best_epoch, settings.tight_from)
     return (
         f"no better errors of the validation structures in {waited:.0f} epochs" if waited >= settings.patience else ""
@@ -228,7 +227,7 @@ def _refuse_divergence(score: Score, own: Progress, epoch: int, settings: FitSet
         return
     raise PhysicsError(
         f"the fit diverged in epoch {epoch}: loss {score.loss:.3g}, after {best:.3g} at best; structure {score.worst} "
-        f"adds most; lower learning_rate ({settings.learning_rate:g})"
+        f"contributes most; decrease learning_rate ({settings.learning_rate:g})"
     )
 
 
@@ -262,8 +261,8 @@ def _load(path: Path, key: str, fitted: Sequence[Member], settings: FitSettings)
     meta, arrays = load_checkpoint(path)
     if meta.get("key") != key:
         raise InputError(
-            f"{path}: the checkpoint is of a fit with other data or settings ({_difference(meta.get('key'), key)}); "
-            "restore them, or start afresh with --overwrite"
+            f"{path}: the checkpoint is from a fit with other data or settings ({_difference(meta.get('key'), key)}); "
+            "change them back, or start again with --overwrite"
         )
     kinds = {
         "epoch": lambda v: count(v) and v >= 1,
@@ -291,7 +290,7 @@ def _load(path: Path, key: str, fitted: Sequence[Member], settings: FitSettings)
         whole &= member["networks"] == len(fitted[k].thetas)
         if not whole or arrays[f"{k}.best"].shape != fitted[k].thetas.shape:
             raise FileError(
-                f"{path}: damaged: its epochs or weights cannot be of this fit; start again with --overwrite"
+                f"{path}: damaged: its epochs or weights cannot belong to this fit; start again with --overwrite"
             )
     progress = []
     for k, member in enumerate(meta["members"]):

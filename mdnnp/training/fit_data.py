@@ -1,4 +1,4 @@
-"""What a fit learns from: the structures, divided into sets, and the symmetry functions."""
+"""The data of a fit: the structures, divided into sets, and the symmetry functions."""
 
 import dataclasses
 import math
@@ -54,7 +54,7 @@ class Functions(NamedTuple):
 
 
 def read_sets(config: TrainConfig) -> tuple[Sets, list[str]]:
-    """Training, validation and test structures, and lines on what looks wrong in them.
+    """Training, validation and test structures, and lines on suspicious data.
 
     Raises InputError for data that cannot be fitted.
     """
@@ -96,19 +96,23 @@ def _divide_by_marks(
     if (marked or n_train) and config.data.test_fraction:
         first = next(s for s in structures if s.subset)
         raise InputError(
-            f"{config.source.name}: test_fraction = {config.data.test_fraction:g} would divide anew what {first.file} "
-            f"marks: set=train {n_train}, set=test {len(marked)} structures; leave test_fraction out, or take the "
-            "marks out of the file"
+            f"{config.source.name}: test_fraction = {config.data.test_fraction:g} contradicts the marks in "
+            f"{first.file}: set=train {n_train}, set=test {len(marked)} structures; remove test_fraction, or the marks "
+            "in the file"
         )
     lines = []
     if marked:
-        beside = f", beside the {len(test)} of data.test" if test else ""
-        lines.append(f"{len(marked)} structures are marked set=test: tested on{beside}, not fitted to")
+        beside = f", with the {len(test)} of data.test" if test else ""
+        lines.append(
+            f"{len(marked)} structures are marked set=test: they are used as test structures{beside}, not for the fit"
+        )
     if wrong := [s for s in test if s.subset == "train"]:
-        lines.append(f"{wrong[0].name}: is the first of {len(wrong)} in data.test that are marked set=train: tested on")
+        lines.append(
+            f"{wrong[0].name}: is the first of {len(wrong)} in data.test that are marked set=train; not for the fit"
+        )
     fit = [s for s in structures if s.subset != "test"]
     if not fit:
-        raise InputError(f"{structures[0].file}: all structures are marked set=test; there is nothing to fit to")
+        raise InputError(f"{structures[0].file}: all structures are marked set=test; there are no training structures")
     names = {s.name for s in marked}
     test = [*marked, *(s for s in test if s.name not in names)]
     fit, test = ([dataclasses.replace(s, subset=None) for s in own] for own in (fit, test))
@@ -141,7 +145,7 @@ def choose(config: TrainConfig, structures: Sequence[LabelledStructure]) -> Func
     if d.functions is not None:
         settings, length = read_settings(d.functions), _functions_length(config)
         if missing := set(symbols) - set(settings.elements):
-            raise InputError(f"{d.functions}: has no functions for {min(missing)}, which the structures have")
+            raise InputError(f"{d.functions}: has no functions for {min(missing)}, an element of the structures")
         own = {e: tuple(f.in_unit(length) for f in settings.functions[e]) for e in symbols}
         if foreign := {n for f in own.values() for g in f for n in g.neighbors} - set(symbols):
             raise InputError(f"{d.functions}: has functions with {min(foreign)}, which no structure has")
@@ -150,7 +154,7 @@ def choose(config: TrainConfig, structures: Sequence[LabelledStructure]) -> Func
     kind = CUTOFF_TYPES[d.cutoff_type]
 
     def choose(n: int) -> FunctionSets:
-        screen.say(f"choosing {n} symmetry functions for each of {', '.join(symbols)} by the structures to fit")
+        screen.say(f"choosing {n} symmetry functions for each of {', '.join(symbols)} with the training structures")
         bar = screen.progress("candidates")
         return choose_functions(structures, d.cutoff_A, n, max_zeta=d.max_zeta, cutoff_type=kind, progress=bar)
 
@@ -170,7 +174,7 @@ def _functions_length(config: TrainConfig) -> float:
     stated = read_toml(sidecar).values.get(("length_unit",)) if sidecar.is_file() else None
     if given and stated and length_in_angstrom(given) != length_in_angstrom(stated):
         raise InputError(
-            f"{config.source.name}: functions_length_unit = {given!r}, but {sidecar} says {stated!r}; leave it out"
+            f"{config.source.name}: functions_length_unit = {given!r}, but {sidecar} states {stated!r}; remove it"
         )
     return length_in_angstrom(given or stated or "Angstrom")
 

@@ -130,7 +130,7 @@ def _worst(sets: Mapping[str, Errors]) -> str:
         ]
         if rows:
             text += html.table([f"error of {quantity}<br>{unit}", "set", "where"], rows, text_columns=(1, 2))
-    return text + "<p>Of a force: the length of the difference, of the atom where it is largest.</p>"
+    return text + "<p>For a force: the length of the difference, for the atom where it is largest.</p>"
 
 
 def _coverage(sets: Mapping[str, Errors]) -> str:
@@ -191,9 +191,9 @@ def _learning(history: Mapping[str, Sequence[float]] | None, best_epoch: int | N
     text = ""
     if "typical" in panels:
         text = (
-            "<p>The best epoch is that of the least typical loss, the geometric mean of 1 + the loss of a validation "
-            "structure, which no single structure decides; of those in which energies weigh as asked, and by half a "
-            "per cent at least.</p>"
+            "<p>The best epoch has the smallest typical loss: the geometric mean of (1 + loss) over the validation "
+            "structures, which one bad structure hardly changes. Only epochs after energy_loosening has ended count, "
+            "and a later epoch must be better by at least 0.5 %.</p>"
         )
     return "<h2>Learning curves</h2>" + html.image(figure, "loss and errors against the epoch") + text
 
@@ -210,8 +210,8 @@ def _parity(sets: Mapping[str, Errors]) -> str:
         _draw_parity(panels[0, column], name, samples)
         _draw_histogram(panels[1, column], name, samples)
     text = (
-        "<p>Energies are per atom and less the constants in the potential. Where there are more than 50,000 values, "
-        "figures and quantiles are of so many at random.</p>"
+        "<p>Energies are per atom, minus the constants in the potential. If there are more than 50,000 values, "
+        "figures and quantiles use 50,000 of them, chosen at random.</p>"
     )
     return "<h2>Predicted and reference values</h2>" + html.image(figure, "parity plots and residuals") + text
 

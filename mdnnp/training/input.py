@@ -16,7 +16,7 @@ from mdnnp.dynamics.input import ENERGY_UNIT, LENGTH_UNIT
 FRACTION = Rule(lambda v: 0 <= v < 1, "must be at least 0 and below 1")
 LAYERS = Rule(
     lambda v: len(v) <= 10 and all(1 <= n <= 1000 for n in v),
-    "needs numbers of nodes from 1 to 1000, of 10 layers at most",
+    "must be a list of at most 10 numbers of nodes, each from 1 to 1000",
 )
 CUTOFF = Rule(lambda v: 1 <= v <= 30, "must lie between 1 and 30 Å")
 FUNCTIONS = Rule(lambda v: 1 <= v <= 1000, "must lie between 1 and 1000")
@@ -35,32 +35,40 @@ class DataConfig:
     """Structures with energies, forces and stress."""
 
     train: tuple[Path, ...] = key(
-        "Files to fit: any format that ASE reads (extended XYZ first), or n2p2's input.data. Structures marked "
-        "`set=test` are not fitted to but tested on.",
+        "Files with the training structures: any format that ASE reads (best extended XYZ), or n2p2's input.data. "
+        "Structures that are marked `set=test` are used as test structures, not for the fit.",
         example='["train.xyz"]',
     )
     test: tuple[Path, ...] | None = key(
-        "Files to test on; never seen by the fit.", None, example='["test.xyz"]', restart="free"
+        "Files with test structures. The fit does not use them.", None, example='["test.xyz"]', restart="free"
     )
-    test_fraction: float = key("Part of the structures in `train` to test on instead.", 0.0, rule=FRACTION)
+    test_fraction: float = key(
+        "Fraction of the structures in `train` that is used as test structures, not for the fit.", 0.0, rule=FRACTION
+    )
     validation_fraction: float = key(
-        "Part of the structures to stop by: the weights that do best on them are kept.", 0.1, rule=FRACTION
+        "Fraction of the training structures that is set aside for validation. They decide when the fit stops, and "
+        "which epoch's weights are saved.",
+        0.1,
+        rule=FRACTION,
     )
-    seed: int = key("Seed of the division.", 1, rule=SEED)
+    seed: int = key("Random seed of the division into training, validation and test structures.", 1, rule=SEED)
     exclude: tuple[str, ...] | None = key(
-        "Structures of `train` and `test` to leave out, FILE:NUMBER as messages name them (from 0; the directory may "
-        "be left out). They are not looked at, so a broken one may be named, too.",
+        "Structures of `train` and `test` to leave out, as FILE:NUMBER, the name that messages use (numbers start at "
+        "0; the directory is optional). They are skipped without being checked, so this also skips a broken structure.",
         None,
         example='["train.xyz:41"]',
     )
     offsets_eV: dict[str, float] = key(
-        "Energies of the elements to take off, in eV; by default fitted to the energies.", {}, example="{Si = -107.1}"
+        "Energy of one atom of each element, in eV, which is subtracted before the fit. By default, these energies are "
+        "fitted to the data.",
+        {},
+        example="{Si = -107.1}",
     )
     weights: dict[str, float] = key(
-        "Weights of kinds of configurations (config_type) in the loss, of their energies, forces and stresses; "
-        "1 where not given.",
+        "Weights in the loss of the energies, forces and stresses of configurations of one config_type. A weight that "
+        "is not given is 1.",
         {},
-        rule=Rule(lambda v: all(w >= 0 for w in v.values()), "needs weights from 0"),
+        rule=Rule(lambda v: all(w >= 0 for w in v.values()), "must not have negative weights"),
         example="{Surface = {energy = 2.0, force = 1.0}}",
     )
     length_unit: str | None = key(
@@ -76,20 +84,20 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class DescriptorsConfig:
-    """The symmetry functions: generated from a few settings, selected from a pool, or taken from an input.nn."""
+    """The symmetry functions: generated from a few settings, selected from a pool, or read from an input.nn."""
 
     cutoff_A: float = key("Cutoff radius in Å.", rule=CUTOFF, example="5.2")
     radial: int | None = key(
-        "Radial functions for each neighbour element; by default 10.", None, rule=FUNCTIONS, example="10"
+        "Number of radial functions for each neighbour element; by default 10.", None, rule=FUNCTIONS, example="10"
     )
     angular: int | None = key(
-        "Radial windows of the angular functions, for each pair of neighbour elements; by default 5.",
+        "Number of radial windows of the angular functions, for each pair of neighbour elements; by default 5.",
         None,
         rule=WINDOWS,
         example="5",
     )
     max_zeta: int = key(
-        "Angular resolution: degree in the cosine of the angle. Each window has max_zeta + 1 functions.",
+        "Angular resolution: highest power of the cosine of the angle. Each window has max_zeta + 1 functions.",
         8,
         rule=ZETA,
     )
@@ -97,19 +105,21 @@ class DescriptorsConfig:
         "Cutoff function; poly2 is twice continuously differentiable.", "poly2"
     )
     select: int | None = key(
-        "Select so many functions for each element from a large pool by the training data, instead of generating "
-        "`radial` and `angular` ones; by default 48 where those would be more than 64, as with several elements.",
+        "Number of functions for each element to select from a large pool by means of the training data, instead of "
+        "generating them from `radial` and `angular`. By default, functions are generated; but if these were more than "
+        "64 for an element (as with several elements), 48 are selected.",
         None,
         rule=FUNCTIONS,
         example="40",
     )
     functions: Path | None = key(
-        "An input.nn whose symmetry functions and cutoff function are taken instead; cutoff_A is its largest cutoff.",
+        "An input.nn whose symmetry functions and cutoff function are used instead; cutoff_A is its largest cutoff.",
         None,
         example='"input.nn"',
     )
     functions_length_unit: str | None = key(
-        "Unit of length of `functions`: Angstrom, Bohr or nm; by default that of mdnnp.toml beside it, else Angstrom.",
+        "Unit of length of `functions`: Angstrom, Bohr or nm. By default, the unit in mdnnp.toml in the same "
+        "directory; without that file, Angstrom.",
         None,
         rule=LENGTH_UNIT,
         example='"Bohr"',
@@ -120,11 +130,13 @@ class DescriptorsConfig:
 class NetworkConfig:
     """The network of each element."""
 
-    hidden: tuple[int, ...] = key("Nodes of the hidden layers.", (20, 20), rule=LAYERS, example="[20, 20]")
-    activation: Literal["tanh", "logistic", "softplus", "gaussian"] = key("Activation of hidden nodes.", "tanh")
+    hidden: tuple[int, ...] = key("Number of nodes in each hidden layer.", (20, 20), rule=LAYERS, example="[20, 20]")
+    activation: Literal["tanh", "logistic", "softplus", "gaussian"] = key(
+        "Activation function of the hidden nodes.", "tanh"
+    )
     terms: Path | None = key(
-        "A TOML file of [[terms]], such as a ZBL repulsion, which stay as they are: the network is fitted to the "
-        "labels minus these terms, and the potential that is written is the sum (docs/potentials.md).",
+        "A TOML file of [[terms]], such as a ZBL repulsion, which are not fitted. The network is fitted to the labels "
+        "minus these terms, and the potential that is written is the sum (docs/potentials.md).",
         None,
         example='"terms.toml"',
     )
@@ -138,69 +150,88 @@ class FitConfig:
     """
 
     optimizer: Literal["levenberg-marquardt", "adam"] = key(
-        "Second-order with all data in each step, or first-order with a few structures in each step.",
+        "levenberg-marquardt is a second-order method that uses all data in each step; adam is a first-order method "
+        "that uses a few structures in each step.",
         "levenberg-marquardt",
     )
-    epochs: int = key("Epochs at most.", 100, rule=AT_LEAST_ONE, restart="free")
+    epochs: int = key("Largest number of epochs.", 100, rule=AT_LEAST_ONE, restart="free")
     patience: int = key(
-        "Epochs without better errors of the validation structures, once energy_loosening has ended, after which the "
-        "fit ends and the best one is kept. Better: their typical loss is lower by half a per cent, the geometric mean "
-        "of 1 + the loss of a structure, which no single structure decides.",
+        "The fit stops when the errors of the validation structures have not improved for this number of epochs, and "
+        "saves the weights of the best epoch. Epochs count after energy_loosening has ended. An improvement lowers the "
+        "geometric mean of (1 + loss) over the validation structures by 0.5 % or more; one bad structure hardly "
+        "changes this mean.",
         15,
         rule=AT_LEAST_ONE,
         restart="free",
     )
     time_limit_minutes: float | None = key(
-        "No epoch begins later; by default there is no limit.", None, rule=POSITIVE, restart="free", example="30"
+        "No new epoch starts after this time. By default, there is no limit.",
+        None,
+        rule=POSITIVE,
+        restart="free",
+        example="30",
     )
-    energy_tolerance_meV: float = key("Tolerance of the energy per atom, in meV.", 0.3, rule=POSITIVE)
+    energy_tolerance_meV: float = key(
+        "Tolerance of the energy per atom, in meV. A smaller tolerance gives the energies more weight in the loss.",
+        0.3,
+        rule=POSITIVE,
+    )
     energy_loosening: float = key(
-        "How many times wider the tolerance of the energy is at first; after five epochs it is narrowed by a factor "
-        "of 0.8 in each epoch.",
+        "At the start, the tolerance of the energy is larger by this factor. After five epochs, the factor becomes "
+        "smaller by 20 % in each epoch, until it is 1.",
         10.0,
         rule=AT_LEAST_ONE,
     )
-    force_tolerance_meV_A: float = key("Tolerance of a component of a force, in meV/Å.", 100.0, rule=POSITIVE)
+    force_tolerance_meV_A: float = key("Tolerance of a force component, in meV/Å.", 100.0, rule=POSITIVE)
     stress_tolerance_meV: float = key(
-        "Tolerance of a component of the stress times the volume per atom, in meV.", 20.0, rule=POSITIVE
+        "Tolerance of a stress component times the volume per atom, in meV.", 20.0, rule=POSITIVE
     )
-    use_stress: bool = key("Fit stresses, where there are any.", True)
+    use_stress: bool = key("Fit stresses too, where the data have them.", True)
     prior: float = key(
-        "Coefficient of the sum of the squared weights in the loss, times the mean square of the force errors (in "
-        "tolerances): the larger, the smoother the networks.",
+        "Strength of the regularization: a larger value gives smoother networks. The loss contains this value times "
+        "the sum of the squared weights, times the mean squared force error (in units of its tolerance).",
         50.0,
         rule=NOT_NEGATIVE,
     )
     networks: int = key(
-        "Networks to fit from different starts, whose mean is the potential, judged by its own errors, and written as "
-        "one network.",
+        "Number of networks to fit from different initial weights. The potential is their mean: its errors are "
+        "reported, and it is written as one network.",
         1,
         rule=MEMBERS,
     )
-    members: int = key("Potentials to fit; above 1 the result is a committee.", 1, rule=MEMBERS)
-    bootstrap: bool = key("Give each member of a committee training structures drawn with replacement.", False)
-    seed: int = key("Seed of the initial weights.", 1, rule=SEED)
-    learning_rate: float = key("Of adam, at the start.", 0.003, rule=POSITIVE)
-    batch_structures: int = key("Structures in each step of adam.", 4, rule=AT_LEAST_ONE)
+    members: int = key("Number of potentials to fit. With more than 1, the result is a committee.", 1, rule=MEMBERS)
+    bootstrap: bool = key(
+        "Train each member of a committee on its own random sample of the training structures (drawn with "
+        "replacement).",
+        False,
+    )
+    seed: int = key("Random seed of the initial weights.", 1, rule=SEED)
+    learning_rate: float = key("adam: learning rate at the start.", 0.003, rule=POSITIVE)
+    batch_structures: int = key("adam: number of structures in each step.", 4, rule=AT_LEAST_ONE)
 
 
 @dataclass(frozen=True)
 class OutputConfig:
-    """Where the result goes."""
+    """Where the results are written."""
 
     potential: Path | None = key(
-        "Directory of the potential; by default the input's name with -potential.",
+        "Directory for the potential; by default INPUT-potential, with the name of the input file.",
         None,
         restart="free",
         example='"potential"',
     )
     report: Path | None = key(
-        "Report with figures; by default the input's name with the ending .html.",
+        "Report with figures; by default INPUT.html, with the name of the input file.",
         None,
         restart="free",
         example='"report.html"',
     )
-    keep_descriptors: bool = key("Keep the stored descriptors after the fit.", False, restart="free")
+    keep_descriptors: bool = key(
+        "Do not delete the stored symmetry functions (INPUT-descriptors) after the fit. The next fit with the same "
+        "structures and functions reads them.",
+        False,
+        restart="free",
+    )
 
 
 SECTIONS: dict[str, type] = {
@@ -295,7 +326,7 @@ def _contradictions(document: Document, values: dict[str, dict]) -> list[Mistake
     mistakes = [
         Mistake(
             document.lines[section, key],
-            f"{section}.{key} at {document.at((section, key))} says nothing without {section}.{needed}; give both",
+            f"{section}.{key} at {document.at((section, key))} has no effect without {section}.{needed}; give both",
         )
         for section, key, needed in (("descriptors", "functions_length_unit", "functions"),)
         if key in values[section] and needed not in values[section] and (section, key) in document.lines
@@ -305,12 +336,12 @@ def _contradictions(document: Document, values: dict[str, dict]) -> list[Mistake
             mistakes.append(_of_table(document, "offsets_eV", name, f"{name!r} is no chemical element"))
     for name in values["data"].get("weights", {}):
         if name.rpartition(".")[2] not in QUANTITIES:
-            known = "a kind of configurations has weights called energy, force, stress"
+            known = "expected CONFIG_TYPE = {energy = ..., force = ..., stress = ...}, any of the three"
             mistakes.append(_of_table(document, "weights", name, f"{name!r}: {known}"))
     return mistakes + [
         Mistake(
             document.lines.get((section, b), math.inf),
-            f"{section}.{b} at {document.at((section, b))} says something else than {section}.{a} does; leave one out",
+            f"{section}.{b} at {document.at((section, b))} contradicts {section}.{a}; remove one of them",
         )
         for section, a, b in excluding
         if a in values[section] and b in values[section] and (section, b) in document.lines

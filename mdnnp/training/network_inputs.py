@@ -1,4 +1,4 @@
-"""What networks see in a fit: symmetry functions scaled to variance one, then whitened halfway.
+"""Inputs of the networks in a fit: symmetry functions scaled to variance one, then half whitened.
 
 Symmetry functions depend on each other: three or four combinations of fifty hold nearly all of their variance. Random
 weights on all of them see those few alone; on uncorrelated combinations of variance one (whitening) mostly those that

@@ -19,7 +19,7 @@ _LAST_RATE = 0.01  # of the learning rate, at the end
 
 
 class State(NamedTuple):
-    """Where an optimiser stands. All arrays float64; `numbers` are its own: see `start_*`."""
+    """The state of an optimiser. All arrays float64; `numbers` are its own: see `start_*`."""
 
     theta: np.ndarray
     numbers: np.ndarray
@@ -46,7 +46,7 @@ def restart_levenberg(state: State, loss: Loss) -> State:
 
 
 def levenberg_epoch(state: State, loss: Loss) -> Step:
-    """One step down the loss: damping is raised until it leads down, and lowered as far as the model holds."""
+    """One step that lowers the loss: damping increases until it does, and decreases while the model is accurate."""
     theta, (damping, growth, before) = state.theta, state.numbers
     matrix, half_gradient = loss.normal_equations(theta)
     diagonal = np.diag_indices_from(matrix)

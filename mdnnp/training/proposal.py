@@ -1,4 +1,4 @@
-"""A set of symmetry functions proposed for structures, with what it costs and what it resolves: for people to read."""
+"""A proposed set of symmetry functions for structures, with a report on its cost and resolution."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -44,7 +44,9 @@ class Proposal:
                 f"{'':{len(symbol)}}  floating-point operations, roughly: {operations} neighbours",
             ]
         if np.isfinite(self.unexplained):
-            lines.append(f"Linear models of these functions leave {self.unexplained:.2%} of the sum of squares.")
+            lines.append(
+                f"Linear models of these functions leave {self.unexplained:.2%} of the sum of squares unexplained."
+            )
         lines += ["", *redundancy_text(self.report).split("\n")]
         functions = [function_line(f) for own in self.functions.values() for f in own]
         return "\n".join([*(f"# {line}".rstrip() for line in lines), "", *functions])

@@ -1,4 +1,4 @@
-"""What a set of symmetry functions resolves: its rank, functions that the others span, environments that look alike.
+"""The resolution of a set of symmetry functions: its rank, dependent functions, and similar environments.
 
 Values count in units of their standard deviation over the environments of their element, as networks see them. A
 high-dimensional network with functions of at most three bodies cannot tell all environments apart: S. N. Pozdnyakov
@@ -309,11 +309,14 @@ def text(report: Redundancy) -> str:
         lines.append(f"{symbol:4}{e.functions:10d}{e.environments:14d}   {both}")
     for symbol, e in report.elements.items():
         if e.dependent:
-            lines += ["", f"Functions of {symbol} that the others span but for {DEPENDENT:.0%}: {len(e.dependent)}"]
-            lines += [f"  {d.line}   ({d.unexplained:.1e} is left)" for d in e.dependent[:PAIRS]]
+            lines += [
+                "",
+                f"Functions of {symbol} that depend linearly on the others within {DEPENDENT:.0%}: {len(e.dependent)}",
+            ]
+            lines += [f"  {d.line}   ({d.unexplained:.1e} remains)" for d in e.dependent[:PAIRS]]
     head = f"  {'distance':>9} {'pool':>9} {'force':>9}   environments (structure, atom)"
     for title, pairs in (
-        ("Nearest environments that the pool tells apart best", report.by_pool),
+        ("Nearest environments that the pool distinguishes best", report.by_pool),
         ("Nearest environments whose forces differ most", report.by_force),
     ):
         if pairs:

@@ -94,7 +94,7 @@ def select_functions(
     if method not in METHODS:
         raise InputError(f"method of selection: expected one of {', '.join(METHODS)}, found {method!r}")
     if method == "labels" and not has_labels:
-        raise InputError("no structure has energies or forces; choose by method 'spread'")
+        raise InputError("no structure has energies or forces; use method 'spread'")
     sums = collect(sample(structures, max_atoms), Descriptors(candidates, cutoff_type, cutoff_alpha), progress)
     varying = sums.spread() > _FLAT
     if method == "labels":

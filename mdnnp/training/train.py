@@ -56,7 +56,7 @@ from mdnnp.training.input import (
 from mdnnp.training.loss import Labels, Loss, Tolerances, make_labels
 from mdnnp.training.network_inputs import Inputs, fold, half_whitened
 
-_WAY_OUT = 'What is not to be fitted to, or tested on, goes into data.exclude = ["FILE:NUMBER", ...].'
+_WAY_OUT = 'To leave structures out of the fit and the tests, list them in data.exclude = ["FILE:NUMBER", ...].'
 _ROUNDING = 1e-10  # a function whose standard deviation is below this, in its own size or 1, varies by rounding alone
 
 
@@ -103,7 +103,7 @@ class Trained:
 
 
 def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False) -> Trained:
-    """Fit what `config` describes, or go on with it; prints to stdout how it goes. What came of it is in the result.
+    """Make the fit that `config` describes, or continue it; prints its progress to stdout.
 
     Raises InputError and FileError before anything is written; PhysicsError if the fit diverges. What is there is
     never replaced unless `overwrite` says so; the checkpoint lets a fit that was stopped go on. SIGINT and SIGTERM end
@@ -154,7 +154,7 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
 
 @contextlib.contextmanager
 def _interruptible(config: TrainConfig) -> Iterator[None]:
-    """SIGINT and SIGTERM raise Interrupted, which tells what is kept. Nothing is lost: checkpoints are atomic."""
+    """SIGINT and SIGTERM raise Interrupted, whose text names what is saved. Nothing is lost: checkpoints are atomic."""
 
     def stop(number, frame):
         raise KeyboardInterrupt(number)
@@ -165,11 +165,13 @@ def _interruptible(config: TrainConfig) -> Iterator[None]:
         yield
     except KeyboardInterrupt as interrupt:
         number = interrupt.args[0] if interrupt.args else signal.SIGINT
-        kept = "no epoch was done, so start it again"
+        kept = "no epoch was finished; start it again"
         if _has_checkpoint(config):
             epoch = load_checkpoint(config.checkpoint_path)[0].get("epoch")
             where = messages.short(config.checkpoint_path)
-            kept = f"kept: {where} of epoch {epoch}; go on with: mdnnp train {messages.short(config.source)} --resume"
+            kept = (
+                f"saved: {where} of epoch {epoch}; continue with: mdnnp train {messages.short(config.source)} --resume"
+            )
         raise Interrupted(f"interrupted by {signal.Signals(number).name}\n{kept}", number) from None
     finally:
         if main_thread:
@@ -188,15 +190,15 @@ def _check_outputs(config: TrainConfig, resume: bool, overwrite: bool) -> None:
     check_distinct(outputs, inputs)
     check_descriptors_directory(config.descriptors_path)
     allowed = overwrite or (resume and _has_checkpoint(config))
-    way_out = "give --resume to go on with it, or --overwrite"
+    way_out = "give --resume to continue it, or --overwrite"
     if resume and not allowed:
-        way_out = f"there is no checkpoint ({config.checkpoint_path}) to go on from, so give --overwrite to begin anew"
+        way_out = f"there is no checkpoint ({config.checkpoint_path}) to continue from; give --overwrite to start again"
     for path in (config.report_path, config.epochs_path, *checkpoints):
         check_writable(path, overwrite=allowed, instead=way_out)
     if resume and not overwrite:  # what is replaced must be of an earlier fit
         for path, begin in ((config.report_path, "<!DOCTYPE html>"), (config.epochs_path, "member,epoch,")):
             if path.exists() and not path.read_bytes().startswith(begin.encode()):
-                raise FileError(f"{path}: no fit has written it; give --overwrite to replace it, or move it away")
+                raise FileError(f"{path}: it was not written by a fit; give --overwrite to replace it, or move it away")
     if config.potential_path.exists() and not allowed:
         raise FileError(f"{config.potential_path} exists already; {way_out}, or another name in [output]")
     if not config.potential_path.parent.is_dir():
@@ -206,7 +208,7 @@ def _check_outputs(config: TrainConfig, resume: bool, overwrite: bool) -> None:
 
 
 def _belongs(config: TrainConfig) -> Callable[[str], bool]:
-    """Tells of a name in the directory of the result whether overwriting may delete it."""
+    """Whether overwriting the directory of the result may delete the file of this name."""
     if config.fit.members == 1:
         return belongs
     return lambda name: (

@@ -1,4 +1,4 @@
-"""Trajectories in H5MD: written so that a kill loses no committed frame, read back with units.
+"""Trajectories in H5MD: written so that no committed frame is lost when the process is killed; read with units.
 
 Format: P. de Buyl, P. H. Colberg, F. Höfling, Comput. Phys. Commun. 185, 1546 (2014), https://www.nongnu.org/h5md, in
 the dialect that MDAnalysis, pyh5md and znh5md/ASE all read with the right numbers: the particle group is called

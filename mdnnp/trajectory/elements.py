@@ -1,4 +1,4 @@
-"""Elements of an H5MD file: checked for what they are, each with the steps and times of its own values.
+"""Elements of an H5MD file: checked, each with the steps and times of its own values.
 
 An element in time is a group of `value`, `step` and perhaps `time`; a constant one is a dataset. `step` and `time` are
 arrays, or scalars that say the increment (attribute `offset`: where it begins). Elements of one file need not share
@@ -86,15 +86,15 @@ class Element:
             k, *at = (int(i) for i in np.argwhere(bad)[0])
             atom = f" of atom {at[0]}" if len(at) == 2 and at[0] < shape[0] and shape != (3, 3) else ""
             raise FileError(
-                f"{self.path}: {self.name}{atom} is {values[(k, *at)]} in {self.where(int(rows[k]))}, where a number "
-                "is expected (files whose number of atoms varies are filled up so, and are not analysed)"
+                f"{self.path}: {self.name}{atom} is {values[(k, *at)]} in {self.where(int(rows[k]))}, expected a "
+                "number (files with a varying number of atoms have such values, and cannot be analysed)"
             )
         return values
 
     def require(self, shape: tuple[int, ...]) -> None:
         """Raise FileError unless the values are numbers, and one of them has this shape."""
         if self.values.dtype.kind not in "iuf":
-            raise FileError(f"{self.path}: {self.name} holds {self.values.dtype}, where numbers are expected")
+            raise FileError(f"{self.path}: {self.name} holds {self.values.dtype}, expected numbers")
         if self.shape != shape:
             raise FileError(f"{self.path}: {self.name} has values of shape {self.shape}, expected {shape}")
 
@@ -137,14 +137,14 @@ class Element:
             mine, theirs, tolerance = self.steps, clock.steps, 0
             if (np.diff(mine) <= 0).any() or (np.diff(theirs) <= 0).any():
                 raise FileError(
-                    f"{self.path}: steps of {self.name} or {clock.name} go back, and there is no time to go by"
+                    f"{self.path}: steps of {self.name} or {clock.name} decrease, and there are no times to use instead"
                 )
         elif len(self) == len(clock):
             return self.rows
         else:
             raise FileError(
-                f"{self.path}: {self.name} has {len(self)} values and {clock.name} {len(clock)}, with neither step nor "
-                "time in common to tell which belong together"
+                f"{self.path}: {self.name} has {len(self)} values and {clock.name} {len(clock)}; they cannot be "
+                "matched, because they have neither steps nor times in common"
             )
         if not len(mine):
             return np.full(len(clock), -1)
@@ -158,7 +158,7 @@ class Element:
                 k = differ[0]
                 raise FileError(
                     f"{self.path}: at time {theirs[k]:.9g} {self.time_unit} {self.name} is of step "
-                    f"{self.steps[nearest[k]]}, {clock.name} of step {clock.steps[k]}: which belong together is unclear"
+                    f"{self.steps[nearest[k]]}, {clock.name} of step {clock.steps[k]}: they cannot be matched"
                 )
         return np.where(found, self.rows[nearest], -1)
 
@@ -186,7 +186,7 @@ def find(file: str, group: h5py.Group, name: str, label: str) -> Element | None:
     steps, times = (None if axis is None else axis[:n] for axis in (steps, times))
     if steps is not None:
         if (steps != np.round(steps)).any() or (np.abs(steps) > 2**62).any():
-            raise FileError(f"{file}: {item.name}/step holds what are no steps")
+            raise FileError(f"{file}: {item.name}/step does not hold step numbers")
         steps = steps.astype(np.int64)
     element = Element(
         file, label, value, False, np.arange(n), 0, 0, steps, None if times is None else times * scale, unit
@@ -245,7 +245,7 @@ def check_size(file: str, series: h5py.Dataset) -> None:
         raise FileError(f"{file}: {series.name} cannot be read ({reason_of(error)})") from None
     if kind in "iufS" and declared > _DENSEST * (stored + 4096) and not elsewhere:
         raise FileError(
-            f"{file}: {series.name} is said to be of shape {series.shape}, but only {stored} bytes are stored: it was "
+            f"{file}: {series.name} should have shape {series.shape}, but only {stored} bytes are stored: it was "
             "never written, or is damaged"
         )
 

@@ -20,7 +20,7 @@ H5_SUFFIXES = (".h5", ".h5md", ".hdf5")
 
 
 class Step(Protocol):
-    """A configuration and what the potential says of it."""
+    """A configuration and its energy, forces and virial."""
 
     system: System
     results: Results
@@ -47,7 +47,7 @@ def check_steps_file(path: str | Path | None, overwrite: bool) -> None:
         return
     path = Path(path)
     if path.suffix.lower() not in (".xyz", ".extxyz", *H5_SUFFIXES):
-        raise InputError(f"{path}: steps are written as extended XYZ (.xyz) or H5MD (.h5); give a name that ends so")
+        raise InputError(f"{path}: steps are written as extended XYZ or H5MD; give a name that ends in .xyz or .h5")
     check_writable(path, overwrite=overwrite, instead="choose another name, or give --overwrite")
 
 

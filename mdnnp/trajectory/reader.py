@@ -116,7 +116,7 @@ class Trajectory:
         """(T,) time of each frame, fs. Raises FileError if the file gives none, or not in a known unit."""
         clock = self._clock
         if clock.times is None:
-            raise FileError(f"{self.path}: gives no times for {clock.name}")
+            raise FileError(f"{self.path}: has no times for {clock.name}")
         self._factor(clock.time_unit, TIMES_FS, f"{clock.name}/time")
         return clock.times
 
@@ -206,7 +206,7 @@ class Trajectory:
             k = int(at[wrong[0]]) if len(wrong) else 0
             raise FileError(
                 f"{self.path}: the atoms of {self._where(k)}, by their id, are not those of the first frame, or an id "
-                "occurs twice: a number of atoms that varies is not analysed"
+                "occurs twice; a varying number of atoms cannot be analysed"
             )
         if element.constant and (values != values[:, :1]).any() and self._order_changes():
             raise FileError(f"{self.path}: {name} is stored once, but the order of the atoms (id) changes")
@@ -252,23 +252,24 @@ class Trajectory:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is read in another way than the file says or than one might expect, and why."""
+        """Notes on everything that is not read as the file states it or as a user may expect, and why."""
         notes = []
         if len(self._groups) > 1 and not self._chosen:
             notes.append(
-                f"of the groups of particles {', '.join(self._groups)} it is {self._name}; --group NAME for another"
+                f"the groups of particles are {', '.join(self._groups)}; {self._name} is analysed (--group NAME for "
+                "another)"
             )
         if self._has_ase_velocities():
             notes.append(
-                "velocities are read as sqrt(eV/u), ASE's unit: znh5md writes ASE's velocities as they are, though it "
-                "labels them Angstrom/fs (if the temperature is wrong by 104, this file is of a version that converts)"
+                "velocities are read in sqrt(eV/u), ASE's unit: znh5md writes velocities in this unit, although it "
+                "labels them Angstrom/fs (if the temperature is wrong by a factor of 104, they are in Angstrom/fs)"
             )
         if not self.parameters and self._is_without_unit("mass"):
-            notes.append("mass states no unit and is taken in u")
+            notes.append("mass has no unit in the file and is read in u")
         if self._species:
-            notes.append(f"species are those of --species {' '.join(self._species)}")
+            notes.append(f"species are from --species {' '.join(self._species)}")
         if len(self._groups) > 1 and (left := [n for n in self._shared_observables() if n in _OF_ALL_ATOMS]):
-            notes.append(f"{', '.join(left)} of the whole system left out, as {self._name} is but a part of it")
+            notes.append(f"{', '.join(left)} left out: values of the whole system, not only of {self._name}")
         return (*notes, *self._notes_on_steps())
 
     def _is_without_unit(self, name: str) -> bool:
@@ -283,8 +284,8 @@ class Trajectory:
         notes, position = [], self._element("position")
         if position.replaced:
             notes.append(
-                f"time goes back in the positions, where a restart was appended: {position.replaced} earlier frames at "
-                f"or after the time of the restart are left out, {len(position)} are kept"
+                f"time decreases in the positions, where a restart was appended: {position.replaced} earlier frames at "
+                f"or after the time of the restart are left out, {len(position)} are used"
             )
         if position.unwritten:
             notes.append(f"{position.unwritten} frames at the end, all zero, were never written and are left out")
@@ -304,10 +305,12 @@ class Trajectory:
             if element is None or element.constant:
                 continue
             if element.replaced and not position.replaced:
-                notes.append(f"time goes back in {name}: {element.replaced} earlier values are left out")
+                notes.append(f"time decreases in {name}: {element.replaced} earlier values are left out")
             n, of = int(np.sum(rows >= 0)), len(position)
             if element.steps is None and element.times is None and position.steps is not None and name != "box/edges":
-                notes.append(f"{name} says no steps: its {of} values are taken for those of the positions, in order")
+                notes.append(
+                    f"{name} has no steps: its {of} values are assigned to the frames of the positions in order"
+                )
             if n == of == len(element):
                 continue
             notes.append(f"{name} has steps of its own: {len(element)} values, at {n} of the {of} frames of positions")
@@ -317,7 +320,7 @@ class Trajectory:
         """Images (T, N, 3) of the cell that the atoms are in, in units of its vectors; None if the file gives none."""
         found = self._values("image", frames, (self._n_atoms, 3), None)
         if found is not None and (found != np.round(found)).any():
-            raise FileError(f"{self.path}: image holds numbers that are no integers")
+            raise FileError(f"{self.path}: image holds numbers that are not integers")
         return found
 
     def forces(self, frames=slice(None)) -> np.ndarray | None:
@@ -373,7 +376,7 @@ class Trajectory:
             if len(self._species) == 1 and "=" not in self._species[0]:
                 return np.full(self._n_atoms, number_of_symbol(self._species[0]))
             if self._species:
-                raise FileError(f"{self.path}: names no species, so that --species can only be one symbol, that of all")
+                raise FileError(f"{self.path}: names no species, so --species must be one symbol, for all atoms")
             return None
         names = h5py.check_enum_dtype(element.values.dtype)
         return atomic_numbers(
@@ -407,7 +410,7 @@ class Trajectory:
             changed = (element.read(element.rows[start : start + step]) != first).any(axis=1)
             if changed.any():
                 row = int(element.rows[start + int(np.argmax(changed))])
-                raise FileError(f"{self.path}: species change at {element.where(row)}: such files are not analysed")
+                raise FileError(f"{self.path}: species change at {element.where(row)}: such files cannot be analysed")
         return first
 
     @property
@@ -447,7 +450,7 @@ class Trajectory:
                 k, i = (int(c) for c in changed[0])
                 raise FileError(
                     f"{self.path}: {element.name} [{i}] changes from {first[i]:g} to {values[k, i]:g} in "
-                    f"{view._where(start + k)}: what changes its atoms or boundaries is not analysed"
+                    f"{view._where(start + k)}: a run whose atoms or boundaries change cannot be analysed"
                 )
         return first
 
@@ -528,12 +531,12 @@ class Trajectory:
             return view.times_fs, values
         if of_potential is not None:
             raise FileError(
-                f"{self.path}: observables/{of_potential} is that of an ASE calculator, which lacks the kinetic part; "
-                "give the whole pressure tensor as observable pressure_tensor"
+                f"{self.path}: observables/{of_potential} is that of an ASE calculator, without the kinetic part; give "
+                "the whole pressure tensor as observable pressure_tensor"
             )
         return None
 
-    # What the run kept ----------------------------------------------------------------------------
+    # What the run saved ----------------------------------------------------------------------------
 
     @property
     def thermo(self) -> dict[str, np.ndarray]:
@@ -553,7 +556,7 @@ class Trajectory:
 
     @property
     def parameters(self) -> dict:
-        """What the run kept with its trajectory: the input, hashes, versions. Raises FileError if it is damaged."""
+        """What the run saved with its trajectory: the input, hashes, versions. Raises FileError if it is damaged."""
         if "parameters" not in self._facts:
             group = item_of(str(self.path), item_of(str(self.path), self._file, "parameters"), "mdnnp")
             try:

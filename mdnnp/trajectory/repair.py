@@ -31,7 +31,7 @@ def repair(path: str | Path) -> bool:
             block = bytearray(file.read(_SIZE))
             size = os.fstat(file.fileno()).st_size
             if len(block) < _SIZE or block[:8] != _SIGNATURE:
-                raise FileError(f"{path}: not an HDF5 file, or cut off at its beginning")
+                raise FileError(f"{path}: not an HDF5 file, or truncated at its beginning")
             if block[8] != 3 or (block[9], block[10]) != (8, 8):
                 raise FileError(f"{path}: an HDF5 file that mdnnp did not write (superblock version {block[8]})")
             if not _is_whole(block):

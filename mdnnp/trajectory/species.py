@@ -1,4 +1,4 @@
-"""What the species of a file are: atomic numbers, symbols, or labels and types of which the user says the elements."""
+"""The elements of the species in a file: atomic numbers, symbols, or labels and types that --species explains."""
 
 from collections.abc import Callable, Sequence
 
@@ -32,16 +32,16 @@ def atomic_numbers(
         unknown = sorted(set(labels) - set(chemical_symbols[1:]))
         if unknown:
             raise FileError(
-                f"{file}: species {', '.join(unknown)} are no elements; say which they are, as in "
-                f"--species {' '.join(f'{label}=X' for label in unknown)}"
+                f"{file}: species {', '.join(unknown)} are not elements; state their elements, for example --species "
+                f"{' '.join(f'{label}=X' for label in unknown)}"
             )
         meaning = {label: number_of[label] for label in set(labels)}
     else:
         if _may_be_types(labels, creator, masses):
             found = ", ".join(map(str, sorted(set(labels))))
             raise FileError(
-                f"{file}: species {found} may be types of atoms instead of atomic numbers; say which elements types "
-                "1, 2, ... are, as in --species Si O"
+                f"{file}: species {found} may be types of atoms instead of atomic numbers; state the elements of types "
+                "1, 2, ..., for example --species Si O"
             )
         meaning = {label: label for label in set(labels)}
     return np.array([meaning[label] for label in labels], dtype=np.int64)
@@ -80,7 +80,7 @@ def _meaning(file: str, given: Sequence[str], labels: Sequence, names: Sequence[
         named = dict(word.split("=") for word in given)
         missing = [str(label) for label in there if str(label) not in named]
         if missing:
-            raise InputError(f"--species: {file} has also {', '.join(missing)}, which it does not name")
+            raise InputError(f"--species: {file} also has {', '.join(missing)}; name these too")
         return {label: number_of_symbol(named[str(label)]) for label in there}
     if isinstance(there[0], int):
         begin = min(there[0], 1)

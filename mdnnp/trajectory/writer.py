@@ -119,14 +119,14 @@ class TrajectoryWriter:
         try:
             if run_id is not None and file["parameters/mdnnp"].attrs.get(RUN_ID) != run_id:
                 raise OtherRun(
-                    f"{path}: the trajectory of another run than the checkpoint's; put the right one there, or move it "
-                    "away to go on in a second file"
+                    f"{path}: this trajectory and the checkpoint are from different runs; put the right one there, or "
+                    "move it away to continue in a second file"
                 )
             held = _committed(file)
             counts = held if counts is None else counts
             if any(have < need for have, need in zip(held, counts, strict=True)):
                 raise FileError(
-                    f"{path}: holds {held}, less than its checkpoint counts ({counts}): it was cut or replaced"
+                    f"{path}: holds {held}, but the checkpoint expects {counts}: it was truncated or replaced"
                 )
             return cls(path, file, counts)
         except KeyError as error:
@@ -258,8 +258,8 @@ class TrajectoryWriter:
         except (OSError, RuntimeError) as error:
             self._failed = True
             raise WriteError(
-                f"{self.path}: writing failed behind frame {self._frames}: {reason_of(error)}; everything up to there "
-                "is kept. Make room, then go on with --resume"
+                f"{self.path}: writing failed after frame {self._frames}: {reason_of(error)}; all frames up to there "
+                "are saved. Free some space, then continue with --resume"
             ) from None
 
 
@@ -284,7 +284,7 @@ def check_space(path: Path, size: int) -> None:
     if size > free:
         raise FileError(
             f"{path}: the trajectory needs about {size / 1e9:.3g} GB, but {free / 1e9:.3g} GB are free; raise "
-            "output.frame_interval, leave out velocities or forces, or write to another disk"
+            "output.frame_interval, set output.velocities or output.forces to false, or write to another disk"
         )
 
 

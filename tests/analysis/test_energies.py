@@ -221,7 +221,7 @@ def test_energies_are_printed_less_the_constants_of_the_potential(run):
     text = report(analyze(read_series(run)))
     (line,) = [line for line in text.splitlines() if line.startswith("total energy")]
     assert float(line.split()[2]) == pytest.approx(-20.0 / N, rel=1e-3)
-    assert "less the constants in the potential, -5000 eV" in text
+    assert "minus the constants in the potential, -5000 eV" in text
 
 
 def test_json_is_strict_and_has_units(run, capsys):
@@ -290,7 +290,7 @@ def test_a_warm_up_longer_than_the_run(run, capsys):
 def test_a_run_that_broke_off_with_nan(tmp_path, capsys):
     make_run(tmp_path / "run.h5", bad=700)
     assert analyze_trajectory(tmp_path / "run.h5") == 0
-    assert "total_energy at step 2800 is nan: what follows is left out" in capsys.readouterr().out
+    assert "total_energy at step 2800 is nan: this sample and all later ones are left out" in capsys.readouterr().out
     assert len(read_series(tmp_path / "run.h5").time_fs) == 700
 
 
@@ -402,7 +402,7 @@ def test_an_analysis_is_replaced_but_nothing_else(run, capsys):
     assert (folder / "notes.txt").read_text() == "mine"
     (folder / "numbers.json").unlink()
     (folder / "pressure.png").write_text("mine")
-    with pytest.raises(FileError, match="no earlier analysis made it"):
+    with pytest.raises(FileError, match="was not written by an earlier analysis"):
         analyze_trajectory(run)
     assert (folder / "pressure.png").read_text() == "mine"
 

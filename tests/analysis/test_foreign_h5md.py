@@ -105,7 +105,7 @@ def test_a_temperature_with_fewer_values_than_the_energy_has_a_mean(tmp_path):
     found = analyze(read_series(tmp_path / "x.h5"))
     assert len(found.series.time_fs) == 5001 and "temperature" not in found.series.values
     assert found.means["temperature"].mean == pytest.approx(102.0, abs=0.1)
-    assert any("temperature: means from steps of their own" in note for note in found.series.notes)
+    assert any("temperature: means over their own steps" in note for note in found.series.notes)
 
 
 def vibrating(path, position_at, velocity_at):
@@ -313,7 +313,7 @@ def test_several_groups_of_particles(tmp_path, capsys):
     assert main(["analyze", str(tmp_path / "x.h5"), "--no-figures"]) == 0
     said = capsys.readouterr().out
     assert "4 atoms (Na 4)" in said and "ions, water_o it is ions; --group NAME for another" in said
-    assert "total_energy of the whole system left out" in said and "drift" not in said
+    assert "total_energy left out: values of the whole system" in said and "drift" not in said
     assert main(["analyze", str(tmp_path / "x.h5"), "--no-figures", "--group", "water_o"]) == 0
     assert "10 atoms (O 10)" in capsys.readouterr().out
     assert main(["analyze", str(tmp_path / "x.h5"), "--group", "none"]) == 2

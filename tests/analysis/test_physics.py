@@ -508,7 +508,7 @@ def test_frames_are_left_out_of_displacements_where_memory_ends(tmp_path, monkey
     monkeypatch.setattr("mdnnp.analysis.dynamics._SEGMENT_VALUES", 6 * 600 * 4 // 3)
     with Frames([path]) as frames:
         found = mean_squared_displacement(frames)["msd Ar"]
-        assert "of every 3 frames one" in frames.notes[-1]
+        assert "1 of every 3 frames" in frames.notes[-1]
     np.testing.assert_allclose(found.x, whole.x[::3])
     # The same displacements, of a third of the origins: equal within what origins differ by.
     np.testing.assert_allclose(found.y[1:], whole.y[::3][1:], rtol=0.05)

@@ -57,10 +57,10 @@ def test_damage_falls_back_to_the_previous_one(tmp_path, damage):
             path.write_text("something else")
         else:
             path.unlink(missing_ok=True)
-        with pytest.warns(MdnnpWarning, match="going on from"):
+        with pytest.warns(MdnnpWarning, match="continuing from"):
             assert load_checkpoint(path)[0] == {"k": 1}
     previous_path(path).write_bytes(b"")
-    with pytest.raises(FileError, match="no checkpoint to go on from"):
+    with pytest.raises(FileError, match="no usable checkpoint"):
         load_checkpoint(path)
 
 

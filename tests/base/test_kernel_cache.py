@@ -100,7 +100,7 @@ def test_a_folder_that_fills_up(installed, tmp_path):
     )
     done = python(installed, "-c", full + ENERGY)
     assert done.returncode == 0 and float(done.stdout) == energy(installed, NUMBA_CACHE_DIR=str(tmp_path / "other"))
-    assert done.stderr.count("compiled code cannot be kept") == 1 and "No space left" in done.stderr
+    assert done.stderr.count("compiled code cannot be saved") == 1 and "No space left" in done.stderr
     assert not list(installed.rglob("*.nbc*"))
 
 

@@ -122,7 +122,7 @@ def test_an_interrupted_fit_says_how_to_go_on(folder, number):
         _, err = fit.communicate(timeout=120)
     assert fit.returncode == 128 + number
     assert f"error: interrupted by {number.name}\nnote: kept: fit.checkpoint of epoch " in err
-    assert "go on with: mdnnp train fit.toml --resume" in err
+    assert "continue with: mdnnp train fit.toml --resume" in err
     with subprocess.Popen([*MDNNP, "train", "fit.toml", "--resume"], stdout=subprocess.PIPE, text=True) as fit:
         line = next(row for row in fit.stdout if row.startswith("epoch "))
         fit.send_signal(number)
@@ -141,7 +141,7 @@ def test_a_fit_that_was_interrupted_before_its_first_epoch(folder, capfd, monkey
     assert main(["train", "fit.toml"]) == 143
     out, err = capfd.readouterr()
     assert "choosing 3 symmetry functions for each of Ar" in out
-    assert "error: interrupted by SIGTERM\nnote: no epoch was done, so start it again" in err
+    assert "error: interrupted by SIGTERM\nnote: no epoch was finished; start it again" in err
 
 
 def test_the_choice_of_functions_shows_progress(folder, capfd, monkeypatch):

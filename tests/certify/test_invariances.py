@@ -355,7 +355,7 @@ def test_extrapolation_is_warned_of():
 
     with pytest.warns(MdnnpWarning, match="number 7 of atom 2: 1.5, range 0.1 to 1.2"):
         report = check(Outside(), SMALL)
-    assert report.passed and "out of the potential's range" in report.text()
+    assert report.passed and "outside the range of the training data" in report.text()
 
 
 def test_perfect_crystal_is_rattled():

@@ -205,7 +205,7 @@ def test_refusals_before_any_work(folder, capsys):
     ase.io.write(folder / "one.xyz", ase.Atoms("Ar"))
     assert main(["smooth", "lj.toml", "one.xyz"]) == 2
     said = capsys.readouterr().err
-    assert "is Ne, an element that the potential does not have" in said and "a single atom has no dynamics" in said
+    assert "is Ne, but the potential is for" in said and "a single atom has no dynamics" in said
 
 
 def test_dynamics_that_explodes(folder, capsys):

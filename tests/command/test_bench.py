@@ -225,9 +225,9 @@ def test_command_measures_given_files(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["potential"], 2, "belong together"),
+        (["potential"], 2, "each potential needs a structure"),
         (["nowhere", "one.xyz"], 4, "no such potential"),
-        (["--lammps", "/no/python"], 2, "no LAMMPS there"),
+        (["--lammps", "/no/python"], 2, "has no LAMMPS"),
         (["--threads", "0"], 2, "not a whole number"),
     ],
 )
@@ -238,5 +238,5 @@ def test_command_refuses_what_it_cannot_use(arguments, status, said, capsys):
 
 def test_lammps_of_an_interpreter_without_it_is_refused():
     if find_lammps() is None:
-        with pytest.raises(InputError, match="no LAMMPS there"):
+        with pytest.raises(InputError, match="has no LAMMPS"):
             find_lammps(sys.executable)

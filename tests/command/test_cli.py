@@ -12,6 +12,7 @@ import ase.io
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 from places import GOLDEN, ROOT
 
 from mdnnp import __version__
@@ -21,6 +22,9 @@ from mdnnp.command.cli import main
 from mdnnp.command.init import reference, starting_files
 from mdnnp.dynamics.input import SECTIONS, parse_config
 from mdnnp.potentials.hdnnp.files import read_potential
+from mdnnp.training.fit_data import read_sets
+from mdnnp.training.input import SECTIONS as TRAIN_SECTIONS
+from mdnnp.training.input import FitConfig, NetworkConfig, read_train_config
 from mdnnp.trajectory import Trajectory
 
 ARGON = ROOT / "inputs" / "argon-lj.toml"
@@ -133,7 +137,7 @@ def test_broken_pipe(water):
 def test_a_run_goes_on_when_nobody_reads(short_argon):
     command = f"{sys.executable} -m mdnnp run argon.toml | head -3"
     done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=True)
-    assert done.stderr == "warning: nobody reads the output any more; the run goes on\n"
+    assert done.stderr == "warning: the program that reads the output has ended; the run goes on\n"
     with Trajectory("argon.h5") as trajectory:
         assert trajectory.thermo["step"][-1] == 80
 
@@ -169,6 +173,31 @@ def test_init_text_names_every_key_and_can_be_read(in_tmp):
     for record in SECTIONS.values():
         for name in record.__dataclass_fields__:
             assert f"\n{name} = " in uncommented
+
+
+def test_init_train_names_every_key_and_can_be_read_with_data(in_tmp, capsys):
+    assert main(["init", "train"]) == 0
+    text = Path("train.toml").read_text(encoding="utf-8")
+    uncommented = text.replace("\n# ", "\n")
+    for section, record in TRAIN_SECTIONS.items():
+        assert f"\n[{section}]\n" in text
+        for name in record.__dataclass_fields__:
+            assert f"\n{name} = " in uncommented
+    structures = []
+    for distance in (3.5, 3.8, 4.1):
+        atoms = Atoms("Ar2", positions=[[0, 0, 0], [0, 0, distance]])
+        atoms.calc = SinglePointCalculator(atoms, energy=-0.01, forces=np.zeros((2, 3)))
+        structures.append(atoms)
+    ase.io.write("train.xyz", structures)
+    config = read_train_config("train.toml")
+    assert config.data.train == (in_tmp / "train.xyz",) and config.descriptors.cutoff_A == 5.2
+    assert config.fit == FitConfig() and config.network == NetworkConfig()
+    sets, _ = read_sets(config)
+    assert sum(map(len, sets)) == 3
+    assert main(["init", "train"]) == 4
+    capsys.readouterr()
+    assert main(["init", "train", "--reference"]) == 0
+    assert capsys.readouterr().out.strip() == reference(TRAIN_SECTIONS).strip()
 
 
 def test_init_in_another_directory(in_tmp, capsys):
@@ -404,7 +433,7 @@ def test_energy_far_from_the_training_set_is_warned_of(water, in_tmp, capfd):
     write_potential(replace(model, elements=elements), "wild")
     units = ["--length-unit", "Bohr", "--energy-unit", "Hartree"]
     assert main(["predict", "wild", str(water / "input.data"), *units]) == 0
-    assert "from the mean of the training set, 33 times its deviation" in capfd.readouterr().err
+    assert "from the mean of the training set, 33 times its standard deviation" in capfd.readouterr().err
     assert main(["predict", str(water), str(water / "input.data"), *units]) == 0
     assert capfd.readouterr().err == ""
 
@@ -537,7 +566,7 @@ def test_every_verb_suspects_the_unit_of_length(in_tmp, capfd, verb):
     ase.io.write("nm.xyz", atoms)
     outputs = {"relax": ("-o", "out.xyz"), "saddle": ("-o", "out.xyz"), "phonons": ("-o", "out")}.get(verb, ())
     stderr = fails(capfd, 2, verb, ROOT / "inputs" / "argon-lj.toml", "nm.xyz", *outputs)
-    assert "were lengths in nm taken for Å?" in stderr
+    assert "were lengths in nm read as Å?" in stderr
 
 
 def test_run_train_and_descriptors_suspect_the_unit_of_length(in_tmp, capfd):
@@ -550,4 +579,4 @@ def test_run_train_and_descriptors_suspect_the_unit_of_length(in_tmp, capfd):
     )
     (in_tmp / "train.toml").write_text('[data]\ntrain = ["nm.xyz"]\n[descriptors]\ncutoff_A = 5.0\n')
     for argv in (("run", "run.toml"), ("train", "train.toml"), ("descriptors", "nm.xyz", "--cutoff", "5")):
-        assert "were lengths in nm taken for Å?" in fails(capfd, 2, *argv)
+        assert "were lengths in nm read as Å?" in fails(capfd, 2, *argv)

@@ -103,7 +103,7 @@ def test_two_outputs_that_are_one_file(folder, capfd):
     Path("link.xyz").symlink_to("out.xyz")
     for other in ("out.xyz", "./out.xyz", str(folder / "out.xyz"), "link.xyz"):
         err = refused(capfd, f"relax lj.toml a.xyz -o out.xyz --trajectory {other} --overwrite")
-        assert "two outputs would be this file" in err
+        assert "two outputs have this name" in err
     assert "two outputs" in refused(capfd, "saddle lj.toml a.xyz -o s.xyz --sides --trajectory s-side-1.xyz")
 
 
@@ -144,7 +144,8 @@ def test_train_keeps_a_directory_with_the_name_of_its_descriptors(folder, capfd,
     for flags in ([], ["--overwrite"], ["--resume"]):
         assert main(["train", "fit.toml", *flags]) == 4
         assert (
-            "fit-descriptors: stands where descriptors are stored, and holds something else" in capfd.readouterr().err
+            "fit-descriptors: descriptors are stored under this name, but it holds other files"
+            in capfd.readouterr().err
         )
         assert snapshot(folder) == before
 
@@ -252,7 +253,7 @@ def test_a_trajectory_of_another_run_is_not_continued(folder, capfd, what):
     before = snapshot(folder)
     capfd.readouterr()
     assert main(["run", "run.toml", "--resume"]) == 4
-    assert re.search(r"run\.h5: the trajectory of another run than the checkpoint's", capfd.readouterr().err)
+    assert re.search(r"run\.h5: this trajectory and the checkpoint are from different runs", capfd.readouterr().err)
     assert snapshot(folder) == before
 
 
@@ -266,7 +267,7 @@ def test_the_collection_of_another_run_is_kept(tmp_path):
     saved = Collector(first).saved()
     for name, config in (("one.xyz", first), ("two.xyz", second)):
         (tmp_path / name).write_text("4\nLattice=... energy=1\nAr 0 0 0\n")
-        with pytest.raises(FileError, match="is not what this run has collected"):
+        with pytest.raises(FileError, match="was not written by this run"):
             Collector(config).restore(saved)
         assert (tmp_path / name).read_text().startswith("4\n")
 

@@ -64,7 +64,7 @@ def test_extrapolation_is_warned_of_once_and_counted():
     atoms.rattle(0.05, seed=1)
     atoms.calc = HDNNPCalculator(HDNNP(make_model(0, spread=0.3)))
     with pytest.warns(
-        ExtrapolationWarning, match=r"symmetry functions are out of the range .* of atom \d+: .* to "
+        ExtrapolationWarning, match=r"symmetry functions are outside the range .* of atom \d+: .* to "
     ) as caught:
         atoms.get_forces()
         atoms.rattle(0.01)
@@ -94,7 +94,7 @@ def test_disagreement_is_warned_of_once_and_given():
 def test_lengths_in_another_unit_are_suspected():
     atoms = bulk("Ar", "fcc", a=0.53) * (2, 2, 2)
     atoms.calc = HDNNPCalculator(ARGON)
-    with pytest.raises(InputError, match="were lengths in nm taken for Å"):
+    with pytest.raises(InputError, match="were lengths in nm read as Å"):
         atoms.get_forces()
 
 

@@ -187,7 +187,7 @@ def test_a_short_run_of_many_atoms_does_not_look_for_vibrations(folder, capsys):
     edit(folder / "run.toml", "replicate = [3, 3, 3]", "replicate = [14, 14, 14]")
     edit(folder / "run.toml", "steps = 200", "steps = 1")
     run(read_config("run.toml"))
-    assert "vibrations  not looked for" in capsys.readouterr().out
+    assert "vibrations  not computed" in capsys.readouterr().out
 
 
 @pytest.mark.slow
@@ -401,7 +401,7 @@ def test_resume_of_a_finished_run_says_so(folder, capsys):
     run(read_config("run.toml"))
     before = (folder / "run.h5").read_bytes()
     summary = run(read_config("run.toml"), resume=True)
-    assert "finished; raise dynamics.steps to prolong it" in capsys.readouterr().out
+    assert "finished; to extend it, increase dynamics.steps" in capsys.readouterr().out
     assert summary.new_steps == 0
     assert content(folder / "run.h5")
     assert len((folder / "run.h5").read_bytes()) == len(before)
@@ -551,7 +551,7 @@ def test_two_damaged_checkpoints_are_an_error(folder):
     for path in (folder / "run.checkpoint", previous_path(folder / "run.checkpoint")):
         path.write_bytes(b"nonsense")
     before = (folder / "run.h5").read_bytes()
-    with pytest.raises(FileError, match="no checkpoint to go on from"):
+    with pytest.raises(FileError, match="no usable checkpoint"):
         run(read_config("run.toml"), resume=True)
     assert (folder / "run.h5").read_bytes() == before
 
@@ -569,7 +569,7 @@ def test_damaged_trajectory_is_continued_in_a_second_part(folder, uninterrupted,
         path.write_bytes(b"something else")
     kept = path.read_bytes() if path.exists() else None
     edit(folder / "run.toml", "steps = 105", "steps = 150")
-    with pytest.warns(MdnnpWarning, match=r"Going on from step 105 in .*run.part2.h5"):
+    with pytest.warns(MdnnpWarning, match=r"Continuing from step 105 in .*run.part2.h5"):
         run(read_config("run.toml"), resume=True)
     assert (path.read_bytes() if path.exists() else None) == kept
     edit(folder / "run.toml", "steps = 150", "steps = 200")
@@ -582,7 +582,7 @@ def test_damaged_trajectory_is_continued_in_a_second_part(folder, uninterrupted,
 
 
 @pytest.mark.parametrize(("old", "new", "expected"), [
-    ("timestep_fs = 4.0", "timestep_fs = 2.0", "dynamics.timestep_fs is 2.0, but the run was begun with 4.0"),
+    ("timestep_fs = 4.0", "timestep_fs = 2.0", "dynamics.timestep_fs is 2.0, but the run was started with 4.0"),
     ("frame_interval = 7", "frame_interval = 8", "output.frame_interval is 8"),
     ("temperature_K = 60", "temperature_K = 61", "dynamics.temperature_K is 61.0"),
     ("replicate = [3, 3, 3]", "replicate = [3, 3, 4]", "structure.replicate is [3, 3, 4]"),
@@ -714,7 +714,7 @@ def test_full_disk_keeps_what_was_written_and_goes_on(folder):
     edit(folder / "run.toml", "steps = 200", "steps = 2000")
     failed = _limited(folder, file_bytes=600_000)
     assert failed.returncode == 4, failed.stderr
-    assert re.fullmatch(r"error: \S+run.h5: writing failed behind frame \d+: .*--resume\n", failed.stderr)
+    assert re.fullmatch(r"error: \S+run.h5: writing failed after frame \d+: .*--resume\n", failed.stderr)
     steps = _steps(folder / "run.h5")
     assert len(steps) > 10
     assert np.array_equal(steps, 7 * np.arange(len(steps)))

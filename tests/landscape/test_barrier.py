@@ -110,7 +110,7 @@ def test_square_is_a_saddle_of_second_order(files, capsys):
     assert status == 3 and found["converged"] and found["negative_curvatures"] == 2
     assert found["energy_eV"] == pytest.approx(best.fun, abs=1e-9)
     assert main(["saddle", "lj.toml", *words, "--overwrite"]) == 3
-    assert "NOT a saddle of first order" in capsys.readouterr().out
+    assert "NOT a saddle point of first order" in capsys.readouterr().out
 
 
 def test_steps_are_written(files, capsys):

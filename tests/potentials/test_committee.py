@@ -141,7 +141,7 @@ def test_members_of_other_elements():
 
     germanium = tuple(replace(f, center="Ge", neighbors=("Ge",) * len(f.neighbors)) for f in FUNCTIONS)
     members = [HDNNP(make_model(1)), HDNNP(make_model(2, functions=germanium, element="Ge"))]
-    with pytest.raises(InputError, match="member 2 knows Ge, but the first knows Si"):
+    with pytest.raises(InputError, match="member 2 has the elements Ge, but the first has Si"):
         Committee(members)
 
 

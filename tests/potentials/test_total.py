@@ -216,7 +216,7 @@ def test_terms_beside_and_instead_of_a_potential(tmp_path, silicon):
         ('[[terms]]\nkind = "zbl"\nelements = ["Xx"]\n', "Xx"),
         ('[[terms]]\nkind = "zbl"\ncutoff_A = "2"\ninner_cutoff_A = 1\n', "must be a number"),
         ('[[terms]]\npath = "nowhere"\n', "no such potential"),
-        ('[[terms]]\npath = "bad.toml"\n', "is the potential itself"),
+        ('[[terms]]\npath = "bad.toml"\n', "is this file itself"),
         (
             '[[terms]]\nkind = "zbl"\nelements = ["H"]\n[[terms]]\nkind = "zbl"\nelements = ["O"]\n',
             "no element that all",

@@ -151,7 +151,7 @@ def test_lengths_in_bohr_are_suspected():
     system = make_system(atoms.positions / BOHR_A, atoms.numbers, atoms.cell.array / BOHR_A, True)
     finding = one([LabelledStructure(system, -8.0, np.zeros((8, 3)), name="si.xyz:0")])
     assert finding.kind == "unusual distances"
-    assert "were lengths in Bohr taken for Å?" in finding.text
+    assert "were lengths in Bohr read as Å?" in finding.text
 
 
 def strained_argon(n=12):

@@ -221,7 +221,7 @@ def test_every_kind_is_trained_on():
 
 
 def test_split_of_nonsense():
-    with pytest.raises(InputError, match="leaves nothing to train on"):
+    with pytest.raises(InputError, match="leaves no training structures"):
         split(make_labelled(4), 0.5, 0.5)
     with pytest.raises(InputError, match="validation_fraction = -1"):
         split(make_labelled(4), -1)

@@ -179,7 +179,7 @@ def test_the_limit_of_time_ends_the_fit_between_epochs(tmp_path, problem):
 
 def test_divergence_is_diagnosed(tmp_path, problem):
     one = member(problem.loss, None, problem.theta)
-    with pytest.raises(PhysicsError, match=r"diverged in epoch .*lower learning_rate"):
+    with pytest.raises(PhysicsError, match=r"diverged in epoch .*decrease learning_rate"):
         fit([one], settings("adam", epochs=30, learning_rate=1e6), tmp_path / "c", "key")
     with pytest.raises(PhysicsError, match="not finite at the start"):
         fit([member(problem.loss, None, problem.theta * math.nan)], settings(), tmp_path / "c", "key")

@@ -104,7 +104,7 @@ def test_command_line_and_open_systems(tmp_path, monkeypatch, capsys):
 
 
 def test_names_that_cannot_be(tmp_path):
-    with pytest.raises(InputError, match=r"extended XYZ \(.xyz\) or H5MD"):
+    with pytest.raises(InputError, match=r"extended XYZ or H5MD.*\.xyz or \.h5"):
         check_steps_file(tmp_path / "steps.traj", overwrite=False)
     with pytest.raises(FileError):
         check_steps_file(tmp_path / "nowhere" / "steps.h5", overwrite=False)

@@ -1,4 +1,4 @@
-"""Compiled code on disk: kept between runs under a name of all that it is made from.
+"""Compiled code on disk: saved between runs, under a hash of all its sources.
 
 Numba's own cache looks at the file of a function alone, but compiled code holds what the function calls and the
 constants that it reads from other modules: after a change there the old code would run. Its index of a function is
@@ -99,7 +99,7 @@ class _KernelCache(FunctionCache):
             return None
 
     def save_overload(self, sig, data):
-        """Keep compiled code, unless its sources have changed since they were imported."""
+        """Save compiled code, unless its sources have changed since they were imported."""
         if not self._impl.check_cachable(data) or _Digests().of(self._module) != self._digest:
             return
         path = self._path(sig, data.codegen)
@@ -165,7 +165,7 @@ def _warn_once(why: str) -> None:
     _reasons.append(why)
     if len(_reasons) == 1:
         warnings.warn(
-            f"compiled code cannot be kept ({why}), so every start compiles again, which takes about a minute; "
+            f"compiled code cannot be saved ({why}), so every start compiles again, which takes about a minute; "
             "set the environment variable NUMBA_CACHE_DIR to a folder that can be written",
             MdnnpWarning,
             stacklevel=2,

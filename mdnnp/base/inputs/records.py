@@ -30,7 +30,7 @@ class Rule(NamedTuple):
 
 
 def key(help: str, default=MISSING, *, rule: Rule | None = None, example: str = "", **more) -> Any:
-    """A field of an input record: help, default, rule, an example as TOML; `more` is kept as metadata."""
+    """A field of an input record: help, default, rule, an example as TOML; `more` is saved as metadata."""
     metadata = {"help": help, "rule": rule, "example": example, **more}
     if isinstance(default, dict):
         return field(default_factory=dict, metadata=metadata)
@@ -151,7 +151,7 @@ def _unknown_section(document, sections, path: Key, value, mistakes: list[Mistak
     guess = _nearest(name, list(sections))
     known = "; the sections are " + ", ".join(f"[{s}]" for s in sections)
     if home:
-        text = f"key '{name}' at {document.at(path)} stands outside its section; write it under [{home}]"
+        text = f"key '{name}' at {document.at(path)} is outside its section; write it under [{home}]"
     elif outside:
         text = f"unknown key '{name}' at {document.at(path)}, outside every section" + known
     else:
@@ -172,7 +172,7 @@ def _unknown_key(document, sections, path: Key, section: str, mistakes: list[Mis
     elif guess:
         meant, hint = (section, guess), f"; did you mean '{guess}'?"
     else:
-        hint = f"; [{section}] knows {', '.join(_names(sections[section]))}"
+        hint = f"; the keys of [{section}] are {', '.join(_names(sections[section]))}"
     mistakes.append(Mistake(document.lines[path], f"unknown key '{name}' at {document.at(path)}{hint}"))
     return meant
 
@@ -206,7 +206,7 @@ def _missing(document: Document, section: str, f: Field) -> str:
 
 
 class _Unfit(Exception):
-    """A value that cannot be what its key wants; the text says what is expected."""
+    """A value that its key does not allow; the text says what is expected."""
 
 
 _PLURALS = {
@@ -275,7 +275,7 @@ def _scalar(value, hint: type, base: Path):
             try:
                 path = (base / Path(value).expanduser()).absolute()
             except RuntimeError:  # no such user
-                raise _Unfit(f"{value.split('/')[0]} is the home of no user here") from None
+                raise _Unfit(f"{value.split('/')[0]} is not the home of a user on this machine") from None
             if not path.name:
                 raise _Unfit("must be the name of a file or directory")
             return path

@@ -98,7 +98,7 @@ def _read_text(path: Path) -> str:
     try:
         require_regular(path)
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: {path.stat().st_size / 1e6:.0f} MB are too much for an input file")
+            raise InputError(f"{path}: {path.stat().st_size / 1e6:.0f} MB are too large for an input file")
         raw = path.read_bytes()
     except IsADirectoryError:
         raise FileError(f"{path} is a directory; give the input file itself") from None

@@ -18,7 +18,7 @@ def say(text: str) -> None:
         print(text, flush=True)
     except BrokenPipeError:
         discard_stdout()
-        print("warning: nobody reads the output any more; the run goes on", file=sys.stderr)
+        print("warning: the program that reads the output has ended; the run goes on", file=sys.stderr)
     except OSError as error:
         discard_stdout()
         print(f"warning: the output cannot be written ({error.strerror}); the run goes on", file=sys.stderr)

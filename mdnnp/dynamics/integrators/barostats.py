@@ -8,7 +8,7 @@ The cell moves by `cell -> cell @ exp(strain)` and takes the atoms along; `shape
 
 After a flexible strain everything is rotated so that the cell stays lower-triangular, which changes no distance. Both
 methods sample V^n exp(-(E + p V)/kT) dV (isotropic), the same per edge (anisotropic) or d(cell)/V^2 (flexible), where
-V^n stands for the positions: n is the number of atoms, less one if the total momentum is zero.
+V^n stands for the positions: n is the number of atoms, minus one if the total momentum is zero.
 
 Signs: pressure is positive in compression; the pressure tensor is P = (kinetic tensor + virial) / V.
 """

@@ -1,4 +1,4 @@
-"""What a high-dimensional neural network potential is made of: the lines of `mdnnp info`, and its smoothness."""
+"""Description of a high-dimensional neural network potential: the lines of `mdnnp info`, and its smoothness."""
 
 import math
 
@@ -211,11 +211,7 @@ def _functions(symbol: str, element: ElementModel, model: HDNNPModel) -> list[st
         f"Symmetry functions of {symbol}, in the potential's order (lengths in {model.length_unit}, angles in degrees)"
     )
     constant = without_spread(element, model)
-    notes = (
-        [f"without spread in the training data, so constant: {', '.join(map(str, constant + 1))}"]
-        if len(constant)
-        else []
-    )
+    notes = [f"constant in the training data: {', '.join(map(str, constant + 1))}"] if len(constant) else []
     return [title, *lines, *notes]
 
 

@@ -245,8 +245,8 @@ class HDNNP(LocalPotential):
             return []
         return [
             f"the energy is {above_mean:+.3g} eV/atom from the mean of the training set, {abs(deviations):.0f} times "
-            "its deviation: is the structure of the kind that the potential was trained for, are the units right, "
-            "and the weights of each element in the right file?"
+            "its standard deviation: was the potential trained for such structures, are the units right, and are the "
+            "weights of each element in the right file?"
         ]
 
     def all_extrapolations(self, system: System, results: Results) -> Extrapolation:

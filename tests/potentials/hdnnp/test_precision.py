@@ -204,7 +204,7 @@ def test_run_and_resume(folder):
     Path("run.toml").write_text(INPUT.replace("steps = 12", "steps = 5"))
     run(read_config("run.toml"), overwrite=True)
     Path("run.toml").write_text(INPUT.replace("mixed", "double"))
-    with pytest.raises(InputError, match=r"potential\.precision is 'double', but the run was begun with 'mixed'"):
+    with pytest.raises(InputError, match=r"potential\.precision is 'double', but the run was started with 'mixed'"):
         run(read_config("run.toml"), resume=True)
     Path("run.toml").write_text(INPUT)
     run(read_config("run.toml"), resume=True)

@@ -1,4 +1,4 @@
-"""Lines `symfunction_short` of input.nn: what stands where, and whether it makes sense."""
+"""Lines `symfunction_short` of input.nn: their columns, and checks of the values."""
 
 import math
 from collections.abc import Callable
@@ -60,7 +60,7 @@ def parse_function(arguments: tuple[str, ...], check_element: Callable[[str], No
 
 
 def _check_function(f: SymmetryFunction) -> None:
-    """Raise Mistake for parameters that make no function."""
+    """Raise Mistake for parameters that are not valid."""
     if f.cutoff <= 0.0:
         raise Mistake(f"the cutoff rc must be positive, found {f.cutoff:g}")
     if f.cutoff > LARGEST_CUTOFF:

@@ -106,9 +106,8 @@ def _require_files(directory: Path, settings: Settings) -> dict[str, Path]:
     charges = sorted(path.name for path in directory.glob("hardness.*.data"))
     if charges and not settings.generation_stated:
         raise InputError(
-            f"{directory}: holds {charges[0]}, so it looks like a fourth-generation potential (charges), "
-            "which is not "
-            "supported yet; if it is none, state nnp_type 2 in input.nn"
+            f"{directory}: holds {charges[0]}, so it looks like a fourth-generation potential (charges), which is not "
+            "supported yet; if it is not one, write nnp_type 2 in input.nn"
         )
     return weights
 
@@ -128,9 +127,8 @@ def _native_units(directory: Path, length_unit: str | None, energy_unit: str | N
     ):
         if given is not None and key in stated and value(given) != value(stated[key]):
             raise InputError(
-                f"{directory}: {key} is given as {given!r}, but {sidecar} says {stated[key]!r}; leave the "
-                "unit out, or "
-                "correct the file"
+                f"{directory}: {key} is given as {given!r}, but {sidecar} states {stated[key]!r}; remove "
+                "the unit, or correct the file"
             )
         found[key] = stated.get(key, given)
         if found[key] is not None:
@@ -245,9 +243,8 @@ def _warn_without_spread(path: Path, model: HDNNPModel) -> None:
         if len(constant):
             numbers = ", ".join(str(i + 1) for i in constant[:10]) + (", ..." if len(constant) > 10 else "")
             warnings.warn(
-                f"{path}: {quantity} for element {symbol}, function {numbers}: it cannot be scaled and "
-                "counts as constant "
-                f"{model.scale_min:g} (n2p2 divides by zero here)",
+                f"{path}: {quantity} for element {symbol}, function {numbers}: it cannot be scaled and is set to the "
+                f"constant {model.scale_min:g} (n2p2 divides by zero here)",
                 MdnnpWarning,
                 stacklevel=3,
             )
@@ -320,9 +317,8 @@ def _matching_topology(path: Path, count: int, symbol: str, settings: Settings) 
     if len(fitting) == 1:
         if fitting[0].activations != of_n2p2.activations:
             warnings.warn(
-                f"{path.parent / 'input.nn'}: element_activation_short {symbol}: activations "
-                f"{fitting[0].activations} are used "
-                f"as stated; n2p2 itself ignores the last letter and takes {of_n2p2.activations[-1]!r} of "
+                f"{path.parent / 'input.nn'}: element_activation_short {symbol}: activations {fitting[0].activations} "
+                f"are used as stated; but n2p2 ignores the last letter and takes {of_n2p2.activations[-1]!r} of "
                 "global_activation_short for the output",
                 MdnnpWarning,
                 stacklevel=4,

@@ -47,7 +47,7 @@ def write_potential(
     """Write `model` as a directory; `read_potential(path)` gives the same numbers back, to the last bit.
 
     overwrite : replace a potential that is there (never a directory that holds anything else)
-    provenance : where the potential comes from, kept in the sidecar file beside the units
+    provenance : where the potential comes from, written to mdnnp.toml with the units
     terms : contents of the file TERMS_FILE, terms that belong to the potential
     The directory appears complete or not at all. Raises FileError if it exists or cannot be written,
     InputError for a model that the format cannot hold. Warns where n2p2 itself would read the files
@@ -69,7 +69,7 @@ def write_potential(
 
 
 def _check_model(model: HDNNPModel) -> None:
-    """Refuse what would not read back."""
+    """Refuse a model that could not be read back."""
     units.length_in_angstrom(model.length_unit)
     units.energy_in_ev(model.energy_unit)
     if len({element.network.normalize_nodes for element in model.elements.values()}) > 1:

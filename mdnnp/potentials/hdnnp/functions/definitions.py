@@ -1,4 +1,4 @@
-"""Atom-centred symmetry functions: what they are, and the order in which a potential lists them.
+"""Atom-centred symmetry functions: their definitions, and their order in a potential.
 
 Definitions: J. Behler, J. Chem. Phys. 134, 074106 (2011) for types 2, 3, 9; M. Gastegger et al.,
 J. Chem. Phys. 148, 241709 (2018) for the weighted types 12, 13; M. P. Bircher, A. Singraber, C. Dellago,

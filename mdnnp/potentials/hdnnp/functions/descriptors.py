@@ -85,8 +85,8 @@ class Descriptors:
         self.cutoff = max((f.cutoff for f in everything), default=0.0)
         if not self.cutoff > 0:
             raise InputError(
-                "no symmetry functions given; if they were to be chosen for structures, no atom there has a "
-                "neighbour within the cutoff"
+                "there are no symmetry functions; if they were chosen for structures, no atom there has a neighbour "
+                "within the cutoff"
             )
         self._cutoff_settings = cutoff_type, cutoff_alpha
         self._kernel = self._build(self.functions)

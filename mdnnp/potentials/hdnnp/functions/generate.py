@@ -170,7 +170,7 @@ def independent_angles(max_zeta: int) -> tuple[tuple[int, int], ...]:
 
 
 def _checked(elements, cutoff_A, **settings) -> list[str]:
-    """Elements in order of atomic number. Raises InputError for what makes no set."""
+    """Elements in order of atomic number. Raises InputError for settings that are not valid."""
     unknown = [s for s in elements if atomic_numbers.get(s, 0) == 0]
     if unknown or not elements:
         raise InputError(f"elements: {unknown[0]!r} is no chemical element" if unknown else "elements: none given")

@@ -436,7 +436,7 @@ def test_element_activation(potential):
         model = read(potential)
     assert [e.network.activations for e in model.elements.values()] == ["ttl", "ttl", "psl"]
     edit(potential / "input.nn", replace("S p s l", "S p s h"))
-    with pytest.warns(MdnnpWarning, match="n2p2 itself ignores the last letter and takes 'l'"):
+    with pytest.warns(MdnnpWarning, match="n2p2 ignores the last letter and takes 'l'"):
         assert read(potential).elements["S"].network.activations == "psh"
 
 

@@ -83,7 +83,7 @@ def test_what_cannot_be_evaluated_is_refused(system):
         Descriptors(default_functions(["O"], 4.5)).values(system)
     with pytest.raises(InputError, match="have Mg as a neighbour, but there are none for Mg"):
         Descriptors({"O": SETS[0]["O"]})
-    with pytest.raises(InputError, match="no symmetry functions given"):
+    with pytest.raises(InputError, match="there are no symmetry functions"):
         Descriptors({})
 
 
