@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--overwrite", action="store_true")
     arguments = parser.parse_args()
     path = prepare(arguments.folder, arguments.cells, arguments.steps)
-    run(read_config(path), overwrite=arguments.overwrite)
+    print(run(read_config(path), overwrite=arguments.overwrite).text())
     for name, (value, error) in transport(path.with_suffix(".h5")).items():
         print(f"{name:<22}{plus_minus(value, error, '')}")
 

@@ -5,9 +5,13 @@ A message names the file, the line or atom, the value found, what was expected, 
 
 
 class MdnnpError(Exception):
-    """Base of all errors that mdnnp raises on purpose."""
+    """Base of all errors that mdnnp raises on purpose.
+
+    ends_process : whether the interpreter cannot end in an orderly way any more, so that the command leaves at once
+    """
 
     exit_code = 1
+    ends_process = False
 
 
 class InputError(MdnnpError):

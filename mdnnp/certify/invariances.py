@@ -16,7 +16,7 @@ import numpy as np
 
 from mdnnp.atoms.system import System, complete_cell, heights, replicate
 from mdnnp.base.errors import MdnnpWarning, PhysicsError
-from mdnnp.base.report.plain import to_json
+from mdnnp.base.report.plain import plain
 from mdnnp.base.report.screen import Bar
 from mdnnp.certify import cutoff_crossings, measures
 from mdnnp.potentials.interface import Potential
@@ -91,7 +91,7 @@ class CheckReport:
         """Exit status of the command: 0, or that of a PhysicsError."""
         return 0 if self.passed else PhysicsError.exit_code
 
-    def table(self) -> str:
+    def text(self) -> str:
         """The report as text: one line per check, with the deviations of energy, forces and virial."""
         head = f"{'check':<25}{'energy':>9}{'forces':>9}{'virial':>9}   {'gate':<15} result"
         lines = [*self.notes, "", head]
@@ -106,10 +106,10 @@ class CheckReport:
         scales = "Deviations are relative to: sum |E_i - offset|, the largest force, the largest virial."
         return "\n".join([*lines, "", scales, f"{counts}, {verdicts.count(None)} without verdict"])
 
-    def to_json(self) -> str:
-        """The report as JSON; what was not measured is null."""
-        head = {"passed": self.passed, "notes": self.notes, "conditioning": self.conditioning or None}
-        return to_json(head | {"rows": self.rows})
+    def as_dict(self) -> dict:
+        """The report by name; what was not measured is NaN."""
+        head = {"passed": self.passed, "notes": list(self.notes), "conditioning": self.conditioning or None}
+        return head | {"rows": [plain(row) for row in self.rows]}
 
 
 def _cell(row: Row | None) -> str:

@@ -12,7 +12,6 @@ import numpy as np
 
 from mdnnp.atoms.structure import Structure
 from mdnnp.base.errors import InputError, PhysicsError
-from mdnnp.base.report.plain import to_json
 from mdnnp.certify.invariances import Begin, Row, cutoff_rows, watched
 from mdnnp.certify.order import SEGMENTS, Dynamics, Ladder, Order, climb, equilibrated
 from mdnnp.dynamics.integrators import MDState, fastest_period
@@ -98,9 +97,9 @@ class Certificate:
         """The certificate as lines of text."""
         return "\n".join([*_construction(self), "", *_scan(self), "", *_dynamics(self), "", *_verdict(self)])
 
-    def to_json(self) -> str:
-        """The certificate as JSON; what is not known is null, and so is the infinity of C^inf."""
-        return to_json(_as_dict(self))
+    def as_dict(self) -> dict:
+        """The certificate by name; what is not known is NaN."""
+        return _as_dict(self)
 
 
 def certify(

@@ -1,14 +1,15 @@
-"""The command `mdnnp`: each verb calls the module that does its work."""
+"""The command `mdnnp`: options become the request of a verb, whose outcome is printed; errors become words."""
 
+import contextlib
 import os
 import sys
 import warnings
 from importlib import import_module
 
-from mdnnp.base.errors import MdnnpWarning
+from mdnnp.base.errors import MdnnpError, MdnnpWarning, Mistakes
 from mdnnp.base.report.streams import discard_stdout, printable, safe_streams
 from mdnnp.command.arguments import parser
-from mdnnp.command.common import report_error
+from mdnnp.command.verb import finish, silent
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,10 +19,7 @@ def main(argv: list[str] | None = None) -> int:
         warnings.showwarning = _show_warning
         warnings.simplefilter("always", MdnnpWarning)
         try:
-            arguments = parser().parse_args(argv or ["--help"])
-            status = import_module(f"mdnnp.command.{arguments.verb}").main(arguments) or 0
-            sys.stdout.flush()
-            return status
+            return _perform(**vars(parser().parse_args(argv or ["--help"])))
         except KeyboardInterrupt:
             print("\nerror: interrupted", file=sys.stderr)
             return 130
@@ -31,7 +29,25 @@ def main(argv: list[str] | None = None) -> int:
         except Exception as error:
             if os.environ.get("MDNNP_DEBUG") == "1":
                 raise
-            return report_error(error)
+            status = report_error(error)
+            if isinstance(error, MdnnpError) and error.ends_process:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(status)
+            return status
+
+
+def _perform(verb: str, json: bool = False, **options) -> int:
+    """Perform a verb; returns the exit status. With `json`, stdout has the outcome alone."""
+    module = import_module(f"mdnnp.command.{verb}")
+    request = module.Request(**options)
+    with contextlib.redirect_stdout(sys.stderr) if json else contextlib.nullcontext():
+        outcome = module.perform(request, silent if json else _say)
+    return finish(outcome, json)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
@@ -39,3 +55,29 @@ def _show_warning(message, category, filename, lineno, file=None, line=None) -> 
         print(printable(f"warning: {message}"), file=sys.stderr)
     elif os.environ.get("MDNNP_DEBUG") == "1":
         print(warnings.formatwarning(message, category, filename, lineno, line), file=sys.stderr, end="")
+
+
+def report_error(error: Exception) -> int:
+    """Print an error in the form `error: ...`; returns the exit status."""
+    if isinstance(error, MdnnpError):
+        message, status = str(error), error.exit_code
+    elif isinstance(error, OSError):
+        message, status = f"{error.filename or 'file'}: {error.strerror or error}", 4
+    elif isinstance(error, UnicodeEncodeError):  # a name of a file; what is printed is never refused
+        encoding = sys.getfilesystemencoding()
+        message = f"{error.object!a:.300}: names of files are {encoding} here; set LC_ALL=C.UTF-8, or rename the file"
+        status = 4
+    elif isinstance(error, MemoryError):
+        message, status = f"not enough memory: {error}" if str(error) else "not enough memory", 1
+    else:
+        message = (
+            f"internal error, {type(error).__name__}: {error}; this is a bug of mdnnp, please report it "
+            "(MDNNP_DEBUG=1 in the environment shows where it happened)"
+        )
+        status = 1
+    first, *rest = message.split("\n")
+    print(f"error: {printable(first)}", file=sys.stderr)
+    more = "error" if isinstance(error, Mistakes) else "note"
+    for line in rest:
+        print(printable(line if line.startswith(" ") else f"{more}: {line}"), file=sys.stderr)
+    return status

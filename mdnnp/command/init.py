@@ -2,16 +2,14 @@
 
 import inspect
 import textwrap
-from argparse import Namespace
-from dataclasses import Field, fields
+from argparse import ArgumentParser
+from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import get_args, get_origin
 
 from mdnnp.base.errors import FileError
-from mdnnp.base.inputs.records import Sections, default_of, is_required
-from mdnnp.base.inputs.toml import toml_value
-from mdnnp.dynamics.input import SECTIONS
-from mdnnp.training.input import SECTIONS as TRAIN_SECTIONS
+from mdnnp.base.inputs.records import Sections, default_of, is_required, toml_value
+from mdnnp.command.verb import Say, check_choice, silent
 
 Values = dict[str, str]  # 'section.key' -> TOML text
 
@@ -73,17 +71,73 @@ sigma_A = 3.4
 """
 
 
-def main(arguments: Namespace) -> int:
+HELP = "Write an input file to start from, with comments."
+EPILOG = """\
+Use it to start: every key is in the file, with its meaning and its default. Files that exist are not overwritten.
 
-    if arguments.reference:
-        print(reference(TRAIN_SECTIONS if arguments.kind == "train" else SECTIONS))
-        return 0
-    paths = write_starting_files(arguments.kind, arguments.output)
-    print("Written: " + ", ".join(str(p) for p in paths))
-    print(
-        f"Next:    mdnnp run {paths[0]}" if len(paths) > 1 else f"Next:    fill in {paths[0]}, as its first lines say"
+kinds:
+  hdnnp   run.toml: a run with your neural network potential and structure; fill in paths and units
+  argon   argon.toml, argon.xyz, argon-lj.toml: liquid argon, a complete example that runs without changes
+  train   train.toml: a fit of a neural network potential to your data; fill in the data files and the cutoff
+
+examples:
+  mdnnp init argon
+  mdnnp init train -o silicon
+  mdnnp init train --reference       the reference of every key of `mdnnp train`
+"""
+
+
+def add_arguments(p: ArgumentParser) -> None:
+    """The options."""
+    p.add_argument(
+        "kind",
+        nargs="?",
+        default="hdnnp",
+        choices=["hdnnp", "argon", "train"],
+        help="which input, see below (default: hdnnp)",
     )
-    return 0
+    p.add_argument("-o", "--output", metavar="DIR", help="directory to write into (default: this one)")
+    p.add_argument("--reference", action="store_true", help="only print the reference of every key")
+
+
+@dataclass(frozen=True)
+class Request:
+    """Which starting input, and the directory for it; reference : that of every key instead."""
+
+    kind: str = "hdnnp"
+    output: str | Path = "."
+    reference: bool = False
+
+    def __post_init__(self) -> None:
+        check_choice(self, "kind", ("hdnnp", "argon", "train"))
+
+
+@dataclass(frozen=True)
+class Started:
+    """Files that were written, the input first; or the reference."""
+
+    files: tuple[Path, ...] = ()
+    reference: str = ""
+    exit_code: int = 0
+
+    def text(self) -> str:
+        """What was written and what is next, or the reference."""
+        if not self.files:
+            return self.reference
+        first = self.files[0]
+        following = f"mdnnp run {first}" if len(self.files) > 1 else f"fill in {first}, as its first lines say"
+        return f"Written: {', '.join(map(str, self.files))}\nNext:    {following}"
+
+    def as_dict(self) -> dict:
+        """The same."""
+        return {"program": "mdnnp init", "written": list(self.files), "reference": self.reference or None}
+
+
+def perform(request: Request, say: Say = silent) -> Started:
+    """Write a starting input, unless the reference is asked for. Raises FileError if a file exists."""
+    if request.reference:
+        return Started(reference=reference(_sections(request.kind)))
+    return Started(tuple(write_starting_files(request.kind, request.output)))
 
 
 def starting_files(kind: str) -> dict[str, str]:
@@ -95,7 +149,9 @@ def starting_files(kind: str) -> dict[str, str]:
             "argon-lj.toml": _ARGON_POTENTIAL,
         }
     if kind == "train":
-        return {"train.toml": starting_input(_TRAIN_TITLE.format(name="train.toml", stem="train"), {}, TRAIN_SECTIONS)}
+        return {
+            "train.toml": starting_input(_TRAIN_TITLE.format(name="train.toml", stem="train"), {}, _sections("train"))
+        }
     return {"run.toml": starting_input(_HDNNP_TITLE.format(name="run.toml", stem="run"), {})}
 
 
@@ -115,12 +171,12 @@ def write_starting_files(kind: str, directory: str | Path) -> list[Path]:
     return list(files)
 
 
-def starting_input(title: str, values: Values, sections: Sections = SECTIONS) -> str:
+def starting_input(title: str, values: Values, sections: Sections | None = None) -> str:
     """A commented input: every key with its help; keys with a default are comments, unless `values` has them."""
     lines = [f"# {line}".rstrip() for line in title.rstrip().split("\n")]
     lines += ["#", "# A key behind '#' is not set: the line shows its default, or an example if it has no default."]
     lines += ["# Paths are relative to this file."]
-    for section, record in sections.items():
+    for section, record in (sections or _sections()).items():
         lines += ["", f"[{section}]", *_commented(record.__doc__)]
         for f in fields(record):
             lines += ["", *_commented(f.metadata["help"])]
@@ -134,10 +190,10 @@ def starting_input(title: str, values: Values, sections: Sections = SECTIONS) ->
     return "\n".join(lines) + "\n"
 
 
-def reference(sections: Sections = SECTIONS) -> str:
+def reference(sections: Sections | None = None) -> str:
     """Every key of an input in Markdown, one table for each section: key, type, default and meaning."""
     lines = []
-    for section, record in sections.items():
+    for section, record in (sections or _sections()).items():
         lines += [f"## [{section}]", "", inspect.cleandoc(record.__doc__), ""]
         lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
         for f in fields(record):
@@ -147,6 +203,14 @@ def reference(sections: Sections = SECTIONS) -> str:
             lines.append(f"| `{f.name}`{star} | {_type_name(f)} | {_default_text(f)} | {meaning} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _sections(kind: str = "") -> Sections:
+    """The records of an input, of a fit or of a run."""
+    from mdnnp.dynamics.input import SECTIONS
+    from mdnnp.training.input import SECTIONS as TRAIN_SECTIONS
+
+    return TRAIN_SECTIONS if kind == "train" else SECTIONS
 
 
 def _is_wanted(section: str, f: Field) -> bool:

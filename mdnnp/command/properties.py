@@ -1,98 +1,130 @@
 """The verb `mdnnp properties`: reads what is asked for, has the parts computed, writes the report."""
 
-import json
-import math
 import sys
 import warnings
-from argparse import Namespace
-from dataclasses import replace
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
-from mdnnp.atoms.structure import Structure
-from mdnnp.atoms.write import write_structures
 from mdnnp.base.errors import FileError, InputError, MdnnpWarning
-from mdnnp.base.files import check_distinct, csv_text, new_directory
-from mdnnp.base.report.screen import Bar
-from mdnnp.command.common import load_both
-from mdnnp.materials import parts, properties_report
-from mdnnp.materials.crystal import Crystal, make_crystal
-from mdnnp.potentials.interface import Potential
-from mdnnp.potentials.load import potential_files
+from mdnnp.base.files import check_distinct, new_directory
+from mdnnp.command.arguments import add_potential, add_structure, add_threads, positive
+from mdnnp.command.verb import OfStructure, Say, Written, check_positive, silent
 
+PARTS = ("eos", "elastic", "defects", "surfaces", "thermal")
 FILES = ("report.html", "properties.json", "properties.csv", "eos.csv", "thermal.csv", "relaxed.xyz")
 _FORCES_AT_REST = 0.05  # eV/Å
 
 
-def main(arguments: Namespace) -> int:
+HELP = "Compute properties of a crystal: equation of state, elasticity, sound, defects, surfaces, heat."
+EPILOG = """\
+Use it to compare a potential with experiment or with other calculations. It relaxes the crystal and computes each part
+independently; if a part fails, it says why. It writes report.html (tables, figures, definitions), properties.json,
+properties.csv, eos.csv, thermal.csv and relaxed.xyz. A number is marked if the potential extrapolates to compute it.
 
-    potential, structure = load_both(arguments)
-    return compute_properties(arguments, potential, structure)
-
-
-def read_reference(path: str | None) -> tuple[dict[str, float], str]:
-    """Values of a JSON file by key, and its `source`; objects in it are left alone, as notes.
-
-    Raises FileError or InputError for what is not one.
-    """
-    if path is None:
-        return {}, ""
-    try:
-        data = json.loads(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise InputError(f'{path}: expected an object as {{"C11_GPa": 153, "vacancy_eV": 3.67}}, found {data!r:.40}')
-    source = str(data.pop("source", path))
-    data = {key: value for key, value in data.items() if not isinstance(value, dict)}
-    for key, value in data.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise InputError(f"{path}: {key} must be a number, found {value!r:.60}")
-    return {key: float(value) for key, value in data.items()}, source
+examples:
+  mdnnp properties inputs/silicon/potential inputs/silicon/crystal.xyz
+  mdnnp properties potential/ cell.xyz --only elastic eos --reference dft.json -o elastic
+"""
 
 
-def compute_properties(arguments: Namespace, potential: Potential, structure: Structure) -> int:
-    """Do as the command line says; returns the exit status: 3 if nothing that was asked for could be computed."""
-    if not (math.isfinite(arguments.temperature_K) and arguments.temperature_K > 0):
-        raise InputError(f"--temperature-K must be positive, found {arguments.temperature_K}")
-    reference, source = read_reference(arguments.reference)
-    names = [name for name in parts.NAMES if name in (arguments.only or parts.NAMES)]
-    supercell = tuple(arguments.supercell) if arguments.supercell else None
-    output = Path(arguments.output or f"{Path(arguments.structure).stem}-properties")
-    check_distinct([output], [arguments.structure, arguments.reference, *potential_files(arguments.potential)])
-    if output.is_dir() and not arguments.overwrite:
-        raise FileError(f"{output} exists already; give --overwrite, or another name with -o")
-    with new_directory(output, arguments.overwrite, lambda name: name in FILES) as directory:
-        crystal = make_crystal(potential, structure, not arguments.no_relax)
-        _warn(crystal, structure)
-        with Bar(layout="{desc} [{elapsed}]") as bar:
-            found = parts.compute(crystal, names, parts.Settings(supercell, arguments.temperature_K), bar.describe)
-        facts = _facts(arguments, crystal, structure)
-        result = properties_report.Report(facts, crystal, [parts.cell_part(crystal), *found], reference, source)
-        known = {q.key for q in result.quantities}
-        unused = sorted(set(reference) - known)
-        if unused and not arguments.only:
-            warnings.warn(
-                f"{arguments.reference}: no quantity of this report is called {', '.join(unused)}",
-                MdnnpWarning, stacklevel=2,
-            )  # fmt: skip
-        _write(directory, result, structure)
-    print(
-        json.dumps(properties_report.as_dict(result), indent=2)
-        if arguments.json
-        else "\n".join(properties_report.lines(result))
+def add_arguments(p: ArgumentParser) -> None:
+    """The options."""
+    add_potential(p)
+    add_structure(p, "file with the cell of a crystal, any format that ASE reads")
+    p.add_argument("-o", "--output", metavar="DIR", help="directory to write (default: STRUCTURE-properties)")
+    p.add_argument(
+        "--only", nargs="+", choices=["eos", "elastic", "defects", "surfaces", "thermal"], metavar="PART",
+        help="parts to compute (default: all)",
+    )  # fmt: skip
+    p.add_argument(
+        "--reference", metavar="FILE.json", help="JSON file of values to compare with; names as in properties.json"
     )
-    if not arguments.json:
-        print(f"\nWritten: {output}/report.html, properties.json, properties.csv and the curves behind the figures")
-    if found[-1].failure == parts.INTERRUPTED:
-        left = " ".join(names[len(found) - 1 :])
+    p.add_argument(
+        "--supercell", type=positive, nargs=3, metavar=("A", "B", "C"),
+        help="supercell for the defects (default: at least 10 Å wide)",
+    )  # fmt: skip
+    p.add_argument("--temperature-K", type=float, metavar="T", help="highest temperature (default: 1000)")
+    p.add_argument("--no-relax", action="store_true", help="do not relax the structure first")
+    p.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    p.add_argument("--overwrite", action="store_true", help="replace an earlier report in DIR")
+    add_threads(p)
+
+
+@dataclass(frozen=True)
+class Request(OfStructure):
+    """Which properties of which crystal. output : a directory (None: STRUCTURE-properties).
+
+    only : parts (None: all); reference : a JSON file with values to compare with
+    supercell : repeats of the cell for defects; temperature_K : the highest. Raises InputError.
+    """
+
+    _: KW_ONLY
+    output: str | Path | None = None
+    only: Sequence[str] | None = None
+    reference: str | Path | None = None
+    supercell: Sequence[int] | None = None
+    temperature_K: float = 1000.0
+    no_relax: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check_positive(self, "temperature_K")
+        if unknown := set(self.only or ()) - set(PARTS):
+            raise InputError(f"--only must name parts of {', '.join(PARTS)}, found {', '.join(sorted(unknown))}")
+
+    @property
+    def directory(self) -> Path:
+        """What is written."""
+        return Path(self.output or f"{Path(self.structure).stem}-properties")
+
+    @property
+    def parts(self) -> list[str]:
+        """Those to compute, in their order."""
+        return [name for name in PARTS if name in (self.only or PARTS)]
+
+
+def perform(request: Request, say: Say = silent) -> Written:
+    """Compute and write; returns a `Report` and the directory. After an interruption it has the parts that were done.
+
+    Raises InputError, FileError, PhysicsError.
+    """
+    output = request.directory
+    check_distinct([output], [request.structure, request.reference, request.potential])
+    if output.is_dir() and not request.overwrite:
+        raise FileError(f"{output} exists already; give --overwrite, or another name with -o")
+    request.keep_potential([output])
+    from mdnnp.base.report.screen import Bar
+    from mdnnp.materials import parts
+    from mdnnp.materials.crystal import make_crystal
+    from mdnnp.materials.properties_files import read_reference, write
+    from mdnnp.materials.properties_report import Report
+
+    reference, source = read_reference(request.reference)
+    potential, structure = request.load()
+    with new_directory(output, request.overwrite, lambda name: name in FILES) as directory:
+        crystal = make_crystal(potential, structure, not request.no_relax)
+        _warn(crystal, structure)
+        supercell = None
+        if request.supercell:
+            a, b, c = request.supercell
+            supercell = a, b, c
+        settings = parts.Settings(supercell, request.temperature_K)
+        with Bar(layout="{desc} [{elapsed}]") as bar:
+            found = parts.compute(crystal, request.parts, settings, bar.describe)
+        facts = _facts(request, crystal, structure)
+        report = Report(facts, crystal, [parts.cell_part(crystal), *found], reference, source)
+        _warn_of_unused(request, report)
+        write(directory, report, structure)
+    if report.interrupted:
+        left = " ".join(request.parts[len(found) - 1 :])
         print(f"interrupted; the finished parts are written; for the others: --only {left}", file=sys.stderr)
-        raise KeyboardInterrupt
-    return 3 if all(part.failure for part in found) else 0
+    note = f"\nWritten: {output}/report.html, properties.json, properties.csv and the curves behind the figures"
+    return Written(report, (output,), note)
 
 
-def _warn(crystal: Crystal, structure: Structure) -> None:
+def _warn(crystal, structure) -> None:
     """Say what may make all of it meaningless."""
     largest = crystal.results.largest_force
     if largest > _FORCES_AT_REST:
@@ -105,30 +137,21 @@ def _warn(crystal: Crystal, structure: Structure) -> None:
         warnings.warn(f"{structure.label}: the relaxed crystal {crystal.coverage}", MdnnpWarning, stacklevel=2)
 
 
-def _facts(arguments, crystal: Crystal, structure: Structure) -> list[tuple[str, str]]:
+def _warn_of_unused(request: Request, report) -> None:
+    unused = sorted(set(report.reference) - {q.key for q in report.quantities})
+    if unused and not request.only:
+        warnings.warn(
+            f"{request.reference}: no quantity of this report is called {', '.join(unused)}",
+            MdnnpWarning, stacklevel=3,
+        )  # fmt: skip
+
+
+def _facts(request: Request, crystal, structure) -> list[tuple[str, str]]:
     group = crystal.symmetry.name if crystal.symmetry is not None else "not determined (needs spglib)"
     return [
-        ("potential", str(arguments.potential)),
+        ("potential", str(request.potential)),
         ("structure", structure.label),
         ("atoms in the cell", str(len(crystal.system))),
         ("space group", group),
         ("at rest", "relaxed, cell and positions" if crystal.relaxed else "not relaxed"),
     ]
-
-
-def _write(directory: Path, result: properties_report.Report, structure: Structure) -> None:
-    texts = {
-        "report.html": properties_report.page(result),
-        "properties.json": json.dumps(properties_report.as_dict(result), indent=2) + "\n",
-        "properties.csv": properties_report.numbers_csv(result),
-    }
-    for part in result.parts:
-        texts |= {f"{name}.csv": csv_text(*curve) for name, curve in part.curves.items()}
-    for name, text in texts.items():
-        (directory / name).write_text(text, encoding="utf-8")
-    r = result.crystal.results
-    at_rest = replace(
-        structure, system=result.crystal.system, velocities=None, energy=r.energy, forces=r.forces, stress=None,
-        atomic_energies=r.atomic_energies,
-    )  # fmt: skip
-    write_structures(directory / "relaxed.xyz", [at_rest])

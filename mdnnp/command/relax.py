@@ -1,145 +1,165 @@
 """The verb `mdnnp relax`: a structure to its minimum, with a table of the steps and a report at the end."""
 
-import json
+import math
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from mdnnp.atoms.structure import Structure
-from mdnnp.atoms.system import volume
-from mdnnp.atoms.write import write_structures
 from mdnnp.base.errors import InputError
-from mdnnp.base.units import EV_PER_A3_IN_GPA
-from mdnnp.command.common import load_both, refuse_outputs
-from mdnnp.landscape.relaxation import Goal, Landscape, Point, Relaxation, relax
-from mdnnp.potentials.interface import Potential
-from mdnnp.trajectory.path_frames import with_results, write_steps
+from mdnnp.command.arguments import add_force_tolerance, add_potential, add_steps, add_structure, add_threads
+from mdnnp.command.verb import OfStructure, Say, Written, check_choice, check_positive, silent
 
+if TYPE_CHECKING:
+    from mdnnp.landscape.relaxation import Goal
+
+METHODS = ("lbfgs", "newton-cg", "fire")  # of landscape.relaxation
 _HEADER = f"{'step':>6} {'cost':>8} {'enthalpy/eV':>18} {'max F/eV/Å':>12} {'max S/GPa':>10} {'volume/Å^3':>12}"
 
 
-def main(arguments: Namespace) -> int:
-    refuse_outputs(arguments, [arguments.output, arguments.trajectory], [arguments.structure])
+HELP = "Relax the positions, and optionally the cell, to the nearest minimum."
+EPILOG = """\
+Use it before phonons, saddle and properties, which need a minimum. Methods: L-BFGS with a preconditioner (lbfgs);
+Newton's method with exact Hessian-vector products (newton-cg); FIRE (fire). No atom moves more than 0.25 Å in a step,
+and the energy never increases (except with FIRE). The exit status is 3 if the tolerance was not reached; the structure
+is written in any case.
+
+examples:
+  mdnnp relax potential/ crystal.xyz -o relaxed.xyz --cell --pressure-GPa 2
+  mdnnp relax potential/ slab.xyz -o relaxed.xyz --fix 0 1 2 3 --trajectory steps.h5
+"""
+
+
+def add_arguments(p: ArgumentParser) -> None:
+    """The options."""
+    add_potential(p)
+    add_structure(p)
+    p.add_argument("-o", "--output", required=True, metavar="OUT.xyz", help="file for the relaxed structure")
+    p.add_argument("--cell", action="store_true", help="relax the cell too")
+    p.add_argument("--pressure-GPa", type=float, metavar="P", help="with --cell: pressure (default: 0)")
+    add_force_tolerance(p)
+    p.add_argument(
+        "--stress-tolerance-GPa",
+        type=float,
+        metavar="S",
+        help="with --cell: largest stress (default: 0.05)",
+    )
+    p.add_argument("--fix", type=int, nargs="+", metavar="ATOM", help="atoms that do not move, counted from 0")
+    p.add_argument("--keep-symmetry", action="store_true", help="keep the space group (needs spglib)")
+    p.add_argument("--method", choices=["lbfgs", "newton-cg", "fire"], help="default: lbfgs, usually the fastest")
+    p.add_argument("--most-evaluations", type=int, metavar="N", help="stop after N force evaluations (default: 2000)")
+    add_steps(p)
+    add_threads(p)
+
+
+@dataclass(frozen=True)
+class Request(OfStructure):
+    """What to relax, how, and when to stop; see `Goal`. output, trajectory : for the minimum, and for every step.
+
+    Raises InputError for numbers that make no sense.
+    """
+
+    _: KW_ONLY
+    output: str | Path
+    cell: bool = False
+    pressure_GPa: float = 0.0
+    force_tolerance: float = 0.01
+    stress_tolerance_GPa: float = 0.05
+    fix: Sequence[int] = ()
+    keep_symmetry: bool = False
+    method: str = "lbfgs"
+    most_evaluations: int = 2000
+    trajectory: str | Path | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.pressure_GPa and not self.cell:
+            raise InputError("--pressure-GPa needs --cell: the pressure cannot change at a fixed cell")
+        check_positive(self, "force_tolerance", "stress_tolerance_GPa", "most_evaluations")
+        if not math.isfinite(self.pressure_GPa):
+            raise InputError(f"--pressure-GPa must be a number, found {self.pressure_GPa}")
+        check_choice(self, "method", METHODS)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What is written."""
+        return tuple(Path(path) for path in (self.output, self.trajectory) if path)
+
+    def goal(self) -> "Goal":
+        """What `relax` is to reach."""
+        from mdnnp.landscape.relaxation import Goal
+
+        return Goal(
+            cell=self.cell,
+            pressure_GPa=self.pressure_GPa,
+            force_tolerance=self.force_tolerance,
+            stress_tolerance_GPa=self.stress_tolerance_GPa,
+            fixed=tuple(self.fix),
+            keep_symmetry=self.keep_symmetry,
+            most_evaluations=self.most_evaluations,
+        )
+
+
+def perform(request: Request, say: Say = silent) -> Written:
+    """Relax and write; returns a `Relaxation` and the files. An interruption writes the steps that were done.
+
+    Raises InputError, FileError, PhysicsError.
+    """
+    request.refuse(request.files, [request.structure], request.overwrite)
     from mdnnp.atoms.write import check_writable_format
     from mdnnp.trajectory.path_frames import check_steps_file
 
-    check_writable_format(arguments.output)
-    check_steps_file(arguments.trajectory, arguments.overwrite)
-    potential, structure = load_both(arguments)
-    return relax_structure(arguments, potential, structure)
+    check_writable_format(request.output)
+    check_steps_file(request.trajectory, request.overwrite)
+    potential, structure = request.load()
+    from mdnnp.landscape.relaxation import relax
 
-
-def relax_structure(arguments: Namespace, potential: Potential, structure: Structure) -> int:
-    """Relax as the command line says; returns the exit status: 3 if it did not converge."""
-    goal = goal_of(arguments)
-    quiet = arguments.json
-    progress = _Table(quiet)
+    table = _Table(say)
     try:
-        outcome = relax(potential, structure.system, goal, arguments.method, progress.row)
+        outcome = relax(potential, structure.system, request.goal(), request.method, table.row)
     except KeyboardInterrupt:
-        if progress.points:
-            _write(arguments, structure, progress.points)
-            print(f"interrupted after {len(progress.points) - 1} steps; written: {arguments.output}", file=sys.stderr)
+        if table.points:
+            _write(request, structure, table.points)
+            print(f"interrupted after {len(table.points) - 1} steps; written: {request.output}", file=sys.stderr)
         raise
-    _write(arguments, structure, outcome.history)
-    print(json.dumps(as_dict(outcome), indent=2) if quiet else text(outcome))
-    if not quiet:
-        print(f"Written: {arguments.output}" + (f", {arguments.trajectory}" if arguments.trajectory else ""))
-    return 0 if outcome.converged else 3
-
-
-def goal_of(arguments: Namespace) -> Goal:
-    """The goal that the command line states. Raises InputError for numbers that make no sense."""
-    if arguments.pressure_GPa and not arguments.cell:
-        raise InputError("--pressure-GPa needs --cell: the pressure cannot change at a fixed cell")
-    for name in ("force_tolerance", "stress_tolerance_GPa", "most_evaluations"):
-        value = getattr(arguments, name)
-        if not value > 0:
-            raise InputError(f"--{name.replace('_', '-')} must be positive, found {value}")
-    if not np.isfinite(arguments.pressure_GPa):
-        raise InputError(f"--pressure-GPa must be a number, found {arguments.pressure_GPa}")
-    return Goal(
-        cell=arguments.cell,
-        pressure_GPa=arguments.pressure_GPa,
-        force_tolerance=arguments.force_tolerance,
-        stress_tolerance_GPa=arguments.stress_tolerance_GPa,
-        fixed=tuple(arguments.fix),
-        keep_symmetry=arguments.keep_symmetry,
-        most_evaluations=arguments.most_evaluations,
-    )
+    _write(request, structure, outcome.history)
+    return Written(outcome, request.files, f"Written: {', '.join(map(str, request.files))}")
 
 
 class _Table:
-    """Prints a row for each step (of many steps, every tenth, then every hundredth), and keeps the points.
+    """Says a row for each step (of many steps, every tenth, then every hundredth), and keeps the points.
 
-    The header comes with the first row: what is refused before any step leaves nothing printed.
+    The header comes with the first row: what is refused before any step leaves nothing said.
     """
 
-    def __init__(self, quiet: bool):
-        self._quiet = quiet
-        self.points: list[Point] = []
+    def __init__(self, say: Say):
+        self._say = say
+        self.points: list = []
 
-    def row(self, landscape: Landscape, point: Point) -> None:
+    def row(self, landscape, point) -> None:
         self.points.append(point)
         step = len(self.points) - 1
         every = 1 if step < 30 else 10 if step < 300 else 100
-        if self._quiet or (step % every and not landscape.done(point)):
+        if step % every and not landscape.done(point):
             return
+        from mdnnp.atoms.system import volume
         from mdnnp.landscape.relaxation import PRODUCT_COST
 
         if step == 0:
-            print(_HEADER)
+            self._say(_HEADER)
         cost = landscape.evaluations + PRODUCT_COST * landscape.products
         stress = f"{point.max_stress_GPa:10.4f}" if landscape.goal.cell else f"{'-':>10}"
         size = f"{volume(point.system.cell):12.4f}" if point.system.pbc.all() else f"{'-':>12}"
-        print(f"{step:>6} {cost:>8.1f} {point.enthalpy:>18.8f} {point.max_force:>12.6f} {stress} {size}", flush=True)
+        self._say(f"{step:>6} {cost:>8.1f} {point.enthalpy:>18.8f} {point.max_force:>12.6f} {stress} {size}")
 
 
-def as_dict(outcome: Relaxation) -> dict:
-    """The outcome in plain numbers."""
-    start, end = outcome.history[0], outcome.point
-    out = {
-        "converged": outcome.converged,
-        "reason": outcome.reason,
-        "steps": outcome.steps,
-        "force_evaluations": outcome.evaluations,
-        "hessian_products": outcome.products,
-        "cost_in_force_evaluations": round(outcome.cost, 1),
-        "energy_eV": end.results.energy,
-        "enthalpy_change_eV": end.enthalpy - start.enthalpy,
-        "max_force_eV_per_A": end.max_force,
-    }
-    if end.system.pbc.all():
-        stress = end.results.stress(end.system) * EV_PER_A3_IN_GPA
-        out |= {"volume_A3": volume(end.system.cell), "stress_GPa": stress.tolist()}
-    return out
+def _write(request: Request, structure, points) -> None:
+    from mdnnp.atoms.write import write_structures
+    from mdnnp.trajectory.path_frames import with_results, write_steps
 
-
-def text(outcome: Relaxation) -> str:
-    """The report."""
-    d = as_dict(outcome)
-    lines = [
-        "",
-        f"{'Converged' if outcome.converged else 'NOT converged: ' + outcome.reason}: {outcome.steps} steps, "
-        f"{outcome.evaluations} evaluations of the forces and {outcome.products} products with the Hessian "
-        f"(cost {outcome.cost:.1f} evaluations)",
-        f"energy        {d['energy_eV']:.8f} eV, enthalpy changed by {d['enthalpy_change_eV']:.6f} eV",
-        f"largest force {d['max_force_eV_per_A']:.2e} eV/Å",
-    ]
-    if "stress_GPa" in d:
-        s = d["stress_GPa"]
-        components = " ".join(f"{v:.4f}" for v in (s[0][0], s[1][1], s[2][2], s[1][2], s[0][2], s[0][1]))
-        lines.append(f"stress        {components} GPa (xx yy zz yz xz xy; positive: tension)")
-        lines.append(f"volume        {d['volume_A3']:.4f} Å^3")
-    extrapolations = outcome.point.results.extrapolation.count
-    if extrapolations:
-        lines.append(f"WARNING       {extrapolations} symmetry functions are outside the range of the training data")
-    return "\n".join(lines)
-
-
-def _write(arguments, structure: Structure, points: list[Point]) -> None:
-    write_structures(arguments.output, [with_results(structure, points[-1])], overwrite=arguments.overwrite)
-    if arguments.trajectory:
-        how = {"potential": str(arguments.potential), "method": arguments.method}
-        write_steps(arguments.trajectory, structure, points, parameters=how, overwrite=arguments.overwrite)
+    write_structures(request.output, [with_results(structure, points[-1])], overwrite=request.overwrite)
+    if request.trajectory:
+        how = {"potential": str(request.potential), "method": request.method}
+        write_steps(request.trajectory, structure, points, parameters=how, overwrite=request.overwrite)

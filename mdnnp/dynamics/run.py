@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -53,6 +53,7 @@ class Summary:
     trajectory, checkpoint : files
     stopped_by : the signal that ended it early, else 0
     collected : configurations in the file of those that a committee disagrees on
+    report : all this in words
     """
 
     step: int
@@ -65,15 +66,28 @@ class Summary:
     checkpoint: Path
     stopped_by: int = 0
     collected: int = 0
+    report: str = ""
 
     @property
     def exit_code(self) -> int:
         """Exit status of the command: 0, or 128 and the number of the signal."""
         return 128 + self.stopped_by if self.stopped_by else 0
 
+    def text(self) -> str:
+        """The report."""
+        return self.report
+
+    def as_dict(self) -> dict:
+        """The numbers by name; drifts None without anything to measure them from."""
+        numbers = {
+            f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("report", "drift", "shadow_drift")
+        }
+        drifts = {name: getattr(self, name) for name in ("drift", "shadow_drift")}
+        return {"program": "mdnnp run"} | numbers | {k: None if d is None else asdict(d) for k, d in drifts.items()}
+
 
 def run(config: RunConfig, *, resume: bool = False, overwrite: bool = False) -> Summary:
-    """Make the run that `config` describes, or continue it; prints to stdout.
+    """Make the run that `config` describes, or continue it; prints its progress to stdout.
 
     resume : go on from the checkpoint, if there is one; overwrite : replace the output of an earlier run
     Raises InputError and FileError before anything is written; later PhysicsError if the dynamics goes wrong,
@@ -129,8 +143,8 @@ def _run(config: RunConfig, resume: bool, overwrite: bool) -> Summary:
         stopped_by=stop.received if state.step < config.total_steps else 0,
         collected=recorder.collector.count,
     )
-    screen.say(messages.summary(config, start, summary, recorder.extrapolated_steps, neighbors.n_builds))
-    return summary
+    report = messages.summary(config, start, summary, recorder.extrapolated_steps, neighbors.n_builds)
+    return replace(summary, report=report)
 
 
 def _advance(state, config: RunConfig, start: Start, compute, neighbors, recorder: Recorder, stop) -> MDState:

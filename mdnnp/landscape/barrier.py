@@ -2,14 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from mdnnp import __version__
 from mdnnp.atoms.structure import Structure
 from mdnnp.atoms.system import System, complete_cell
 from mdnnp.base.errors import PhysicsError
-from mdnnp.landscape.modes import Modes, all_modes, lowest_modes
+from mdnnp.landscape.modes import THZ_IN_PER_CM, Modes, all_modes, lowest_modes
 from mdnnp.landscape.relaxation import Goal, Point, relax
 from mdnnp.landscape.saddle_search import Saddle
 from mdnnp.potentials.interface import Potential
@@ -55,6 +55,82 @@ class Barrier:
     def good(self) -> bool:
         """Whether this is a saddle of first order."""
         return self.saddle.converged and self.negative_curvatures == 1
+
+    @property
+    def exit_code(self) -> int:
+        """Exit status of the command: 0, or that of a PhysicsError."""
+        return 0 if self.good else PhysicsError.exit_code
+
+    def as_dict(self) -> dict:
+        """The outcome in plain numbers; None for what was not computed."""
+        s, lowest = self.saddle, float(self.modes.frequencies_THz[0])
+        zero = None if self.start is None else self.start.results.energy
+        return {
+            "program": f"mdnnp saddle {__version__}",
+            "converged": s.converged,
+            "energy_eV": s.energy,
+            "barrier_eV": None if zero is None else s.energy - zero,
+            "reverse_barrier_eV": None if self.final is None else s.energy - self.final.results.energy,
+            "max_force_eV_per_A": s.max_force,
+            "negative_curvatures": self.negative_curvatures,
+            "imaginary_frequency_THz": -lowest if lowest < 0 else None,
+            "imaginary_wavenumber_per_cm": -lowest * THZ_IN_PER_CM if lowest < 0 else None,
+            "attempt_frequency_THz": self.attempt_THz if math.isfinite(self.attempt_THz) else None,
+            "curvature_eV_per_A2": s.curvature,
+            "lowest_frequencies_THz": self.modes.frequencies_THz[:FEW_MODES].tolist(),
+            "sides": [
+                {
+                    "energy_eV": side.point.results.energy,
+                    "barrier_eV": s.energy - side.point.results.energy,
+                    "largest_move_from_start_A": side.move_A if math.isfinite(side.move_A) else None,
+                    "converged": side.converged,
+                }
+                for side in self.sides
+            ],
+            "force_evaluations": s.evaluations,
+            "hessian_products": s.products,
+            "mode": s.mode.tolist(),
+        }
+
+    def text(self) -> str:
+        """The report."""
+        d = self.as_dict()
+        state = "Saddle point of first order" if self.good else "NOT a saddle point of first order"
+        lines = ["", f"{state}: largest force {d['max_force_eV_per_A']:.2e} eV/Å, energy {d['energy_eV']:.8f} eV"]
+        if d["barrier_eV"] is not None:
+            back = "" if d["reverse_barrier_eV"] is None else f", from the other end {d['reverse_barrier_eV']:.6f} eV"
+            lines.append(f"barrier       {d['barrier_eV']:.6f} eV{back}")
+        frequencies = ", ".join(f"{f:.3f}" for f in d["lowest_frequencies_THz"])
+        lines.append(f"curvatures    {self.negative_curvatures} negative; lowest frequencies {frequencies} THz")
+        if d["imaginary_frequency_THz"]:
+            lines.append(
+                f"imaginary     {d['imaginary_frequency_THz']:.4f} i THz "
+                f"({d['imaginary_wavenumber_per_cm']:.2f} i 1/cm)"
+            )
+        if d["attempt_frequency_THz"]:
+            lines.append(
+                f"attempts      {d['attempt_frequency_THz']:.4g} THz (Vineyard); rate = this times exp(-barrier / kT)"
+            )
+        for k, side in enumerate(d["sides"], 1):
+            where = ""
+            if side["largest_move_from_start_A"] is not None:
+                same = side["largest_move_from_start_A"] < SAME_A
+                where = (
+                    ", the minimum it started from"
+                    if same
+                    else f", {side['largest_move_from_start_A']:.2f} Å away from the start"
+                )
+            lines.append(
+                f"side {k}        {side['energy_eV']:.8f} eV, barrier from there {side['barrier_eV']:.6f} eV{where}"
+            )
+        if self.start is not None and self.sides and self.sides[0].move_A > SAME_A:
+            lines.append("WARNING       this saddle point is not next to the minimum that the search started from")
+        extrapolations = self.saddle.results.extrapolation.count
+        if extrapolations:
+            lines.append(
+                f"WARNING       {extrapolations} symmetry functions are outside the range of the training data"
+            )
+        return "\n".join(lines)
 
 
 def characterise(
@@ -129,12 +205,3 @@ def _slide(potential: Potential, saddle: Saddle, start: Point | None, force_tole
     if start is not None:
         sides.sort(key=lambda side: side.move_A)
     return tuple(sides)
-
-
-def outputs(arguments) -> list[Path]:
-    """Names of the output files."""
-    out = Path(arguments.output)
-    names = [out, out.with_suffix(".json")]
-    if arguments.sides:
-        names += [out.with_name(f"{out.stem}-side-{k}{out.suffix}") for k in (1, 2)]
-    return names + ([Path(arguments.trajectory)] if arguments.trajectory else [])

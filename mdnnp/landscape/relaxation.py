@@ -19,7 +19,7 @@ import numpy as np
 
 from mdnnp.atoms.spacegroup import Symmetry
 from mdnnp.atoms.system import System, volume
-from mdnnp.base.errors import InputError
+from mdnnp.base.errors import InputError, PhysicsError
 from mdnnp.base.units import EV_PER_A3_IN_GPA
 from mdnnp.landscape.preconditioner import Springs
 from mdnnp.potentials.interface import Potential, Results
@@ -84,6 +84,53 @@ class Relaxation:
     def cost(self) -> float:
         """Force evaluations, a product counted as PRODUCT_COST of them."""
         return self.evaluations + PRODUCT_COST * self.products
+
+    @property
+    def exit_code(self) -> int:
+        """Exit status of the command: 0, or that of a PhysicsError."""
+        return 0 if self.converged else PhysicsError.exit_code
+
+    def as_dict(self) -> dict:
+        """The outcome in plain numbers."""
+        start, end = self.history[0], self.point
+        out = {
+            "converged": self.converged,
+            "reason": self.reason,
+            "steps": self.steps,
+            "force_evaluations": self.evaluations,
+            "hessian_products": self.products,
+            "cost_in_force_evaluations": round(self.cost, 1),
+            "energy_eV": end.results.energy,
+            "enthalpy_change_eV": end.enthalpy - start.enthalpy,
+            "max_force_eV_per_A": end.max_force,
+        }
+        if end.system.pbc.all():
+            stress = -0.5 * (end.results.virial + end.results.virial.T) / volume(end.system.cell)
+            out |= {"volume_A3": volume(end.system.cell), "stress_GPa": (EV_PER_A3_IN_GPA * stress).tolist()}
+        return out
+
+    def text(self) -> str:
+        """The report."""
+        d = self.as_dict()
+        lines = [
+            "",
+            f"{'Converged' if self.converged else 'NOT converged: ' + self.reason}: {self.steps} steps, "
+            f"{self.evaluations} evaluations of the forces and {self.products} products with the Hessian "
+            f"(cost {self.cost:.1f} evaluations)",
+            f"energy        {d['energy_eV']:.8f} eV, enthalpy changed by {d['enthalpy_change_eV']:.6f} eV",
+            f"largest force {d['max_force_eV_per_A']:.2e} eV/Å",
+        ]
+        if "stress_GPa" in d:
+            s = d["stress_GPa"]
+            components = " ".join(f"{v:.4f}" for v in (s[0][0], s[1][1], s[2][2], s[1][2], s[0][2], s[0][1]))
+            lines.append(f"stress        {components} GPa (xx yy zz yz xz xy; positive: tension)")
+            lines.append(f"volume        {d['volume_A3']:.4f} Å^3")
+        extrapolations = self.point.results.extrapolation.count
+        if extrapolations:
+            lines.append(
+                f"WARNING       {extrapolations} symmetry functions are outside the range of the training data"
+            )
+        return "\n".join(lines)
 
 
 class OutOfEvaluations(Exception):

@@ -1,6 +1,6 @@
 """The parts of the report: the properties of a crystal, their names, and notes on them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +27,9 @@ class Settings(NamedTuple):
     most_K: float = 1000.0
 
 
-def compute(crystal: Crystal, names, settings: Settings, say: Callable[[str], None] = lambda text: None) -> list[Part]:
+def compute(
+    crystal: Crystal, names: Sequence[str], settings: Settings, say: Callable[[str], None] = lambda text: None
+) -> list[Part]:
     """The parts of these names; a part that fails says why, and the others are still computed.
 
     An interruption (Ctrl-C) ends the part that runs, and leaves out those after it; what is done is returned.

@@ -1,6 +1,7 @@
 """The report on a crystal: a table for the terminal, JSON, CSV, and an HTML page with figures and definitions."""
 
 import math
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +11,14 @@ import numpy as np
 
 from mdnnp import __version__
 from mdnnp.atoms.quantities import VOIGT_NAMES
+from mdnnp.base.errors import PhysicsError
 from mdnnp.base.files import csv_text
 from mdnnp.base.report.html import Page, Warned
 from mdnnp.base.report.plain import plain
 from mdnnp.base.report.style import STYLE
 from mdnnp.materials import figures
 from mdnnp.materials.crystal import Coverage, Crystal
+from mdnnp.materials.parts import INTERRUPTED
 from mdnnp.materials.quantity import Part, Quantity
 
 TITLES = {
@@ -70,6 +73,26 @@ class Report:
     def quantities(self) -> list[Quantity]:
         """Those of all parts, in order."""
         return [q for part in self.parts for q in part.quantities]
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the last part was interrupted, and those after it left out."""
+        return self.parts[-1].failure == INTERRUPTED
+
+    @property
+    def exit_code(self) -> int:
+        """Exit status of the command: that of a PhysicsError if no part but the crystal's own could be computed."""
+        if self.interrupted:
+            return 128 + signal.SIGINT
+        return PhysicsError.exit_code if all(part.failure for part in self.parts[1:]) else 0
+
+    def text(self) -> str:
+        """See `lines`."""
+        return "\n".join(lines(self))
+
+    def as_dict(self) -> dict:
+        """See the function of this name."""
+        return as_dict(self)
 
 
 def shown(value: float, unit: str = "") -> str:

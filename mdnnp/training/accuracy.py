@@ -144,6 +144,11 @@ class Errors:
     quantities: dict[str, Quantity]
     coverage: Coverage
     calibration: Calibration | None = None
+    exit_code = 0
+
+    def text(self) -> str:
+        """See `table`."""
+        return table(self)
 
     def as_dict(self) -> dict:
         """All but the samples, in types that JSON knows."""

@@ -31,6 +31,36 @@ class Proposal:
     report: Redundancy
     candidates: dict[str, int]
     unexplained: float
+    exit_code = 0
+
+    def text(self) -> str:
+        """Lines for `input.nn`, the report before them as comments."""
+        lines = []
+        for symbol, c in self.cost.items():
+            operations = ", ".join(f"{c.operations(n) / 1000:.0f} thousand for {n}" for n in _NEIGHBORS)
+            lines += [
+                f"{symbol}: {c.functions} functions ({self.candidates[symbol]} candidates): {c.radial} radial; "
+                f"{c.moment_sets} sets of moments with {c.moments} moments; "
+                f"{c.windows} windows and {c.pair_functions} functions over pairs of neighbours",
+                f"{'':{len(symbol)}}  floating-point operations, roughly: {operations} neighbours",
+            ]
+        if np.isfinite(self.unexplained):
+            lines.append(
+                f"Linear models of these functions leave {self.unexplained:.2%} of the sum of squares unexplained."
+            )
+        lines += ["", *redundancy_text(self.report).split("\n")]
+        functions = [function_line(f) for own in self.functions.values() for f in own]
+        return "\n".join([*(f"# {line}".rstrip() for line in lines), "", *functions])
+
+    def as_dict(self) -> dict:
+        """The proposal in terms of JSON; functions as lines of `input.nn`; None for what is not finite."""
+        return {
+            "functions": {s: [function_line(f) for f in own] for s, own in self.functions.items()},
+            "cost": {s: plain(c) for s, c in self.cost.items()},
+            "candidates": self.candidates,
+            "unexplained": self.unexplained,
+            "report": self.report.as_dict(),
+        }
 
 
 def propose(
@@ -60,37 +90,4 @@ def propose(
         redundancy(sample(structures, _REPORT_ATOMS), functions, candidates),
         {symbol: len(own) for symbol, own in candidates.items()},
         float(unexplained[-1]) if len(unexplained) else float("nan"),
-    )
-
-
-def text(proposal: Proposal) -> str:
-    """Lines for `input.nn`, the report before them as comments."""
-    lines = []
-    for symbol, c in proposal.cost.items():
-        operations = ", ".join(f"{c.operations(n) / 1000:.0f} thousand for {n}" for n in _NEIGHBORS)
-        lines += [
-            f"{symbol}: {c.functions} functions ({proposal.candidates[symbol]} candidates): {c.radial} radial; "
-            f"{c.moment_sets} sets of moments with {c.moments} moments; "
-            f"{c.windows} windows and {c.pair_functions} functions over pairs of neighbours",
-            f"{'':{len(symbol)}}  floating-point operations, roughly: {operations} neighbours",
-        ]
-    if np.isfinite(proposal.unexplained):
-        lines.append(
-            f"Linear models of these functions leave {proposal.unexplained:.2%} of the sum of squares unexplained."
-        )
-    lines += ["", *redundancy_text(proposal.report).split("\n")]
-    functions = [function_line(f) for own in proposal.functions.values() for f in own]
-    return "\n".join([*(f"# {line}".rstrip() for line in lines), "", *functions])
-
-
-def as_dict(proposal: Proposal) -> dict:
-    """The proposal in terms of JSON; functions as lines of `input.nn`; None for what is not finite."""
-    return plain(
-        {
-            "functions": {s: [function_line(f) for f in own] for s, own in proposal.functions.items()},
-            "cost": proposal.cost,
-            "candidates": proposal.candidates,
-            "unexplained": proposal.unexplained,
-            "report": proposal.report.as_dict(),
-        }
     )

@@ -74,10 +74,36 @@ class Trained:
     report: Path
     errors: dict[str, Errors]
     result: FitResult
+    exit_code = 0
+
+    def text(self) -> str:
+        """The best epochs, the errors of each set, what was written."""
+        lines = []
+        for k, own in enumerate(self.result.members):
+            member = f"member {k + 1}: " if len(self.result.members) > 1 else ""
+            lines.append(f"{member}best epoch {own.best_epoch} of {len(own.history)}; {own.stopped or 'limit reached'}")
+        for name, errors in self.errors.items():
+            lines += ["", name, *brief(errors)]
+        return "\n".join([*lines, "", f"Written: {self.path}, {self.report}"])
+
+    def as_dict(self) -> dict:
+        """The numbers by name."""
+        members = [
+            {"best_epoch": own.best_epoch, "epochs": len(own.history), "stopped": own.stopped}
+            for own in self.result.members
+        ]
+        return {
+            "program": "mdnnp train",
+            "potential": self.path,
+            "report": self.report,
+            "epochs": self.result.epochs,
+            "members": members,
+            "errors": {name: own.as_dict() for name, own in self.errors.items()},
+        }
 
 
 def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False) -> Trained:
-    """Make the fit that `config` describes, or continue it; prints to stdout.
+    """Make the fit that `config` describes, or continue it; prints its progress to stdout.
 
     Raises InputError and FileError before anything is written; PhysicsError if the fit diverges. What is there is
     never replaced unless `overwrite` says so; the checkpoint lets a fit that was stopped go on. SIGINT and SIGTERM end
@@ -391,9 +417,6 @@ def _finish(
     overwrite: bool,
 ) -> Trained:
     """Write the potential, measure it, write the report."""
-    for k, own in enumerate(result.members):
-        member = f"member {k + 1}: " if len(result.members) > 1 else ""
-        screen.say(f"{member}best epoch {own.best_epoch} of {len(own.history)}; {own.stopped or 'limit reached'}")
     origin = _provenance(config, sets, result)
     _write(config, models, origin, overwrite)
     networks = [HDNNP(model) for model in models]
@@ -402,8 +425,6 @@ def _finish(
     if fixed is not None:
         potential = TotalPotential([potential, fixed], source, ["network", "terms"])
     errors = {name: evaluate(potential, own) for name, own in sets._asdict().items() if own}
-    for name, found in errors.items():
-        screen.say(f"\n{name}\n" + "\n".join(brief(found)))
     first = result.members[0]
     write_report(
         config.report_path,
@@ -416,7 +437,6 @@ def _finish(
         provenance={**origin, **provenance()},
         overwrite=overwrite,
     )
-    screen.say(f"\nWritten: {config.potential_path}, {config.report_path}")
     return Trained(potential, config.potential_path, config.report_path, errors, result)
 
 

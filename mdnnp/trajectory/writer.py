@@ -31,6 +31,8 @@ from mdnnp.trajectory.repair import repair
 class WriteError(FileError):
     """Writing failed (a full disk, mostly). HDF5 cannot recover: report, then leave with `exit_at_once`."""
 
+    ends_process = True
+
 
 class OtherRun(FileError):
     """A trajectory that another run has written."""

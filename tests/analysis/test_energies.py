@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -22,8 +21,9 @@ from mdnnp.atoms.quantities import kinetic_energy, temperature
 from mdnnp.base.errors import FileError, InputError
 from mdnnp.base.statistics import drift
 from mdnnp.base.units import BOLTZMANN_EV_PER_K, EV_PER_U_A2_PER_FS2
-from mdnnp.command.analyze import PHYSICS_FILES, analyze_trajectory
+from mdnnp.command.analyze import PHYSICS_FILES, Request, perform
 from mdnnp.command.cli import main as command_line
+from mdnnp.command.verb import finish
 from mdnnp.trajectory import TrajectoryWriter
 
 N = 12
@@ -97,8 +97,8 @@ def run(tmp_path):
     return tmp_path / "run.h5"
 
 
-def ask(path, **options):
-    return SimpleNamespace(trajectory=str(path), output=None, **options)
+def analyze_trajectory(path, json=False, **options):
+    return finish(perform(Request(str(path), **options)), json)
 
 
 def test_shadow_energy_of_a_known_run(run, capsys):
@@ -191,7 +191,7 @@ def test_report_and_figures_on_the_command_line(run, capsys):
 
 
 def test_the_report_begins_with_the_conservation_of_energy(run):
-    analyze_trajectory(ask(run))
+    analyze_trajectory(run)
     text = (run.parent / "run_analysis/report.html").read_text(encoding="utf-8")
     sections = re.findall("<h2 .*?>(.*?)</h2>", text)
     assert sections[:2] == ["Energy conservation", "Energy, temperature and pressure"]
@@ -225,7 +225,7 @@ def test_energies_are_printed_less_the_constants_of_the_potential(run):
 
 
 def test_json_is_strict_and_has_units(run, capsys):
-    assert analyze_trajectory(ask(run, json=True, no_figures=True)) == 0
+    assert analyze_trajectory(run, json=True, no_figures=True) == 0
     numbers = json.loads(capsys.readouterr().out, parse_constant=lambda c: pytest.fail(f"{c} in JSON"))
     assert numbers["temperature"]["mean_K"] == pytest.approx(300, abs=1)
     assert numbers["drift"]["slope_meV_per_atom_ns"] == pytest.approx(SLOPE / N * 1e6, rel=0.3)
@@ -272,7 +272,7 @@ def test_many_samples_are_drawn_as_their_envelope():
 @pytest.mark.parametrize("n", [1, 2, 9])
 def test_short_runs_say_that_they_are_short(tmp_path, capsys, n):
     make_run(tmp_path / "run.h5", n)
-    assert analyze_trajectory(ask(tmp_path / "run.h5")) == 0
+    assert analyze_trajectory(tmp_path / "run.h5") == 0
     text = capsys.readouterr().out
     assert "not enough data" in text and "too short for an error bar" in text and "nan" not in text
     drawn = [p.name for p in (tmp_path / "run_analysis").glob("*.png")]
@@ -280,23 +280,23 @@ def test_short_runs_say_that_they_are_short(tmp_path, capsys, n):
 
 
 def test_a_warm_up_longer_than_the_run(run, capsys):
-    assert analyze_trajectory(ask(run, warmup_ps=100.0)) == 0
+    assert analyze_trajectory(run, warmup_ps=100.0) == 0
     text = capsys.readouterr().out
     assert "not enough data: 0 samples" in text and "nan" not in text
     with pytest.raises(InputError, match="must not be negative"):
-        analyze_trajectory(ask(run, warmup_ps=-1.0))
+        analyze_trajectory(run, warmup_ps=-1.0)
 
 
 def test_a_run_that_broke_off_with_nan(tmp_path, capsys):
     make_run(tmp_path / "run.h5", bad=700)
-    assert analyze_trajectory(ask(tmp_path / "run.h5")) == 0
+    assert analyze_trajectory(tmp_path / "run.h5") == 0
     assert "total_energy at step 2800 is nan: this sample and all later ones are left out" in capsys.readouterr().out
     assert len(read_series(tmp_path / "run.h5").time_fs) == 700
 
 
 def test_an_open_system_has_no_pressure(tmp_path, capsys):
     make_run(tmp_path / "run.h5", pressure=math.nan)
-    assert analyze_trajectory(ask(tmp_path / "run.h5")) == 0
+    assert analyze_trajectory(tmp_path / "run.h5") == 0
     assert "pressure" not in capsys.readouterr().out
     assert not (tmp_path / "run_analysis" / "pressure.png").exists()
 
@@ -354,7 +354,7 @@ def test_a_foreign_file_with_velocities(tmp_path, capsys):
     np.testing.assert_allclose(series.values["kinetic_energy"], expected, rtol=1e-12)
     np.testing.assert_allclose(series.values["temperature"], temperature(expected, DEGREES), rtol=1e-12)
     np.testing.assert_allclose(series.momentum, np.einsum("tik,i->tk", velocities, MASSES))
-    assert analyze_trajectory(ask(tmp_path / "other.h5")) == 0
+    assert analyze_trajectory(tmp_path / "other.h5") == 0
     text = capsys.readouterr().out
     assert "temperature" in text and "drift" not in text.replace("energy_drift", "")
     assert not (tmp_path / "other_analysis" / "energy_drift.png").exists()
@@ -375,7 +375,7 @@ def test_foreign_energies_in_other_or_no_units_are_not_guessed(tmp_path, unit):
 
 def test_a_foreign_file_with_positions_only(tmp_path, capsys):
     foreign(tmp_path / "other.h5", velocities=False)
-    assert analyze_trajectory(ask(tmp_path / "other.h5")) == 0
+    assert analyze_trajectory(tmp_path / "other.h5") == 0
     assert "no energies, temperatures or velocities" in capsys.readouterr().out
 
 
@@ -395,31 +395,31 @@ def test_files_that_are_no_trajectories(tmp_path, capsys):
 
 def test_an_analysis_is_replaced_but_nothing_else(run, capsys):
     folder = run.with_name("run_analysis")
-    analyze_trajectory(ask(run))
+    analyze_trajectory(run)
     (folder / "notes.txt").write_text("mine")
-    analyze_trajectory(ask(run))
+    analyze_trajectory(run)
     assert "replacing an earlier analysis" in capsys.readouterr().out
     assert (folder / "notes.txt").read_text() == "mine"
     (folder / "numbers.json").unlink()
     (folder / "pressure.png").write_text("mine")
     with pytest.raises(FileError, match="was not written by an earlier analysis"):
-        analyze_trajectory(ask(run))
+        analyze_trajectory(run)
     assert (folder / "pressure.png").read_text() == "mine"
 
 
 def test_figures_without_data_any_more_are_removed(run, tmp_path):
-    analyze_trajectory(ask(run))
+    analyze_trajectory(run)
     make_run(tmp_path / "open.h5", pressure=math.nan)
-    analyze_trajectory(SimpleNamespace(trajectory=str(tmp_path / "open.h5"), output=str(run.with_name("run_analysis"))))
+    analyze_trajectory(tmp_path / "open.h5", output=str(run.with_name("run_analysis")))
     assert not (run.with_name("run_analysis") / "pressure.png").exists()
 
 
 def test_folders_that_cannot_be_written(run, tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(FileError, match="is not a directory"):
-        analyze_trajectory(SimpleNamespace(trajectory=str(run), output=str(tmp_path / "file")))
+        analyze_trajectory(run, output=str(tmp_path / "file"))
     with pytest.raises(FileError, match="cannot be made"):
-        analyze_trajectory(SimpleNamespace(trajectory=str(run), output=str(tmp_path / "file" / "below")))
+        analyze_trajectory(run, output=str(tmp_path / "file" / "below"))
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES])
@@ -429,4 +429,4 @@ def test_a_folder_that_fails_while_writing(run, monkeypatch, number):
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
     with pytest.raises(FileError, match=f"run_analysis: cannot be written: {os.strerror(number)}"):
-        analyze_trajectory(ask(run))
+        analyze_trajectory(run)

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tracemalloc
 import warnings
-from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -31,7 +30,8 @@ from mdnnp.atoms.quantities import centre_of_mass
 from mdnnp.atoms.system import make_system
 from mdnnp.base.errors import FileError, InputError, MdnnpWarning
 from mdnnp.base.units import ACCELERATION_A_PER_FS2, EV_PER_A3_IN_GPA, U_PER_A3_IN_G_PER_CM3
-from mdnnp.command.analyze import analyze_trajectory
+from mdnnp.command.analyze import Request, perform
+from mdnnp.command.verb import finish
 from mdnnp.dynamics.integrators import MDState, verlet_step
 from mdnnp.landscape.modes import all_modes
 from mdnnp.landscape.relaxation import Goal, relax
@@ -600,7 +600,7 @@ assert analyse("large", "at-once") != 0
 
 def command(path, folder, **more):
     paths = [str(p) for p in path] if isinstance(path, list) else [str(path)]
-    return analyze_trajectory(SimpleNamespace(trajectory=paths, output=str(folder), warmup_ps=0.0, **more))
+    return finish(perform(Request(paths, output=str(folder), warmup_ps=0.0, **more)), False)
 
 
 @pytest.mark.parametrize(
@@ -699,5 +699,5 @@ def test_a_spectrum_that_frames_are_too_far_apart_for_is_named(tmp_path, capsys,
     own(tmp_path / "run.h5", positions, 12.0 * np.eye(3), [6, 6], v, dt_fs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MdnnpWarning)
-        analyze_trajectory(SimpleNamespace(trajectory=str(tmp_path / "run.h5"), output=str(tmp_path / "out")))
+        finish(perform(Request(tmp_path / "run.h5", output=tmp_path / "out")), False)
     assert ("folded" in capsys.readouterr().out) == folded

@@ -17,6 +17,7 @@ from toy_potential import ToyPotential
 from mdnnp.atoms.read import read_structures
 from mdnnp.atoms.system import make_system
 from mdnnp.base.errors import MdnnpWarning
+from mdnnp.base.report.plain import to_json
 from mdnnp.certify import cutoff_crossings, invariances, measures
 from mdnnp.certify.invariances import check, rattled_and_strained
 from mdnnp.potentials.committee import Committee
@@ -69,7 +70,7 @@ def names(potential, system):
 @pytest.mark.parametrize("case", CASES)
 def test_a_right_potential_passes_everywhere(case):
     report = check(ToyPotential(), CASES[case])
-    assert report.passed, report.table()
+    assert report.passed, report.text()
     assert report.exit_code == 0
 
 
@@ -165,7 +166,7 @@ def test_discontinuities_at_the_cutoff(smoothing, failing):
     assert {row.check for row in rows} == {f"cutoff {x}{y}" for x in ("H-H", "H-O", "O-O") for y in ("", ", slope")}
     for row in rows:
         if row.passed is not None:
-            assert row.passed != (row.quantity in failing), report.table()
+            assert row.passed != (row.quantity in failing), report.text()
     elsewhere = {row.check for row in report.failures} - {row.check for row in rows}
     assert elsewhere <= ({"forces", "virial"} if smoothing in ("hard", "linear") else set())
     if smoothing == "cos":
@@ -233,7 +234,7 @@ def test_size_of_the_jump_of_a_truncated_pair():
 
 def test_lennard_jones_passes():
     report = check(lennard_jones("poly2"), argon_krypton())
-    assert report.passed, report.table()
+    assert report.passed, report.text()
 
 
 @pytest.mark.parametrize("name", ["big1", "all6", "act_et", "b_t9", "cut7", "norm"])
@@ -243,7 +244,7 @@ def test_neural_network_potentials_pass(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MdnnpWarning)
         report = check(potential, structure.system)
-    assert report.passed, report.table()
+    assert report.passed, report.text()
 
 
 def silicon():
@@ -255,10 +256,10 @@ def silicon():
 def test_silicon_passes_on_its_own_crystal():
     potential, crystal = silicon()
     report = check(potential, crystal)
-    assert report.passed, report.table()
+    assert report.passed, report.text()
     assert 1e4 < report.conditioning < 3e4
-    assert f"conditioning k = {report.conditioning:.3g}" in report.table()
-    assert json.loads(report.to_json())["conditioning"] == report.conditioning
+    assert f"conditioning k = {report.conditioning:.3g}" in report.text()
+    assert json.loads(to_json(report.as_dict()))["conditioning"] == report.conditioning
 
 
 @pytest.mark.parametrize(
@@ -338,7 +339,7 @@ def test_extrapolation_is_warned_of():
 
     with pytest.warns(MdnnpWarning, match="number 7 of atom 2: 1.5, range 0.1 to 1.2"):
         report = check(Outside(), SMALL)
-    assert report.passed and "outside the range of the training data" in report.table()
+    assert report.passed and "outside the range of the training data" in report.text()
 
 
 def test_perfect_crystal_is_rattled():
@@ -368,13 +369,13 @@ def test_replicas_beyond_the_limit_are_not_made():
 
 def test_report_as_table_and_json():
     report = check(ToyPotential(factors=(1, 1 + 1e-6, 1, 1)), SMALL)
-    data = json.loads(report.to_json())
+    data = json.loads(to_json(report.as_dict()))
     assert data["passed"] is False and report.exit_code == 3
     assert [row["check"] for row in data["rows"] if row["passed"] is False] == ["forces"]
-    (line,) = [line for line in report.table().splitlines() if "FAIL" in line]
+    (line,) = [line for line in report.text().splitlines() if "FAIL" in line]
     assert line.startswith("forces")
-    assert "1 failed" in report.table().splitlines()[-1]
-    assert "NaN" not in report.to_json()
+    assert "1 failed" in report.text().splitlines()[-1]
+    assert "NaN" not in to_json(report.as_dict())
 
 
 def test_images_by_brute_force_agree_with_ase():

@@ -154,14 +154,14 @@ def test_trajectory_is_that_of_the_integrator(folder):
     assert summary.exit_code == 0
 
 
-def test_energy_is_conserved_and_reported(folder, capsys):
+def test_energy_is_conserved_and_reported(folder):
     edit(folder / "run.toml", "steps = 200", "steps = 3000")
     edit(folder / "run.toml", "thermo_interval = 3", "thermo_interval = 1")
     summary = run(read_config("run.toml"))
     assert summary.drift.enough
     assert summary.drift.sigmas < 5
     assert summary.drift.rms_eV_per_atom < 1e-6
-    out = capsys.readouterr().out
+    out = summary.text()
     assert re.search(r"drift [+-]\S+ ± \S+ meV/atom/ns .* rms \S+ meV/atom", out)
     assert re.search(r"3000 steps in \S+ s: \S+ us per atom and step, \S+ ns/day", out)
     assert "mdnnp analyze run.h5" in out
@@ -218,7 +218,7 @@ def test_a_rotated_cell_is_said_and_stored(folder, capsys):
         np.testing.assert_allclose(3 * atoms.cell.array @ rotation.T, t.cells(0), atol=1e-6)
 
 
-def test_shadow_energy_is_logged_at_its_step(folder, capsys):
+def test_shadow_energy_is_logged_at_its_step(folder):
     """Against the same formula along a trajectory made here; not known at the ends, nor during the equilibration."""
     edit(folder / "run.toml", "steps = 200", "steps = 103\nequilibration_steps = 95")
     summary = run(read_config("run.toml"))
@@ -242,7 +242,7 @@ def test_shadow_energy_is_logged_at_its_step(folder, capsys):
     spread = [np.std(thermo[name][known]) for name in ("shadow_energy", "total_energy")]
     assert spread[0] < 1e-2 * spread[1]
     assert summary.shadow_drift.rms_eV_per_atom < 1e-2 * summary.drift.rms_eV_per_atom
-    assert re.search(r"\nshadow energy  drift \S+ ± \S+ meV/atom/ns", capsys.readouterr().out)
+    assert re.search(r"\nshadow energy  drift \S+ ± \S+ meV/atom/ns", summary.text())
 
 
 def test_equilibration_reaches_the_temperature_and_is_left_out_of_the_drift(folder):
@@ -281,14 +281,14 @@ def test_last_step_of_the_equilibration_has_the_temperature(folder):
     assert T[159] != pytest.approx(60.0, rel=1e-6)
 
 
-def test_zero_steps(folder, capsys):
+def test_zero_steps(folder):
     edit(folder / "run.toml", "steps = 200", "steps = 0")
     summary = run(read_config("run.toml"))
     assert (summary.step, summary.new_steps) == (0, 0)
     with Trajectory(summary.trajectory) as t:
         assert len(t) == 1
         assert len(t.thermo["step"]) == 1
-    assert "not enough data" in capsys.readouterr().out
+    assert "not enough data" in summary.text()
 
 
 def test_one_atom_flies_straight(folder):

@@ -11,8 +11,8 @@ from systems import argon
 
 from mdnnp.atoms.structure import from_atoms
 from mdnnp.command.cli import main
-from mdnnp.command.phonons import thermal_table
 from mdnnp.landscape.phonons import crystal_phonons
+from mdnnp.landscape.vibrations import thermal_sums
 from mdnnp.potentials.lennard_jones import LennardJones
 
 LJ = 'kind = "lennard-jones"\ncutoff_A = 8.5\nsmoothing = "poly3"\n[elements.Ar]\nepsilon_eV = 0.0104\nsigma_A = 3.4\n'
@@ -116,8 +116,8 @@ def _compare_thermal(reference, temperature_K):
     mesh = reference.mesh
     assert (np.abs(mesh.frequencies) < 1e-3).sum() == 3
     weights = np.array(mesh.weights) / np.sum(mesh.weights)
-    row = thermal_table(np.array(mesh.frequencies), weights, [temperature_K], "it").splitlines()[-1].split()
-    free, entropy, heat = (float(row[k]) for k in (1, 3, 4))
+    sums = thermal_sums(np.array(mesh.frequencies), weights, [temperature_K])
+    free, entropy, heat = (values[0] for values in (sums[1], *sums[3:]))
     kJ_per_mol = 96.48533212
     assert free == pytest.approx(theirs.free_energy[0] / kJ_per_mol, abs=2e-6)
     assert entropy == pytest.approx(theirs.entropy[0] / kJ_per_mol / 1000, abs=2e-8)

@@ -48,7 +48,7 @@ def assert_passes(potential, system):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MdnnpWarning)  # these structures extrapolate
         report = check(potential, system, max_atoms=700)
-    assert report.passed, report.table()
+    assert report.passed, report.text()
 
 
 @pytest.fixture(scope="module")

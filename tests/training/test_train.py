@@ -75,7 +75,7 @@ def test_the_potential_gives_the_fits_own_numbers(folder, capsys):
     config = read_train_config(write_input(folder))
     trained = train(config)
     out = capsys.readouterr().out
-    assert "epoch    3" in out and "validation" in out and "Written" in out
+    assert "epoch    3" in out and "validation" in out and "Written" in trained.text()
     row = trained.result.members[0].history[trained.result.members[0].best_epoch - 1]
     reopened = load_potential(trained.path)
     sets, _ = read_sets(config)
