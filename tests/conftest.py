@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from reference import REAL
+from reference_data import REAL
 from small_inputs import folder  # noqa: F401 (a fixture, of which some files have their own)
 
 

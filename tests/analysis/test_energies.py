@@ -418,7 +418,7 @@ def test_folders_that_cannot_be_written(run, tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(FileError, match="is not a directory"):
         analyze_trajectory(run, output=str(tmp_path / "file"))
-    with pytest.raises(FileError, match="cannot be made"):
+    with pytest.raises(FileError, match="cannot be created"):
         analyze_trajectory(run, output=str(tmp_path / "file" / "below"))
 
 

@@ -294,7 +294,7 @@ def test_types_are_not_taken_for_atomic_numbers(tmp_path, capsys):
 
 def test_labels_that_are_no_elements_are_asked_for(tmp_path):
     path = carbon_monoxide(tmp_path / "x.h5", {"CX": 0, "OX": 1})
-    with Trajectory(path) as trajectory, pytest.raises(FileError, match=r"CX, OX are no elements; .*CX=X OX=X"):
+    with Trajectory(path) as trajectory, pytest.raises(FileError, match=r"CX, OX are not elements; .*CX=X OX=X"):
         _ = trajectory.numbers
     for given in (["CX=C", "OX=O"], ["C", "O"]):
         with Trajectory(path, species=given) as trajectory:
@@ -312,7 +312,7 @@ def test_several_groups_of_particles(tmp_path, capsys):
         element(file, "observables/total_energy", rng.normal(size=40), steps, steps * 1.0, "eV")
     assert main(["analyze", str(tmp_path / "x.h5"), "--no-figures"]) == 0
     said = capsys.readouterr().out
-    assert "4 atoms (Na 4)" in said and "ions, water_o it is ions; --group NAME for another" in said
+    assert "4 atoms (Na 4)" in said and "ions, water_o; ions is analysed (--group NAME for another)" in said
     assert "total_energy left out: values of the whole system" in said and "drift" not in said
     assert main(["analyze", str(tmp_path / "x.h5"), "--no-figures", "--group", "water_o"]) == 0
     assert "10 atoms (O 10)" in capsys.readouterr().out

@@ -376,7 +376,7 @@ def test_melting_is_seen_along_a_ramp(tmp_path):
     assert 0.06 * 0.9 < crystal[0] < 0.06 * 1.2 and melt.min() > 5 * crystal.max()
     assert table.x[-1] > 2 * table.x[0]
     assert not any(name.startswith(("msd", "shear")) for name in found.tables)
-    assert any("no equilibrium" in note for note in found.notes)
+    assert any("not an equilibrium" in note for note in found.notes)
     assert "to 19 ps" in dict(found.run)["frames"]
 
 

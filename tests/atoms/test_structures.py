@@ -14,7 +14,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
 from ase.data import atomic_masses
 from places import SILICON
-from reference import there
+from reference_data import there
 
 from mdnnp.atoms.read import read_structures, stream_structures
 from mdnnp.atoms.structure import Structure, from_atoms, to_atoms
@@ -552,7 +552,7 @@ def test_reference_data_is_not_suspicious(file):
     structures = read_structures(file, "::5")
     assert [unit_suspicion(s) for s in structures] == [None] * len(structures)
     bohr = [dataclasses.replace(s, system=shrunk(s)) for s in structures]
-    assert all("taken for Bohr" in unit_suspicion(s) for s in bohr)
+    assert all("read as Bohr" in unit_suspicion(s) for s in bohr)
 
 
 def shrunk(s: Structure):

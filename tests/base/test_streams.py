@@ -103,7 +103,7 @@ def test_only_the_first_line_of_a_message_is_an_error(folder, capfd):
     Path("run.toml").write_text(Path("run.toml").read_text().replace("steps = 4", "steps = 1000"))
     assert main(["run", "run.toml"]) == 3
     lines = [row for row in capfd.readouterr().err.splitlines() if not row.startswith("warning: ")]
-    assert lines[0].startswith("error: step ") and lines[1].startswith("note: kept: run.h5 up to step ")
+    assert lines[0].startswith("error: step ") and lines[1].startswith("note: saved: run.h5 up to step ")
     Path("bad.toml").write_text("[structure]\nfil = 1\nindx = 2\n")
     assert main(["run", "bad.toml"]) == 2
     assert all(row.startswith("error: ") for row in capfd.readouterr().err.splitlines())
@@ -128,7 +128,7 @@ def test_an_interrupted_fit_says_how_to_go_on(folder, number):
                 break
         _, err = fit.communicate(timeout=120)
     assert fit.returncode == 128 + number
-    assert f"error: interrupted by {number.name}\nnote: kept: fit.checkpoint of epoch " in err
+    assert f"error: interrupted by {number.name}\nnote: saved: fit.checkpoint of epoch " in err
     assert "continue with: mdnnp train fit.toml --resume" in err
     with subprocess.Popen([*command, "--resume"], stdout=subprocess.PIPE, text=True) as fit:
         line = next(row for row in fit.stdout if row.startswith("epoch "))

@@ -14,7 +14,7 @@ import pytest
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from places import GOLDEN, ROOT
-from reference import REAL
+from reference_data import REAL
 
 from mdnnp import __version__
 from mdnnp.atoms.read import read_structures
@@ -95,8 +95,8 @@ def test_help_is_quick():
     (["fly"], "invalid choice: 'fly'"),
     (["run"], "INPUT.toml"),
     (["run", "x.toml", "--fast"], "--fast"),
-    (["run", "x.toml", "--threads", "0"], "'0' is not a whole number from 1"),
-    (["run", "x.toml", "--threads", "two"], "'two' is not a whole number from 1"),
+    (["run", "x.toml", "--threads", "0"], "'0' is not a whole number of at least 1"),
+    (["run", "x.toml", "--threads", "two"], "'two' is not a whole number of at least 1"),
 ])  # fmt: skip
 def test_wrong_arguments(argv, expected, capfd):
     assert expected in fails(capfd, 2, *argv)
@@ -294,7 +294,7 @@ def test_exploding_run_has_its_own_exit_status(short_argon, capfd):
     Path("argon.toml").write_text(text)
     stderr = fails(capfd, 3, "run", "argon.toml")
     assert "moves" in stderr
-    assert "note: kept: argon.h5 up to step" in stderr
+    assert "note: saved: argon.h5 up to step" in stderr
 
 
 def test_warnings_are_lines(short_argon, capfd):

@@ -82,7 +82,8 @@ def test_run_and_train_replace_neither_inputs_nor_their_own_outputs(folder, capf
     for spelling in (target, f"./{target}", f"../{folder.name}/{target}", str(folder / target)):
         Path(name).write_text(f'{text}{key} = "{spelling}"\n')
         before = snapshot(folder)
-        assert "would" in refused(capfd, f"{verb} {name}", *flags)
+        said = refused(capfd, f"{verb} {name}", *flags)
+        assert "would" in said or "two outputs have this name" in said
         assert snapshot(folder) == before
 
 
@@ -283,7 +284,7 @@ def test_the_collection_of_another_run_is_kept(tmp_path):
         ("run", "steps = 4", "fixed = [4]\nsteps = 4", r"dynamics.fixed at .*run\.toml:6: names atom 4"),
         ("run", "steps = 4", 'velocities = "file"\nsteps = 4', r"dynamics.velocities at .*run\.toml:6: "),
         ("run", "[potential]", "replicate = [900, 900, 900]\n[potential]", r"structure.replicate at .*run\.toml:3: "),
-        ("run", "[potential]", "masses = {H = 2}\n[potential]", r"structure.masses at .*run\.toml:3: gives H"),
+        ("run", "[potential]", "masses = {H = 2}\n[potential]", r"structure.masses at .*run\.toml:3: has a mass of H"),
         ("run", "[output]", "[committee]\ncollect_above_eV_A = 1", r"collect_above_eV_A at .*run\.toml:10: needs"),
         ("train", '"a.xyz"', '"gone.xyz"', r"data.train at .*fit\.toml:2: .*gone\.xyz does not exist"),
         ("train", "max_zeta = 1", "max_zeta = 1\nselect = 1000000", r"descriptors.select = 1000000 at fit\.toml:8: "),

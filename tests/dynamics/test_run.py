@@ -756,7 +756,7 @@ def test_exploding_dynamics_says_when_and_where_and_keeps_what_was_written(folde
     ):
         run(read_config("run.toml"))
     step = int(re.search(r"step (\d+)", str(stopped.value))[1])
-    last = int(re.search(r"kept: run.h5 up to step (\d+), run.checkpoint of step", str(stopped.value))[1])
+    last = int(re.search(r"saved: run.h5 up to step (\d+), run.checkpoint of step", str(stopped.value))[1])
     assert last == step - 1
     with Trajectory(folder / "run.h5") as t:
         assert t.thermo["step"][-1] == last // 3 * 3

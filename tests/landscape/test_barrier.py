@@ -147,7 +147,7 @@ def test_distances_know_of_images_and_shifts(hop):
         (["--mode", "0"], "--mode counts from 1"),
         (["--mode", "500"], "no more than"),
         (["--to", "fewer.xyz"], "same atoms in the same order"),
-        (["--to", "larger.xyz"], "keeps the cell"),
+        (["--to", "larger.xyz"], "same cell"),
         (["--to", "before.xyz"], "the same minimum"),
         (["--to", "after.xyz", "--guess"], "exclude each other"),
         (["--force-tolerance", "0"], "must be positive"),

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pytest
 from places import GOLDEN
-from reference import REAL, WATER_UNITS
+from reference_data import REAL, WATER_UNITS
 
 from mdnnp.atoms.neighbors import VerletList
 from mdnnp.atoms.read import read_structures

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from labelled import Answers, make_labelled
 from places import GOLDEN
-from reference import REAL
+from reference_data import REAL
 
 from mdnnp.atoms.system import make_system
 from mdnnp.base.errors import InputError

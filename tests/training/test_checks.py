@@ -8,7 +8,7 @@ import pytest
 from ase.build import bulk
 from labelled import make_labelled
 from places import SILICON
-from reference import there
+from reference_data import there
 
 from mdnnp.atoms.system import make_system
 from mdnnp.base.errors import InputError

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from labelled import make_labelled
 from places import SILICON
-from reference import there
+from reference_data import there
 
 from mdnnp.base.errors import InputError
 from mdnnp.potentials.hdnnp.functions.definitions import SymmetryFunction

@@ -286,7 +286,7 @@ def test_functions_in_another_unit_of_length(folder):
     assert (angular.zeta, angular.lam) == (2.0, 1.0) and angular.eta == pytest.approx(0.3 / BOHR_A**2)
     (folder / "mdnnp.toml").write_text('length_unit = "Bohr"\nenergy_unit = "Hartree"\n')
     assert chosen(folder, "cutoff_A = 6.35").functions == found.functions
-    with pytest.raises(InputError, match=r"functions_length_unit = 'nm', but .*mdnnp.toml says 'Bohr'"):
+    with pytest.raises(InputError, match=r"functions_length_unit = 'nm', but .*mdnnp.toml states 'Bohr'"):
         chosen(folder, 'cutoff_A = 6.35\nfunctions_length_unit = "nm"')
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from places import GOLDEN
-from reference import REAL, WATER_UNITS
+from reference_data import REAL, WATER_UNITS
 
 from mdnnp.atoms.neighbors import VerletList, neighbor_list
 from mdnnp.atoms.read import read_structures
@@ -236,7 +236,7 @@ def test_offsets_are_counted_once_per_atom(water):
 
 def test_element_that_the_potential_lacks():
     potential, _ = open_case(GOLDEN / "big1")
-    with pytest.raises(InputError, match=r"atom 1 is Fe.*knows H O S"):
+    with pytest.raises(InputError, match=r"atom 1 is Fe.*for H O S"):
         potential.compute(make_system([[0, 0, 0], [2, 0, 0]], [8, 26]))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from places import GOLDEN
-from reference import REAL, WATER_UNITS
+from reference_data import REAL, WATER_UNITS
 
 from mdnnp.atoms.neighbors import VerletList
 from mdnnp.atoms.read import read_structures

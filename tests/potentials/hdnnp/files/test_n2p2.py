@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ase.data import atomic_numbers
 from places import GOLDEN
-from reference import REAL
+from reference_data import REAL
 
 from mdnnp.atoms.input_data import read_input_data
 from mdnnp.base.errors import FileError, InputError, MdnnpWarning
@@ -844,7 +844,7 @@ def test_units_of_the_sidecar(potential):
     model = read_potential(potential)
     assert (model.length_unit, model.energy_unit) == ("bohr", "eV")
     assert read_potential(potential, "Bohr", "ev").energy_unit == "eV"
-    with pytest.raises(InputError, match=r"energy_unit is given as 'Hartree', but .*mdnnp.toml says 'eV'"):
+    with pytest.raises(InputError, match=r"energy_unit is given as 'Hartree', but .*mdnnp.toml states 'eV'"):
         read_potential(potential, "Bohr", "Hartree")
 
 

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from reference import REAL
+from reference_data import REAL
 
 from mdnnp.atoms.neighbors import VerletList
 from mdnnp.atoms.read import read_structures
