@@ -21,7 +21,7 @@ from mdnnp.base.statistics import DEFAULT_WARMUP, RESOLVED, VERLET_ERROR, Drift,
 from mdnnp.base.units import BOLTZMANN_EV_PER_K, EV_PER_U_A2_PER_FS2
 from mdnnp.trajectory import STEPS, Trajectory
 
-_ATOMS_AT_ONCE = 2_000_000  # velocities read at a time
+_ATOMS_AT_ONCE = 200_000  # velocities read at a time
 # A trend of the temperature that is no fluctuation, in standard errors and as a share of the mean (or of a set ramp).
 TREND_SIGMAS, TREND_SHARE = 5, 0.1
 RAMP_POINTS = 50
