@@ -548,7 +548,7 @@ def test_memory_does_not_grow_with_the_run_and_each_frame_is_read_a_few_times(tm
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits memory as Linux does")
 def test_a_file_of_several_times_the_memory_is_analysed_by_the_verb(tmp_path):
     """All of `mdnnp analyze`, log, stress and heat current included; what reads all at once runs out of memory."""
-    sizes, rng = {"small": 60, "large": 2000}, np.random.default_rng(20)
+    sizes, rng = {"small": 60, "large": 4000}, np.random.default_rng(20)
     grid = np.indices((8, 8, 8)).reshape(3, -1).T * 3.7
     for name, n_frames in sizes.items():
         v = rng.normal(0, 1e-3, (n_frames, *grid.shape))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 DATA, MAIN, ACCENT, SHADE = "#9aa7b5", "#1f4e79", "#c0392b", "#eeeeee"
@@ -27,6 +28,7 @@ def save_figure(figure: Figure, target: str | Path | BinaryIO, **options: Any) -
     """
     figure.draw_without_rendering()
     figure.savefig(target, **options)
+    FigureCanvasBase(figure)  # takes the place of the canvas that holds the picture, which is 5 MB and more
 
 
 def energy_scale(size_eV: float) -> tuple[float, str]:
