@@ -88,7 +88,7 @@ def mesh(cell: np.ndarray, length_A: float) -> np.ndarray:
     """
     reciprocal = np.linalg.norm(np.linalg.inv(cell), axis=0)
     counts = 2 * np.maximum(1, np.ceil(0.5 * length_A * reciprocal - 1e-9)).astype(int)
-    points = (np.indices(counts).reshape(3, -1).T + 0.5) / counts
+    points = (np.indices(counts.tolist()).reshape(3, -1).T + 0.5) / counts
     return points[points[:, 0] < 0.5]  # the other half is at 1 - q, which is -q
 
 

@@ -135,7 +135,7 @@ class Element:
             spacing = min((np.min(np.diff(t)) for t in (mine, theirs) if len(t) > 1), default=1.0)
             tolerance = np.minimum(1e-6 * np.abs(theirs) + 1e-4 * spacing, 0.1 * spacing)
         elif stepped:
-            mine, theirs, tolerance = self.steps, clock.steps, 0
+            mine, theirs, tolerance = self.steps, clock.steps, np.zeros(1)
             if (np.diff(mine) <= 0).any() or (np.diff(theirs) <= 0).any():
                 raise FileError(
                     f"{self.path}: steps of {self.name} or {clock.name} go back, and there is no time to go by"
