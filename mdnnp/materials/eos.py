@@ -77,7 +77,7 @@ def fit_birch_murnaghan(volumes: ArrayLike, energies: ArrayLike) -> BirchMurnagh
     y3 = theta**3 * (root * first + 3 * root**2 * second + root**3 * third)
     modulus = (y2 - y1) / at_rest
     derivative = -((y3 - y2) / (y2 - y1) - 1.0)
-    coefficients = scaled / scale ** np.arange(4)
+    coefficients = np.asarray(scaled, float) / scale ** np.arange(4)
     coefficients[0] += middle
     return BirchMurnaghan(
         at_rest, float(shifted(root)) + middle, modulus * EV_PER_A3_IN_GPA, derivative,
