@@ -178,7 +178,9 @@ def test_screening_beyond_the_cell_counts_images_once():
     system, charges, widths = random_cell()
     screening = Screening(6, 2.0, 8.0)
     one = coulomb(system, widths, 12.0, screening=screening).screened(charges)
-    two = coulomb(replicate(system, (2, 2, 2)), np.tile(widths, 8), 12.0, screening=screening).screened(np.tile(charges, 8))
+    two = coulomb(replicate(system, (2, 2, 2)), np.tile(widths, 8), 12.0, screening=screening).screened(
+        np.tile(charges, 8)
+    )
     assert np.allclose(np.tile(one.potential, 8), two.potential, rtol=1e-12)
     assert np.allclose(8 * one.virial, two.virial, rtol=1e-11, atol=1e-11)
 

@@ -6,14 +6,17 @@ and back; `inputdata` does the same for structures. Nothing here converts units:
 """
 
 from mdnnp.n2p2.inputdata import DataBlock, is_input_data, read_input_data, write_input_data
-from mdnnp.n2p2.reader import SIDECAR, TERMS_FILE, read_potential
+from mdnnp.n2p2.reader import SIDECAR, TERMS_FILE, read_fourth_generation, read_potential
+from mdnnp.n2p2.settings import is_fourth_generation
 from mdnnp.n2p2.writer import write_potential
 
 __all__ = [
     "SIDECAR",
     "TERMS_FILE",
     "DataBlock",
+    "is_fourth_generation",
     "is_input_data",
+    "read_fourth_generation",
     "read_input_data",
     "read_potential",
     "write_input_data",

@@ -16,7 +16,7 @@ from ase.data import atomic_numbers
 from mdnnp import units
 from mdnnp.errors import FileError, InputError, MdnnpWarning
 from mdnnp.mlp import Network
-from mdnnp.model import ElementModel, HDNNPModel, without_spread
+from mdnnp.model import ChargeModel, ElementModel, HDNNPModel, without_spread
 from mdnnp.n2p2.settings import Settings, Topology, read_settings
 from mdnnp.n2p2.text import Mistake, Mistakes, read_lines, to_float, to_int
 
@@ -35,7 +35,43 @@ def read_potential(path: str | Path, length_unit: str | None = None, energy_unit
     """
     directory = Path(path)
     _require_directory(directory)
-    settings = read_settings(directory / "input.nn")
+    return _read_short(directory, read_settings(directory / "input.nn"), length_unit, energy_unit)
+
+
+def read_fourth_generation(
+    path: str | Path, length_unit: str | None = None, energy_unit: str | None = None
+) -> tuple[HDNNPModel, ChargeModel]:
+    """Read a fourth-generation n2p2 directory: the short-range part, and the charges.
+
+    Arguments and exceptions are those of `read_potential`.
+    """
+    directory = Path(path)
+    _require_directory(directory)
+    settings = read_settings(directory / "input.nn", fourth=True)
+    model = _read_short(directory, settings, length_unit, energy_unit)
+    charges = settings.charges
+    return model, ChargeModel(
+        networks={
+            symbol: _read_network(
+                _weights_file(directory, symbol, "weightse"),
+                symbol,
+                settings,
+                len(settings.functions[symbol]),
+                charges.topologies[symbol],
+                charges.n2p2_topology[symbol],
+            )
+            for symbol in settings.elements
+        },
+        hardness={symbol: _read_hardness(_weights_file(directory, symbol, "hardness")) for symbol in settings.elements},
+        widths=charges.widths,
+        screening=charges.screening,
+        four_pi_epsilon=charges.four_pi_epsilon,
+        conv_charge=charges.conv_charge,
+    )
+
+
+def _read_short(directory: Path, settings: Settings, length_unit: str | None, energy_unit: str | None) -> HDNNPModel:
+    """The functions, scaling and short-range networks."""
     _require_files(directory, settings)
     length_unit, energy_unit = _native_units(directory, length_unit, energy_unit)
     scaling = _read_scaling(directory / "scaling.data", settings)
@@ -43,7 +79,14 @@ def read_potential(path: str | Path, length_unit: str | None = None, energy_unit
         symbol: ElementModel(
             functions=settings.functions[symbol],
             scaling=scaling[symbol],
-            network=_read_network(_weights_file(directory, symbol), symbol, settings),
+            network=_read_network(
+                _weights_file(directory, symbol),
+                symbol,
+                settings,
+                len(settings.functions[symbol]) + (settings.charges is not None),
+                settings.topologies[symbol],
+                settings.n2p2_topology[symbol],
+            ),
             atom_energy=settings.atom_energy[symbol],
         )
         for symbol in settings.elements
@@ -81,13 +124,15 @@ def _require_directory(directory: Path) -> None:
     raise FileError(f"{directory}: no such directory")
 
 
-def _weights_file(directory: Path, symbol: str) -> Path:
-    return directory / f"weights.{atomic_numbers[symbol]:03d}.data"
+def _weights_file(directory: Path, symbol: str, kind: str = "weights") -> Path:
+    return directory / f"{kind}.{atomic_numbers[symbol]:03d}.data"
 
 
 def _require_files(directory: Path, settings: Settings) -> None:
     """Every file that the elements call for must be there, and none that says the potential has charges."""
-    needed = [directory / "scaling.data", *(_weights_file(directory, symbol) for symbol in settings.elements)]
+    kinds = ("weights",) if settings.charges is None else ("weights", "weightse", "hardness")
+    each = (_weights_file(directory, symbol, kind) for kind in kinds for symbol in settings.elements)
+    needed = [directory / "scaling.data", *each]
     missing = [path.name for path in needed if not path.exists()]
     if missing:
         message = f"{directory}: missing for the elements {' '.join(settings.elements)}: {', '.join(missing)}"
@@ -99,8 +144,7 @@ def _require_files(directory: Path, settings: Settings) -> None:
     if charges and not settings.generation_stated:
         raise InputError(
             f"{directory}: holds {charges[0]}, so it looks like a fourth-generation potential (charges), "
-            "which is not "
-            "supported yet; if it is none, state nnp_type 2 in input.nn"
+            "but input.nn does not say so; state nnp_type 4 there, or nnp_type 2 if it is none"
         )
 
 
@@ -248,10 +292,11 @@ def _warn_without_spread(path: Path, model: HDNNPModel) -> None:
 # weights.ZZZ.data
 
 
-def _read_network(path: Path, symbol: str, settings: Settings) -> Network:
+def _read_network(
+    path: Path, symbol: str, settings: Settings, n_inputs: int, readings: tuple[Topology, ...], of_n2p2: Topology
+) -> Network:
     values = _read_weights(path)
-    n_inputs = len(settings.functions[symbol])
-    topology = _matching_topology(path, len(values), symbol, settings)
+    topology = _matching_topology(path, len(values), symbol, n_inputs, readings, of_n2p2)
     weights, biases = [], []
     begin = 0
     for n_in, n_out in _layers(n_inputs, topology):
@@ -276,6 +321,18 @@ def _read_weights(path: Path) -> np.ndarray:
     return np.array(values)
 
 
+def _read_hardness(path: Path) -> float:
+    """The only number of a hardness file."""
+    values = _read_weights(path)
+    if len(values) != 1:
+        raise InputError(f"{path}: expected one number, the atomic hardness, found {len(values)}")
+    if values[0] <= 0.0:
+        raise InputError(
+            f"{path}: the hardness must be positive, found {values[0]:g}: charges that cost nothing have no equilibrium"
+        )
+    return float(values[0])
+
+
 def _layers(n_inputs: int, topology: Topology) -> list[tuple[int, int]]:
     sizes = (n_inputs, *topology.nodes, 1)
     return list(pairwise(sizes))
@@ -285,41 +342,46 @@ def _weight_count(n_inputs: int, topology: Topology) -> int:
     return sum((n_in + 1) * n_out for n_in, n_out in _layers(n_inputs, topology))
 
 
-def _matching_topology(path: Path, count: int, symbol: str, settings: Settings) -> Topology:
+def _matching_topology(
+    path: Path, count: int, symbol: str, n_inputs: int, readings: tuple[Topology, ...], of_n2p2: Topology
+) -> Topology:
     """The reading of input.nn's topology that has `count` weights and biases; InputError if there is none."""
-    n_inputs = len(settings.functions[symbol])
-    readings, of_n2p2 = settings.topologies[symbol], settings.n2p2_topology[symbol]
+    kind = "electrostatic" if path.name.startswith("weightse") else "short"
     fitting = [topology for topology in readings if _weight_count(n_inputs, topology) == count]
     if len(fitting) == 1:
         if fitting[0].activations != of_n2p2.activations:
             warnings.warn(
-                f"{path.parent / 'input.nn'}: element_activation_short {symbol}: activations "
+                f"{path.parent / 'input.nn'}: element_activation_{kind} {symbol}: activations "
                 f"{fitting[0].activations} are used "
                 f"as stated; n2p2 itself ignores the last letter and takes {of_n2p2.activations[-1]!r} of "
-                "global_activation_short for the output",
+                f"global_activation_{kind} for the output",
                 MdnnpWarning,
                 stacklevel=4,
             )
         return fitting[0]
     if len(fitting) > 1:
         raise InputError(
-            f"{path.parent / 'input.nn'}: element_nodes_short {symbol} can mean either of "
+            f"{path.parent / 'input.nn'}: element_nodes_{kind} {symbol} can mean either of "
             f"{' or '.join(_shape(n_inputs, t) for t in fitting)}, and {path.name} fits both; write all "
             "layers on one line"
         )
     expected = " or ".join(f"{_weight_count(n_inputs, t)} for {_shape(n_inputs, t)}" for t in readings)
     message = (
-        f"{path}: expected {expected} (weights and biases of element {symbol}: {n_inputs} symmetry "
-        "functions, hidden "
+        f"{path}: expected {expected} (weights and biases of element {symbol}: {n_inputs} inputs, hidden "
         f"layers, output), found {count} values"
     )
     if any(_weight_count(n_inputs + 1, topology) == count for topology in readings):
-        message += "; that is one input more, as in a fourth-generation potential (charges), which is not supported"
+        message += "; that is one input more, as in "
+        message += (
+            "the short-range network, weights.*.data"
+            if kind == "electrostatic"
+            else "a fourth-generation potential (charges); if it is one, state nnp_type 4"
+        )
     elif _weight_count(n_inputs, of_n2p2) == count:
         message += (
             f"; it fits {_shape(n_inputs, of_n2p2)}: n2p2 leaves the last hidden layer at the size of "
-            "global_nodes_short, so "
-            f"write element_nodes_short {symbol} {' '.join(map(str, of_n2p2.nodes))}"
+            f"global_nodes_{kind}, so "
+            f"write element_nodes_{kind} {symbol} {' '.join(map(str, of_n2p2.nodes))}"
         )
     else:
         message += "; does the file belong to this input.nn, and is it complete?"

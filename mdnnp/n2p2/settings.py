@@ -1,6 +1,7 @@
 """`input.nn`: which elements, symmetry functions, cutoff, scaling and networks a potential has."""
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,9 +10,20 @@ from typing import NamedTuple
 from ase.data import atomic_numbers
 
 from mdnnp.acsf.functions import COMPACT, CORE_NAMES, CUTOFF_NAMES, TYPES, SymmetryFunction
-from mdnnp.errors import InputError
+from mdnnp.errors import InputError, MdnnpWarning
 from mdnnp.mlp import ACTIVATIONS
-from mdnnp.n2p2.keywords import ALIASES, FLAGS, IGNORED, MODEL, REPEATABLE, refusal
+from mdnnp.n2p2.keywords import (
+    ALIASES,
+    CHARGES,
+    CHARGES_IGNORED,
+    CHARGES_REFUSED,
+    CHARGES_REPEATABLE,
+    FLAGS,
+    IGNORED,
+    MODEL,
+    REPEATABLE,
+    refusal,
+)
 from mdnnp.n2p2.text import Mistake, Mistakes, read_lines, to_float, to_int
 
 # Arguments of a symfunction_short line after the centre's element and the type; [optional].
@@ -28,11 +40,16 @@ FUNCTION_ARGUMENTS = {
     24: "rl rc theta_l theta_r subtype",
     25: "rl rc theta_l theta_r subtype",
 }
+SCREENING_CORES = ("c", "p1", "p2", "p3", "p4", "e")
 FIELD_NAMES = {"rc": "cutoff", "lambda": "lam"}  # where SymmetryFunction names a parameter differently
 
+FOURTH_GENERATION = ("4", "4G-HDNNP")
+_NOT_HERE = (
+    "fourth-generation potentials (4G: charges by equilibration) run in mdnnp, but to train or convert them is not "
+    "supported"
+)
 _GENERATIONS = {
-    "4G-HDNNP": "fourth-generation potentials (4G: charges by equilibration) are not supported yet",
-    "4": "fourth-generation potentials (4G: charges by equilibration) are not supported yet",
+    **dict.fromkeys(FOURTH_GENERATION, _NOT_HERE),
     "Q-HDNNP": "Q-HDNNP potentials (charges from a network) are not supported",
     "10": "Q-HDNNP potentials (charges from a network) are not supported",
     "3": "third-generation potentials (electrostatics) are not supported",
@@ -46,6 +63,20 @@ class Topology(NamedTuple):
     activations: str
 
 
+class ChargeSettings(NamedTuple):
+    """What a fourth-generation `input.nn` says of the charges; see `model.ChargeModel`.
+
+    topologies, n2p2_topology : of the electronegativity networks, as in `Settings`
+    """
+
+    topologies: dict[str, tuple[Topology, ...]]
+    n2p2_topology: dict[str, Topology]
+    widths: dict[str, float]
+    screening: tuple[float, float, str] | None
+    four_pi_epsilon: float
+    conv_charge: float
+
+
 @dataclass(frozen=True)
 class Settings:
     """What `input.nn` says about the model; see `model.HDNNPModel` for the fields that they share.
@@ -56,6 +87,7 @@ class Settings:
         be meant as n2p2 reads it or as RuNNer does (the weights file then decides)
     n2p2_topology : per element, what n2p2 itself makes of the lines: it leaves the last hidden layer and the
         output's activation at their global values
+    charges : of a fourth-generation potential, else None
     """
 
     elements: tuple[str, ...]
@@ -74,6 +106,7 @@ class Settings:
     mean_energy: float = 0.0
     conv_energy: float = 1.0
     conv_length: float = 1.0
+    charges: ChargeSettings | None = None
 
 
 class Line(NamedTuple):
@@ -84,9 +117,21 @@ class Line(NamedTuple):
     arguments: tuple[str, ...]
 
 
-def read_settings(path: Path) -> Settings:
-    """Understand an `input.nn`. Raises InputError that lists every mistake with its line."""
-    return _Parser(path, split_lines(read_lines(path))).parse()
+def read_settings(path: Path, fourth: bool = False) -> Settings:
+    """Understand an `input.nn`; a fourth-generation one only if `fourth`.
+
+    Raises InputError that lists every mistake with its line.
+    """
+    return _Parser(path, split_lines(read_lines(path)), fourth).parse()
+
+
+def is_fourth_generation(path: Path) -> bool:
+    """Whether an `input.nn` states that its potential is of the fourth generation."""
+    return any(
+        ALIASES.get(line.keyword, line.keyword) == "nnp_type"
+        and line.arguments[:1] in [(s,) for s in FOURTH_GENERATION]
+        for line in split_lines(read_lines(path))
+    )
 
 
 def split_lines(rows: list[str]) -> list[Line]:
@@ -105,6 +150,7 @@ class _Parser:
 
     path: Path
     lines: list[Line]
+    fourth: bool = False
     found: dict[str, list[Line]] = field(default_factory=dict)
     elements: tuple[str, ...] = ()
 
@@ -131,6 +177,7 @@ class _Parser:
             n2p2_topology=n2p2_topology,
             normalize_nodes="normalize_nodes" in self.found,
             generation_stated=generation_stated,
+            charges=self._charges() if self.fourth else None,
             **self._normalization(),
         )
         self.mistakes.raise_any()
@@ -142,9 +189,14 @@ class _Parser:
         """Group the lines by keyword; note unknown, unsupported and repeated ones and arguments of flags."""
         for line in self.lines:
             keyword = ALIASES.get(line.keyword, line.keyword)
-            if keyword in IGNORED:
+            charges = self.fourth and keyword in CHARGES
+            if self.fourth and keyword in CHARGES_REFUSED:
+                reason = CHARGES_REFUSED[keyword]
+                self.mistakes.add(line.number, f"keyword {line.keyword!r} changes the model: {reason}")
                 continue
-            if keyword not in MODEL:
+            if (keyword in IGNORED and not charges) or (self.fourth and keyword in CHARGES_IGNORED):
+                continue
+            if keyword not in MODEL and not charges:
                 self.mistakes.add(line.number, refusal(line.keyword))
                 continue
             earlier = self.found.setdefault(keyword, [])
@@ -155,7 +207,7 @@ class _Parser:
                     "spellings of one "
                     "keyword; use one of them throughout",
                 )
-            elif earlier and keyword not in REPEATABLE:
+            elif earlier and keyword not in REPEATABLE | CHARGES_REPEATABLE:
                 self.mistakes.add(
                     line.number, f"{line.keyword!r} is given again; first given at line {earlier[0].number}"
                 )
@@ -197,9 +249,11 @@ class _Parser:
         """Refuse, alone and by name, what is no second-generation potential; whether the file states it."""
         line = self._single("nnp_type")
         name = self._attempt(line, _one, "2")
-        if name in _GENERATIONS:
+        if self.fourth and name in FOURTH_GENERATION:
+            pass
+        elif name in _GENERATIONS:
             raise InputError(f"{self.path}:{line.number}: {line.keyword} {name}: {_GENERATIONS[name]}")
-        if name not in ("2", "2G-HDNNP"):
+        elif name not in ("2", "2G-HDNNP"):
             self.mistakes.add(line.number, f"{line.keyword}: expected 2 or 2G-HDNNP, found {name!r}")
         short = self._single("nn_type_short")
         if self._attempt(short, _one, "1") != "1":
@@ -290,6 +344,13 @@ class _Parser:
             f = self._attempt(line, lambda line: parse_function(line.arguments, self._check_element), None)
             if f is not None and self.elements:
                 functions[f.center].append(f)
+            if f is not None and f.zeta < 0.0:
+                warnings.warn(
+                    f"{self.path}:{line.number}: zeta = {f.zeta:g} is negative: the function grows without end where "
+                    "1 + lambda cos(theta) goes to zero; are lambda and zeta exchanged?",
+                    MdnnpWarning,
+                    stacklevel=4,
+                )
         if not lines:
             self.mistakes.add(0, "there is no symfunction_short line")
         elif not self.mistakes:
@@ -330,13 +391,44 @@ class _Parser:
                 self.mistakes.add(line.number, f"{keyword} must be positive, found {line.arguments[0]}")
         return {"normalized": bool(given), **values}
 
+    # -- charges
+
+    def _charges(self) -> ChargeSettings:
+        def screening(line):
+            if not 2 <= len(line.arguments) <= 3:
+                raise Mistake(
+                    f"expected inner and outer radius and, at will, a core, found {len(line.arguments)} words"
+                )
+            inner, outer = (to_float(token, "a radius") for token in line.arguments[:2])
+            core = line.arguments[2] if len(line.arguments) == 3 else "c"
+            if not 0.0 <= inner < outer:
+                raise Mistake(f"need 0 <= inner radius < outer radius, found {inner:g} and {outer:g}")
+            if core not in SCREENING_CORES:
+                raise Mistake(f"unknown core {core!r}; known: {', '.join(SCREENING_CORES)}")
+            return inner, outer, core
+
+        widths = self._per_element("fixed_gausswidth", lambda rest: _positive(_only(rest)))
+        for symbol in self.elements:
+            if not self.mistakes and symbol not in widths:
+                self.mistakes.add(0, f"element {symbol} has no line 'fixed_gausswidth {symbol} <width>'")
+        four_pi_epsilon = self._attempt(self._single("four_pi_epsilon"), lambda line: _positive(_one(line)), 1.0)
+        topologies, n2p2_topology = self._topologies("electrostatic")
+        return ChargeSettings(
+            topologies,
+            n2p2_topology,
+            widths,
+            self._attempt(self._single("screen_electrostatics"), screening, None),
+            four_pi_epsilon,
+            self._number("conv_charge", 1.0),
+        )
+
     # -- networks
 
-    def _topologies(self) -> tuple[dict[str, tuple[Topology, ...]], dict[str, Topology]]:
-        hidden, nodes, activations = self._global_topology()
-        own_hidden = self._per_element("element_hidden_layers_short", lambda rest: _layer_count(_only(rest)))
-        own_activations = self._per_element("element_activation_short", _activation_letters)
-        own_nodes = self._node_lines()
+    def _topologies(self, kind: str = "short") -> tuple[dict[str, tuple[Topology, ...]], dict[str, Topology]]:
+        hidden, nodes, activations = self._global_topology(kind)
+        own_hidden = self._per_element(f"element_hidden_layers_{kind}", lambda rest: _layer_count(_only(rest)))
+        own_activations = self._per_element(f"element_activation_{kind}", _activation_letters)
+        own_nodes = self._node_lines(kind)
         if self.mistakes:  # what follows would only repeat them
             return {}, {}
         readings, of_n2p2 = {}, {}
@@ -345,18 +437,18 @@ class _Parser:
             if n is None:
                 self.mistakes.add(
                     0,
-                    f"keyword 'global_hidden_layers_short' is missing (or element_hidden_layers_short {symbol})",
+                    f"keyword 'global_hidden_layers_{kind}' is missing (or element_hidden_layers_{kind} {symbol})",
                 )
                 continue
             base_nodes = nodes if nodes and n == hidden else (None,) * n
             letters = own_activations.get(symbol, activations if n == hidden else "")
-            choices = self._node_readings(symbol, n, base_nodes, own_nodes.get(symbol, []))
+            choices = self._node_readings(symbol, n, base_nodes, own_nodes.get(symbol, []), kind)
             if len(letters) != n + 1:
                 own = symbol in own_activations or n != hidden
                 self.mistakes.add(
-                    self._line_of("element_activation_short", symbol) if own else 0,
+                    self._line_of(f"element_activation_{kind}", symbol) if own else 0,
                     f"element {symbol} has {n} hidden layers: expected "
-                    f"{f'element_activation_short {symbol}' if own else 'global_activation_short'} with "
+                    f"{f'element_activation_{kind} {symbol}' if own else f'global_activation_{kind}'} with "
                     f"{n + 1} letters "
                     f"(hidden layers, then the output), found {len(letters)}",
                 )
@@ -368,9 +460,9 @@ class _Parser:
                 of_n2p2[symbol] = Topology((*first.nodes[:-1], last), letters[:-1] + output)
         return readings, of_n2p2
 
-    def _global_topology(self) -> tuple[int | None, tuple[int, ...], str]:
+    def _global_topology(self, kind: str) -> tuple[int | None, tuple[int, ...], str]:
         """(number of hidden layers, their nodes, activations); None and empty where not given."""
-        lines = [self._single(f"global_{k}_short") for k in ("hidden_layers", "nodes", "activation")]
+        lines = [self._single(f"global_{k}_{kind}") for k in ("hidden_layers", "nodes", "activation")]
         hidden = self._attempt(lines[0], lambda line: _layer_count(_one(line)), None)
         nodes = self._attempt(lines[1], lambda line: tuple(_node_count(n) for n in line.arguments), ())
         letters = self._attempt(lines[2], lambda line: _activation_letters(line.arguments), "")
@@ -388,8 +480,8 @@ class _Parser:
                     )
         return hidden, nodes, letters
 
-    def _node_lines(self) -> dict[str, list[tuple[Line, tuple[int, ...]]]]:
-        """Lines of element_nodes_short by element, with their integers."""
+    def _node_lines(self, kind: str) -> dict[str, list[tuple[Line, tuple[int, ...]]]]:
+        """Lines of element_nodes_... by element, with their integers."""
         by_element = {}
 
         def read(line):
@@ -399,11 +491,11 @@ class _Parser:
             values = tuple(_node_count(n) for n in line.arguments[1:])
             by_element.setdefault(line.arguments[0], []).append((line, values))
 
-        for line in self.found.get("element_nodes_short", ()):
+        for line in self.found.get(f"element_nodes_{kind}", ()):
             self._attempt(line, read, None)
         return by_element
 
-    def _node_readings(self, symbol, hidden, base, lines) -> list[tuple[int, ...]]:
+    def _node_readings(self, symbol, hidden, base, lines, kind) -> list[tuple[int, ...]]:
         """Nodes of the hidden layers, one entry per way to read the lines; notes a mistake if there is none.
 
         n2p2: one line with the nodes of all hidden layers. RuNNer and n2p2 before 2.2: `layer nodes`, a line
@@ -425,10 +517,10 @@ class _Parser:
         if not readings:
             self.mistakes.add(
                 lines[0][0].number if lines else 0,
-                f"element {symbol} has {hidden} hidden layers: expected 'element_nodes_short {symbol}' with "
+                f"element {symbol} has {hidden} hidden layers: expected 'element_nodes_{kind} {symbol}' with "
                 f"{hidden} numbers "
                 f"of nodes, or one line '{symbol} <layer> <nodes>' per layer"
-                + ("" if lines else ", or global_nodes_short"),
+                + ("" if lines else f", or global_nodes_{kind}"),
             )
         return readings
 
@@ -473,8 +565,6 @@ def _check_function(f: SymmetryFunction) -> None:
         raise Mistake(f"the cutoff rc must be positive, found {f.cutoff:g}")
     if f.eta < 0.0:
         raise Mistake(f"eta must not be negative (the function would grow with distance), found {f.eta:g}")
-    if f.zeta < 0.0:
-        raise Mistake(f"zeta must not be negative, found {f.zeta:g}")
     if f.type not in COMPACT:
         return
     if f.rl >= f.cutoff:
@@ -502,6 +592,13 @@ def _only(tokens: tuple[str, ...]) -> str:
 
 def _one(line: Line) -> str:
     return _only(line.arguments)
+
+
+def _positive(token: str) -> float:
+    value = to_float(token)
+    if value <= 0.0:
+        raise Mistake(f"expected a positive number, found {token}")
+    return value
 
 
 def _layer_count(token: str) -> int:

@@ -8,9 +8,10 @@ import tomllib
 from pathlib import Path
 
 from mdnnp.errors import FileError, InputError
-from mdnnp.n2p2 import TERMS_FILE
+from mdnnp.n2p2 import TERMS_FILE, is_fourth_generation
 from mdnnp.potentials.committee import Committee
 from mdnnp.potentials.dispersion import D3
+from mdnnp.potentials.electrostatics.fourth_generation import FourthGeneration
 from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.interface import Potential
 from mdnnp.potentials.keys import check_keys
@@ -77,6 +78,12 @@ def member_paths(path: Path) -> list[Path]:
 def _from_directory(path: Path, units: tuple, precision: str) -> Potential:
     paths = member_paths(path)
     if (path / "input.nn").exists() or not paths:
+        if (path / "input.nn").exists() and is_fourth_generation(path / "input.nn"):
+            if precision != "double":
+                raise InputError(
+                    f"{path}: precision {precision!r} is not for fourth-generation potentials; leave it out"
+                )
+            return FourthGeneration.read(path, *units)
         return HDNNP.read(path, *units, precision)
     for k, member in enumerate(paths, start=1):
         if member.name != f"member-{k}":
