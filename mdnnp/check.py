@@ -218,9 +218,12 @@ def _deviation_rows(check: str, deviation: probes.Deviation, remark="", *, gate=
 
 
 def _sums(potential, system) -> list[Row]:
+    virials = "sum of atomic virials"
     return [
         _row("sum of atomic energies", "energy", probes.energy_sum(potential, system)),
-        _row("sum of atomic virials", "virial", probes.atomic_virial_sum(potential, system)),
+        _row(virials, "virial", probes.atomic_virial_sum(potential, system))
+        if potential.has_atomic_virials
+        else _not_measured(virials, "the potential has no per-atom virials", "virial"),
         _row("net force", "forces", probes.net_force(potential, system)),
         _row("net torque", "virial", probes.net_torque(potential, system)),
     ]

@@ -11,16 +11,22 @@ from mdnnp.errors import FileError, InputError
 from mdnnp.n2p2 import TERMS_FILE, is_fourth_generation
 from mdnnp.potentials.committee import Committee
 from mdnnp.potentials.dispersion import D3
+from mdnnp.potentials.electrostatics.fixed_charges import FixedCharges
 from mdnnp.potentials.electrostatics.fourth_generation import FourthGeneration
 from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.interface import Potential
-from mdnnp.potentials.keys import check_keys
+from mdnnp.potentials.keys import check_keys, check_number
 from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.potentials.total import TotalPotential
 from mdnnp.potentials.zbl import ZBL
 
 _MEMBER = re.compile(r"member-(\d+)")
-_KINDS = {"lennard-jones": LennardJones.from_table, "zbl": ZBL.from_table, "d3": D3.from_table}
+_KINDS = {
+    "lennard-jones": LennardJones.from_table,
+    "zbl": ZBL.from_table,
+    "d3": D3.from_table,
+    "charges": FixedCharges.from_table,
+}
 
 
 def load_potential(
@@ -148,15 +154,25 @@ def _terms(
 
 
 def _at_path(entry: dict, path: Path, units: tuple, precision: str, where: str) -> Potential:
-    check_keys(entry, {"path", "length_unit", "energy_unit"}, where)
+    check_keys(entry, {"path", "length_unit", "energy_unit", "total_charge"}, where)
+    charge = entry.get("total_charge")
     for name, value in entry.items():
-        if not isinstance(value, str):
+        if name == "total_charge":
+            check_number(name, value, where)
+        elif not isinstance(value, str):
             raise InputError(f"{where}: {name} must be text, found {value!r}")
     target = path.parent / Path(entry["path"]).expanduser()
     if target.resolve() in (path.resolve(), path.parent.resolve()):
         raise InputError(f"{where}: path = {entry['path']!r} is the potential itself")
     own = entry.get("length_unit", units[0]), entry.get("energy_unit", units[1])
-    return load_potential(target, *own, precision=precision if target.is_dir() else "double")
+    potential = load_potential(target, *own, precision=precision if target.is_dir() else "double")
+    if charge is not None:
+        members = potential.members if isinstance(potential, Committee) else (potential,)
+        if not all(isinstance(member, FourthGeneration) for member in members):
+            raise InputError(f"{where}: total_charge is for fourth-generation potentials; {entry['path']} is none")
+        for member in members:
+            member.total_charge = float(charge)
+    return potential
 
 
 def _own(table: dict, path: Path, source: str) -> Potential:

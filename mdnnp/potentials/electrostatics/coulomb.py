@@ -73,6 +73,16 @@ def check_boundaries(system: System, source: str) -> None:
         )
 
 
+def charged_cell(total: float) -> list[str]:
+    """A sentence on a periodic cell with a total charge (e), if it has one."""
+    if abs(total) < 1e-9:
+        return []
+    return [
+        f"the cell has a charge of {total:g} e: a uniform background makes it neutral, so that energies of cells of "
+        "different size or charge do not compare"
+    ]
+
+
 class Coulomb:
     """The matrix E of one configuration.
 

@@ -75,18 +75,18 @@ class Equilibration:
         Preconditioner: the diagonal of single Gaussians and hardness, with the constraint.
         """
         inverse = 1.0 / (self._coulomb.self_potential + self._hardness)
+        weights = inverse / inverse.sum()
 
-        def constrained(residual, sum_):
-            moved = inverse * residual
-            return moved - inverse * ((moved.sum() - sum_) / inverse.sum())
+        def level(residual):  # a constant in the residual is the multiplier's; carried along, it would cost digits
+            return residual - np.sum(weights * residual)
 
-        charges = constrained(right, total)
-        residual = right - self.product(charges)
-        scale = max(float(np.abs(right - right.mean()).max()), float(np.abs(residual - residual.mean()).max()), 1e-300)
-        preconditioned = constrained(residual, 0.0)
-        direction, slope = preconditioned, float(np.sum(residual * preconditioned))
+        charges = inverse * level(right) + weights * total
+        residual = level(right - self.product(charges))
+        scale = max(float(np.abs(level(right)).max()), float(np.abs(residual).max()))
+        direction = inverse * residual
+        slope = float(np.sum(residual * direction))
         for _ in range(self._max_iterations):
-            error = float(np.abs(residual - residual.mean()).max())
+            error = float(np.abs(residual).max())
             if error <= self._tolerance * scale:
                 return charges
             image = self.product(direction)
@@ -95,8 +95,8 @@ class Equilibration:
                 raise self._no_minimum()
             step = slope / curvature
             charges = charges + step * direction
-            residual = residual - step * image
-            preconditioned = constrained(residual, 0.0)
+            residual = level(residual - step * image)
+            preconditioned = inverse * residual
             slope, before = float(np.sum(residual * preconditioned)), slope
             direction = preconditioned + (slope / before) * direction
         raise PhysicsError(

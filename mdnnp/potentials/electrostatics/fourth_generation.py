@@ -6,7 +6,7 @@ Gaussians' own energies and near pairs away (`Coulomb.screened`).
 
 Forces need no derivatives of charges. With dE/dq at fixed positions and A l + mu = -dE/dq, sum l = 0, the Lagrangian
 L = E + l (A q + chi) has no derivative by q, so that its derivatives by G and positions are those of the energy. If q
-and l are solved for with an error e, L and its derivatives are right to order e^2.
+and l are solved for with an error e, L is right to order e^2, its derivatives to order e.
 """
 
 import warnings
@@ -19,11 +19,17 @@ from mdnnp.errors import MdnnpWarning
 from mdnnp.model import ChargeModel, HDNNPModel, scaling_coefficients
 from mdnnp.n2p2 import read_fourth_generation
 from mdnnp.neighbors import NeighborList
-from mdnnp.potentials.electrostatics.coulomb import Coulomb, Screening, check_boundaries, real_space_cutoff
+from mdnnp.potentials.electrostatics.coulomb import (
+    Coulomb,
+    Screening,
+    charged_cell,
+    check_boundaries,
+    real_space_cutoff,
+)
 from mdnnp.potentials.electrostatics.equilibration import Equilibration
 from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.interface import Extrapolation, Neighbors, Potential, Results
-from mdnnp.potentials.smoothness import Ingredient
+from mdnnp.potentials.smoothness import Ingredient, order_name
 from mdnnp.potentials.zbl import COULOMB_EV_A
 from mdnnp.system import System
 
@@ -41,6 +47,8 @@ class FourthGeneration(Potential):
         has a uniform background
     solver, tolerance : see `Equilibration`
     """
+
+    has_atomic_virials = False
 
     def __init__(
         self,
@@ -219,13 +227,9 @@ class FourthGeneration(Potential):
         return self._short.all_extrapolations(system, results)
 
     def remarks(self, system: System, results: Results) -> list[str]:
-        """Whether a periodic system is charged."""
-        if self.total_charge == 0.0 or not system.pbc.any():
-            return []
-        return [
-            f"the cell has a charge of {self.total_charge:g} e: a uniform background makes it neutral, so that "
-            "energies of cells of different size or charge do not compare"
-        ]
+        """Whether a periodic system is charged, or the energy is far from those of the training set."""
+        charged = charged_cell(self.total_charge) if system.pbc.any() else []
+        return [*charged, *self._short.remarks(system, results)]
 
     def describe(self) -> list[str]:
         """The charges, and what is said of the symmetry functions."""
@@ -233,7 +237,8 @@ class FourthGeneration(Potential):
         screening = "none"
         if charges.screening is not None:
             inner, outer, core = charges.screening
-            screening = f"no charges act within {inner:g}, all beyond {outer:g} {model.length_unit}, core {core}"
+            screening = f"no charges act within {inner:g}, all beyond {outer:g} {model.length_unit}, core {core}, "
+            screening += f"{order_name(_CORES[core][1])} there"
         lines = [
             f"Charges       by equilibration (fourth generation), total charge {self.total_charge:g} e",
             f"Screening     {screening}",
