@@ -15,11 +15,12 @@ background, which makes a charged cell neutral; then the mean of the potential i
 """
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from ase.geometry import minkowski_reduce
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from mdnnp.errors import InputError
 from mdnnp.jit import run_chunks
@@ -56,6 +57,16 @@ class Product(NamedTuple):
     potential: np.ndarray
     forces: np.ndarray
     virial: np.ndarray
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()  # it looks for libraries, which takes milliseconds
+
+
+def one_blas_thread():
+    """A context in which BLAS gives the same bits whatever the number of threads."""
+    return _blas().limit(limits=1, user_api="blas")
 
 
 def real_space_cutoff(widest_A: float, precision: float = PRECISION, least_A: float = USUAL_CUTOFF_A) -> float:
@@ -275,7 +286,7 @@ class _Lattice:
 
     def add_matrix(self, matrix: np.ndarray) -> None:
         """Add the waves' part, without k_e, to the matrix (N, N)."""
-        with threadpool_limits(1, user_api="blas"):  # the same bits whatever the number of threads
+        with one_blas_thread():
             for begin in range(0, len(self.index), _WAVES_PER_BLOCK):
                 block = slice(begin, begin + _WAVES_PER_BLOCK)
                 angle = (

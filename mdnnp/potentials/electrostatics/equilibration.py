@@ -7,10 +7,9 @@ Gram matrix of charge densities, so that A is positive definite for positive har
 
 import numpy as np
 import scipy.linalg
-from threadpoolctl import threadpool_limits
 
 from mdnnp.errors import InputError, PhysicsError
-from mdnnp.potentials.electrostatics.coulomb import Coulomb
+from mdnnp.potentials.electrostatics.coulomb import Coulomb, one_blas_thread
 
 DENSE_UP_TO = 600  # atoms, for which the matrix is made and factorised
 TOLERANCE = 1e-10  # of the iterative solver, relative to the largest right-hand side
@@ -58,14 +57,14 @@ class Equilibration:
     def _factorise(self) -> None:
         matrix = self._coulomb.matrix()
         matrix[np.diag_indices(len(matrix))] += self._hardness
-        with threadpool_limits(1, user_api="blas"):  # the same bits whatever the number of threads
+        with one_blas_thread():
             try:
                 self._factor = scipy.linalg.cho_factor(matrix, lower=True, overwrite_a=True)
             except np.linalg.LinAlgError:
                 raise self._no_minimum() from None
 
     def _direct(self, right: np.ndarray, total: float) -> np.ndarray:
-        with threadpool_limits(1, user_api="blas"):
+        with one_blas_thread():
             free, level = scipy.linalg.cho_solve(self._factor, np.stack([right, np.ones_like(right)], axis=1)).T
         return free - level * ((free.sum() - total) / level.sum())
 
