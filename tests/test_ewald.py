@@ -7,7 +7,8 @@ from systems import acute, far_outside, sheared, slab, tiny_triclinic, water_mol
 from mdnnp import jit
 from mdnnp.errors import InputError
 from mdnnp.neighbors import VerletList
-from mdnnp.potentials.electrostatics.coulomb import Coulomb, Screening
+from mdnnp.potentials.electrostatics.coulomb import Coulomb, Screening, _Lattice
+from mdnnp.potentials.electrostatics.mesh import Mesh
 from mdnnp.system import make_system, replicate
 
 NACL, ZINCBLENDE = 1.747564594633182, 1.638055053388790
@@ -202,8 +203,9 @@ def test_threads_do_not_change_a_bit():
     found = []
     for threads in (1, 3):
         jit.set_threads(threads)
-        c = coulomb(system, widths, 7.0, screening=Screening(6, 1.0, 4.0))
-        found.append([*c.product(left, right), *c.screened(right), c.matrix()])
+        c = coulomb(system, widths, 7.0, screening=Screening(6, 1.0, 4.0), waves="plain")
+        mesh = coulomb(system, widths, 7.0, waves="mesh")
+        found.append([*c.product(left, right), *c.screened(right), c.matrix(), *mesh.product(left, right)])
     jit.set_threads(1)
     assert all(np.array_equal(a, b) for a, b in zip(*found, strict=True))
 
@@ -217,3 +219,55 @@ def test_one_and_two_periodic_directions_are_refused(make):
 def test_a_cutoff_too_short_for_the_widths_is_refused():
     with pytest.raises(InputError, match=r"12\.6 Å.*10 Å"):
         coulomb(tiny_triclinic(), np.array([0.3, 1.2]))
+
+
+# --- the mesh ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", [1e-4, 1e-8, 1e-12])
+@pytest.mark.parametrize("sheared_cell", [False, True])
+def test_the_mesh_gives_what_was_asked_for(precision, sheared_cell):
+    system, _, widths = random_cell(30)
+    system = system._replace(positions=2.0 * system.positions, cell=2.0 * system.cell)
+    given = system._replace(cell=SHEAR @ system.cell) if sheared_cell else system
+    left, right = np.random.default_rng(3).normal(size=(2, 30))
+    exact = coulomb(system, widths, 16.0, waves="plain", precision=1e-15).product(left, right)
+    mesh = coulomb(given, widths, 12.0, waves="mesh", precision=precision).product(left, right)
+    for a, b in zip(mesh, exact, strict=True):
+        assert np.abs(a - b).max() < 10 * precision * np.abs(b).max()
+
+
+def test_forces_and_virial_of_a_rough_mesh_are_derivatives_all_the_same():
+    system, left, _ = random_cell(8)
+    right, v, strain = (np.random.default_rng(3).normal(size=shape) for shape in (8, (8, 3), (3, 3)))
+
+    def waves_alone(positions, cell):
+        c = coulomb(system._replace(positions=positions, cell=cell), 0.0, waves="mesh", precision=1e-3)
+        return c._lattice.product(left, right)
+
+    def slope(move, h=1e-4):
+        near, far = (left @ (waves_alone(*move(s * h))[0] - waves_alone(*move(-s * h))[0]) for s in (1, 2))
+        return (8 * near - far) / (12 * h)
+
+    _, forces, by_strain = waves_alone(system.positions, system.cell)
+    order = coulomb(system)._order
+    x, cell = system.positions, system.cell
+    assert np.array_equal(order, np.arange(8))
+    assert slope(lambda s: (x + s * v, cell)) == pytest.approx(-np.sum(forces * v), rel=1e-8)
+    strained = slope(lambda s: (x @ (np.eye(3) + s * strain), cell @ (np.eye(3) + s * strain)))
+    assert strained == pytest.approx(np.sum(by_strain * strain), rel=1e-8)
+
+
+def test_many_atoms_take_the_mesh():
+    rng = np.random.default_rng(7)
+    system = make_system(rng.uniform(0, 40.0, (4000, 3)), [1] * 4000, [40.0] * 3, True)
+    charges = rng.normal(size=4000)
+    auto, plain = (coulomb(system, 0.0, 6.0, waves=waves, precision=1e-8) for waves in ("auto", "plain"))
+    assert isinstance(auto._lattice, Mesh) and isinstance(coulomb(random_cell()[0])._lattice, _Lattice)
+    a, b = auto._lattice.product(charges, charges), plain._lattice.product(charges, charges)
+    assert np.sqrt(np.mean((a[1] - b[1]) ** 2) / np.mean(b[1] ** 2)) < 1e-8
+
+
+def test_unknown_waves():
+    with pytest.raises(InputError, match="'pppm' to sum waves; known: auto, plain, mesh"):
+        coulomb(tiny_triclinic(), waves="pppm")

@@ -192,6 +192,13 @@ def system_of_equations(n=40, total=0.7, **more):
     return coulomb, hardness, rng.normal(size=n), total
 
 
+def test_iterations_on_a_mesh():
+    coulomb, hardness, right, total = system_of_equations()
+    mesh = Coulomb(coulomb.system, coulomb.widths, coulomb.neighbors, coulomb.cutoff, waves="mesh")
+    found = Equilibration(mesh, hardness, "iterative").solve(right, total)
+    assert np.allclose(found, Equilibration(coulomb, hardness, "dense").solve(right, total), atol=1e-10)
+
+
 def test_both_solvers_solve_the_bordered_system():
     coulomb, hardness, right, total = system_of_equations()
     n = len(right)

@@ -27,6 +27,7 @@ from mdnnp.jit import run_chunks
 from mdnnp.neighbors import NeighborList
 from mdnnp.potentials.assembly import Assembly
 from mdnnp.potentials.electrostatics.kernels import EWALD, everyone, near, waves
+from mdnnp.potentials.electrostatics.mesh import Mesh, plan
 from mdnnp.potentials.zbl import COULOMB_EV_A
 from mdnnp.system import System, volume
 
@@ -34,6 +35,8 @@ PRECISION = 1e-12  # of the Ewald sum: exp(-s^2), where both its sums end
 USUAL_CUTOFF_A = 10.0  # of real space
 _MOST_CHUNKS = 32  # of waves, each with arrays of its own
 _WAVES_PER_CHUNK = 64
+WAVES = ("auto", "plain", "mesh")
+_OPERATIONS_PER_WAVE = 14  # and atom: the wave itself, its amplitude, and the way back
 _WAVES_PER_BLOCK = 1024  # of the matrix
 _NONE = np.empty(0)
 _NO_MATRIX = np.empty((0, 0))
@@ -102,6 +105,8 @@ class Coulomb:
     cutoff_A : end of the real-space sum, Å, from which the width eta follows
     coulomb : k_e = e^2 / (4 pi eps_0), eV Å
     precision : where both sums end, relative to the largest terms
+    waves : how waves are summed, to the same precision: "plain", one by one; "mesh", see `mesh`; "auto", the one of
+        fewer operations
     Raises InputError for a system that is periodic in one or two directions, or for a cutoff too short for the widths.
     """
 
@@ -114,8 +119,11 @@ class Coulomb:
         coulomb: float = COULOMB_EV_A,
         screening: Screening | None = None,
         precision: float = PRECISION,
+        waves: str = "auto",
         source: str = "charges",
     ):
+        if waves not in WAVES:
+            raise InputError(f"{source}: unknown way {waves!r} to sum waves; known: {', '.join(WAVES)}")
         check_boundaries(system, source)
         self.system, self.neighbors, self.coulomb, self.screening = system, neighbors, coulomb, screening
         self.widths = np.broadcast_to(np.asarray(widths_A, float), (len(system),))
@@ -125,7 +133,7 @@ class Coulomb:
         self._squares = np.ascontiguousarray(np.square(self.widths)[self._order])
         inverse = np.divide(1.0, self.widths, where=self.widths > 0.0, out=np.zeros(len(system)))
         self.self_potential = coulomb / math.sqrt(math.pi) * inverse  # (N,) eV/e^2: E_ii of a single Gaussian
-        self._lattice: _Lattice | None = None
+        self._lattice: _Lattice | Mesh | None = None
         if system.pbc.all():
             least = real_space_cutoff(float(self.widths.max()), precision, 0.0)
             if self.cutoff < least * (1.0 - 1e-12):
@@ -135,9 +143,25 @@ class Coulomb:
                 )
             root = math.sqrt(-math.log(precision))
             self.eta = self.cutoff / (math.sqrt(2.0) * root)
-            self._lattice = _Lattice(
-                system.cell, self._assembly.geometry[0], self.eta, math.sqrt(2.0) * root / self.eta
-            )
+            self._k_max = math.sqrt(2.0) * root / self.eta
+            self._volume = volume(system.cell)
+            self._lattice = self._make_lattice(waves, precision)
+
+    def _plain(self) -> "_Lattice":
+        if isinstance(self._lattice, _Lattice):
+            return self._lattice
+        return _Lattice(self.system.cell, self._assembly.geometry[0], self.eta, self._k_max)
+
+    def _make_lattice(self, waves: str, precision: float) -> "_Lattice | Mesh":
+        cell, n = self.system.cell, len(self.system)
+        if waves == "plain":
+            return self._plain()
+        reduced = minkowski_reduce(cell)[0]  # without skew, points of the mesh are evenly dense
+        chosen = plan(reduced, n, self.eta, precision)
+        n_waves = self._volume * self._k_max**3 / (12.0 * math.pi**2)
+        if waves == "auto" and _OPERATIONS_PER_WAVE * n * n_waves < chosen.operations:
+            return self._plain()
+        return Mesh(reduced, self._assembly.geometry[0], self.eta, chosen)
 
     # --- products ------------------------------------------------------------------------------------------
 
@@ -170,8 +194,8 @@ class Coulomb:
             self._everyone(_NONE, np.zeros(n), matrix)
         else:
             self._near(EWALD, 0.0, self.cutoff, _NONE, np.zeros(n), matrix)
-            self._lattice.add_matrix(matrix)
-            background = 2.0 * math.pi / self._lattice.volume
+            self._plain().add_matrix(matrix)
+            background = 2.0 * math.pi / self._volume
             matrix -= background * (self.eta**2 - self._squares[:, None] - self._squares[None, :])
             matrix[np.diag_indices(n)] -= 2.0 / (math.sqrt(2.0 * math.pi) * self.eta)
         out = np.empty_like(matrix)
@@ -186,7 +210,7 @@ class Coulomb:
             return pairs._replace(potential=pairs.potential + own)
         pairs = self._near(EWALD, 0.0, self.cutoff, left, right)
         potential, forces, strain = self._lattice.product(self._sorted(left), self._sorted(right))
-        squares, background = np.square(self.widths), 2.0 * math.pi / self._lattice.volume
+        squares, background = np.square(self.widths), 2.0 * math.pi / self._volume
         level = background * ((self.eta**2 - squares) * right.sum() - np.dot(squares, right))
         if len(left):
             strain[np.diag_indices(3)] += np.dot(left, level)  # the level of the background goes with 1/V
@@ -245,7 +269,7 @@ class _Lattice:
     def __init__(self, cell: np.ndarray, positions: np.ndarray, eta: float, k_max: float):
         reduced, _ = minkowski_reduce(cell)  # a skewed cell would have many indices for the same waves
         inverse = np.linalg.inv(reduced)
-        self.volume, self.square, self._n = volume(cell), eta * eta, len(positions)
+        self.square, self._n = eta * eta, len(positions)
         most = np.floor(k_max * np.linalg.norm(reduced, axis=1) / (2.0 * math.pi) + 1e-9).astype(int)
         index = np.stack(
             np.meshgrid(np.arange(most[0] + 1), *(np.arange(-m, m + 1) for m in most[1:]), indexing="ij"), axis=-1
@@ -255,7 +279,7 @@ class _Lattice:
         k = 2.0 * math.pi * (index @ inverse.T)
         squares = np.square(k).sum(axis=1)
         index, k, squares = (a[squares <= k_max * k_max] for a in (index, k, squares))
-        self.weight = 8.0 * math.pi / self.volume * np.exp(-0.5 * self.square * squares) / squares
+        self.weight = 8.0 * math.pi / volume(cell) * np.exp(-0.5 * self.square * squares) / squares
         self.index, self.k = np.ascontiguousarray(index, np.int64), np.ascontiguousarray(k)
         new = np.ones(len(index), bool)
         new[1:] = (np.diff(index[:, :2], axis=0) != 0).any(axis=1)
