@@ -20,6 +20,8 @@ _EXPORTS = {
     "TotalPotential": "mdnnp.potentials.total",
     "Committee": "mdnnp.potentials.committee",
     "ZBL": "mdnnp.potentials.zbl",
+    "FixedCharges": "mdnnp.potentials.electrostatics.fixed_charges",
+    "FourthGeneration": "mdnnp.potentials.electrostatics.fourth_generation",
     "System": "mdnnp.system",
     "make_system": "mdnnp.system",
     "neighbor_list": "mdnnp.neighbors",

@@ -320,6 +320,9 @@ def test_slabs_elements_and_precision_are_refused(directory):
         potential.compute(tiny_triclinic())
     with pytest.raises(InputError, match="precision 'mixed' is not for fourth-generation"):
         load_potential(directory, **ATOMIC, precision="mixed")
+    potential.total_charge = np.inf
+    with pytest.raises(InputError, match="total_charge must be a number, found inf"):
+        potential.compute(water_molecule())
 
 
 # --- in sums, committees, and the command line -------------------------------------------------------------

@@ -211,9 +211,9 @@ class Coulomb:
         pairs = self._near(EWALD, 0.0, self.cutoff, left, right)
         potential, forces, strain = self._lattice.product(self._sorted(left), self._sorted(right))
         squares, background = np.square(self.widths), 2.0 * math.pi / self._volume
-        level = background * ((self.eta**2 - squares) * right.sum() - np.dot(squares, right))
+        level = background * ((self.eta**2 - squares) * right.sum() - np.sum(squares * right))
         if len(left):
-            strain[np.diag_indices(3)] += np.dot(left, level)  # the level of the background goes with 1/V
+            strain[np.diag_indices(3)] += np.sum(left * level)  # the level of the background goes with 1/V
         own = own - self.coulomb * (level + 2.0 / (math.sqrt(2.0 * math.pi) * self.eta) * right)
         return Product(
             pairs.potential + self.coulomb * self._assembly.unsorted(potential) + own,

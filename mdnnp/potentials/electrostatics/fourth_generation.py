@@ -9,21 +9,22 @@ L = E + l (A q + chi) has no derivative by q, so that its derivatives by G and p
 and l are solved for with an error e, L is right to order e^2, its derivatives to order e.
 """
 
+import math
 import warnings
 from pathlib import Path
 
 import numpy as np
 
 from mdnnp import units
-from mdnnp.errors import MdnnpWarning
+from mdnnp.errors import InputError, MdnnpWarning
 from mdnnp.model import ChargeModel, HDNNPModel, scaling_coefficients
 from mdnnp.n2p2 import read_fourth_generation
-from mdnnp.neighbors import NeighborList
 from mdnnp.potentials.electrostatics.coulomb import (
     Coulomb,
     Screening,
     charged_cell,
     check_boundaries,
+    one_blas_thread,
     real_space_cutoff,
 )
 from mdnnp.potentials.electrostatics.equilibration import Equilibration
@@ -118,11 +119,15 @@ class FourthGeneration(Potential):
         charges do not converge.
         """
         check_boundaries(system, self.source)
+        if not math.isfinite(self.total_charge):
+            raise InputError(f"{self.source}: total_charge must be a number, found {self.total_charge}")
         near, far = self.neighbors_of(system, neighbors)
         numbers = system.numbers
         values = self._short.descriptors(system, near)
         chi, chi_by_values = self._electronegativities(numbers, values)
-        coulomb = self._coulomb_of(system, far)
+        coulomb = Coulomb(
+            system, self._widths[numbers], far, self._far, self._coulomb, self._screening, source=self.source
+        )
         equilibration = Equilibration(coulomb, self._hardness[numbers], source=self.source, **self._solver)
         charges = equilibration.solve(-chi, self.total_charge)
         screened, potential = coulomb.screened(charges), coulomb.potential(charges)
@@ -139,21 +144,6 @@ class FourthGeneration(Potential):
             virial=results.virial + pairs.virial + screened.virial,
             charges=charges,
         )
-
-    def charges(self, system: System, neighbors: Neighbors | None = None) -> np.ndarray:
-        """(N,) e: the charges alone."""
-        check_boundaries(system, self.source)
-        near, far = self.neighbors_of(system, neighbors)
-        chi, _ = self._electronegativities(system.numbers, self._short.descriptors(system, near))
-        hardness = self._hardness[system.numbers]
-        coulomb = self._coulomb_of(system, far)
-        return Equilibration(coulomb, hardness, source=self.source, **self._solver).solve(-chi, self.total_charge)
-
-    def _coulomb_of(self, system: System, neighbors: NeighborList) -> Coulomb:
-        return Coulomb(
-            system, self._widths[system.numbers], neighbors, self._far, self._coulomb, self._screening,
-            source=self.source,
-        )  # fmt: skip
 
     def _electronegativities(self, numbers: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """chi (N,) eV/e and its derivatives by the raw functions (N, n)."""
@@ -180,7 +170,8 @@ class FourthGeneration(Potential):
             inputs = values[atoms, :n] * factor + shift
             if last is not None:
                 inputs = np.concatenate([inputs, last[atoms, None]], axis=1)
-            outputs[atoms], gradient = network.gradient(inputs)
+            with one_blas_thread():
+                outputs[atoms], gradient = network.gradient(inputs)
             derivatives[np.ix_(atoms, range(n))] = gradient[:, :n]
             if last is not None:
                 derivatives[atoms, -1] = gradient[:, n]
