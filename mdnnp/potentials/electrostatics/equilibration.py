@@ -11,7 +11,7 @@ import scipy.linalg
 from mdnnp.errors import InputError, PhysicsError
 from mdnnp.potentials.electrostatics.coulomb import Coulomb, one_blas_thread
 
-DENSE_UP_TO = 600  # atoms, for which the matrix is made and factorised
+DENSE_UP_TO = 400  # atoms, for which the matrix is made and factorised; water is as fast either way there
 TOLERANCE = 1e-10  # of the iterative solver, relative to the largest right-hand side
 MAX_ITERATIONS = 500
 SOLVERS = ("auto", "dense", "iterative")

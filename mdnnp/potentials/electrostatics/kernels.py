@@ -55,6 +55,16 @@ def near(
         if shape != EWALD:
             evaluate_envelope(shape, inner, cutoff, r, n, f, slope, dx, dy)
         total = 0.0
+        if shape == EWALD and left.shape[0] == 0:  # derivatives take half of the time
+            for t in range(n):
+                j = who[t]
+                b = _inverse_width(squares[i], squares[j])
+                v = (math.erfc(alpha * r[t]) - math.erfc(b * r[t])) / r[t]
+                total += v * right[j]
+                if matrix.shape[0] > 0:
+                    matrix[i, j] += v
+            potential[i] = total
+            continue
         for t in range(n):
             j = who[t]
             b = _inverse_width(squares[i], squares[j])
@@ -64,8 +74,6 @@ def near(
                 u, u1 = _difference(r[t], 0.0, b)
                 v, v1 = -u * f[t], -f[t] * (u1 + u * slope[t])
             total += v * right[j]
-            if matrix.shape[0] > 0:
-                matrix[i, j] += v
             if left.shape[0] > 0:
                 along = left[i] * right[j] * v1 / r[t]
                 dx[t], dy[t], dz[t] = along * x[t], along * y[t], along * z[t]
