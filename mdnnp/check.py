@@ -218,12 +218,12 @@ def _deviation_rows(check: str, deviation: probes.Deviation, remark="", *, gate=
 
 
 def _sums(potential, system) -> list[Row]:
-    virials = "sum of atomic virials"
+    name, virials = "sum of atomic virials", probes.atomic_virial_sum(potential, system)
     return [
         _row("sum of atomic energies", "energy", probes.energy_sum(potential, system)),
-        _row(virials, "virial", probes.atomic_virial_sum(potential, system))
-        if potential.has_atomic_virials
-        else _not_measured(virials, "the potential has no per-atom virials", "virial"),
+        _not_measured(name, "the potential has no per-atom virials", "virial")
+        if virials is None
+        else _row(name, "virial", virials),
         _row("net force", "forces", probes.net_force(potential, system)),
         _row("net torque", "virial", probes.net_torque(potential, system)),
     ]

@@ -71,11 +71,6 @@ def prepare(config: RunConfig) -> Start:
     wanted = config.potential
     potential = load_potential(wanted.path, wanted.length_unit, wanted.energy_unit, precision=wanted.precision)
     check_committee(config, potential)
-    if config.output.heat_current and not potential.has_atomic_virials:
-        raise InputError(
-            f"{config.source}: output.heat_current needs per-atom virials, which {config.potential.path} "
-            f"({potential.kind}) does not have; take the key out"
-        )
     structure = _read_structure(config)
     _check_elements(structure, potential)
     suspicion = unit_suspicion(structure)

@@ -206,9 +206,11 @@ def net_torque(potential: Potential, system: System) -> float:
     return _ratio(_largest(found.virial - found.virial.T), found.virial_scale)
 
 
-def atomic_virial_sum(potential: Potential, system: System) -> float:
-    """Deviation of the sum of the per-atom virials from the virial, over its largest component."""
+def atomic_virial_sum(potential: Potential, system: System) -> float | None:
+    """Deviation of the sum of the per-atom virials from the virial, over its largest component; None without them."""
     results = potential.compute(system, atomic_virials=True)
+    if len(results.atomic_virials) == 0:
+        return None
     found = _without_offsets(potential, system, results)
     return _ratio(_largest(results.atomic_virials.sum(axis=0) - results.virial), found.virial_scale)
 

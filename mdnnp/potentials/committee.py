@@ -41,7 +41,6 @@ class Committee(Potential):
         self.cutoff = max(member.cutoff for member in members)
         self.files = tuple(file for member in members for file in member.files)
         self.exact_derivatives = all(member.exact_derivatives for member in members)
-        self.has_atomic_virials = all(member.has_atomic_virials for member in members)
         self._shared = SharedFunctions.of(members)
 
     @property

@@ -28,8 +28,6 @@ class D3(Potential):
     some 1e-8 eV an atom. Raises InputError without `dftd3` or for a functional that it does not know.
     """
 
-    has_atomic_virials = False
-
     def __init__(self, functional: str, three_body: bool = False, source: str = "D3"):
         try:
             from dftd3.interface import RationalDampingParam

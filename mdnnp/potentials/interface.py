@@ -109,7 +109,6 @@ class Potential(ABC):
     files: tuple[Path, ...] = ()
     has_disagreement: bool = False  # whether `Results.disagreement` is there: committees
     exact_derivatives: bool = False  # whether `results_derivative` is exact
-    has_atomic_virials: bool = True  # whether `Results.atomic_virials` is there when asked for
 
     # --- computing -----------------------------------------------------------------------------------------
 

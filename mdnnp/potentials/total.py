@@ -38,7 +38,6 @@ class TotalPotential(Potential):
         self.numbers = tuple(sorted(common))
         self.has_disagreement = any(term.has_disagreement for term in terms)
         self.exact_derivatives = all(term.exact_derivatives for term in terms)
-        self.has_atomic_virials = all(term.has_atomic_virials for term in terms)
         self.files = tuple(file for term in terms for file in term.files)
         wanted = sorted({cutoff for term in terms for cutoff in term.cutoffs})
         short = [cutoff for cutoff in wanted if cutoff <= _SHARED_UP_TO_A]

@@ -27,8 +27,6 @@ class FixedCharges(Potential):
     Raises InputError for unknown elements, values that are not finite, and negative widths.
     """
 
-    has_atomic_virials = False
-
     def __init__(
         self, charges_e: Mapping[str, float], widths_A: Mapping[str, float] | None = None, source: str = "charges"
     ):

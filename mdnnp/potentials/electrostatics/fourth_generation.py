@@ -49,8 +49,6 @@ class FourthGeneration(Potential):
     solver, tolerance : see `Equilibration`
     """
 
-    has_atomic_virials = False
-
     def __init__(
         self,
         short: HDNNPModel,
