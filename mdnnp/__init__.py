@@ -38,6 +38,8 @@ _EXPORTS = {
     "read_config": "mdnnp.dynamics.input",
     "run": "mdnnp.dynamics.run",
     "HDNNPCalculator": "mdnnp.couplings.ase",
+    "FixedCharges": "mdnnp.potentials.electrostatics.fixed_charges",
+    "FourthGeneration": "mdnnp.potentials.electrostatics.fourth_generation",
 }
 __all__ = ["__version__", *_EXPORTS]  # noqa: PLE0604 (the keys are strings)
 

@@ -112,6 +112,11 @@ def _run(config: RunConfig, resume: bool, overwrite: bool) -> Summary:
         saved = None
         screen.say(messages.header(config, start, get_threads()))
         state = first_state(start, compute)
+        if config.output.heat_current and len(state.results.atomic_virials) == 0:
+            raise InputError(
+                f"{config.source}: output.heat_current needs per-atom virials, which {config.potential.path} "
+                f"({start.potential.kind}) does not have; take the key out"
+            )
         for remark in start.potential.remarks(state.system, state.results):
             warnings.warn(remark, MdnnpWarning, stacklevel=3)
         _look_for_vibrations(config, start, state, neighbors)

@@ -11,17 +11,25 @@ from mdnnp.base.errors import FileError, InputError
 from mdnnp.base.files import require_regular
 from mdnnp.potentials.committee import Committee
 from mdnnp.potentials.dispersion import D3
+from mdnnp.potentials.electrostatics.fixed_charges import FixedCharges
+from mdnnp.potentials.electrostatics.fourth_generation import FourthGeneration
 from mdnnp.potentials.hdnnp.files.reader import TERMS_FILE
+from mdnnp.potentials.hdnnp.files.settings import is_fourth_generation
 from mdnnp.potentials.hdnnp.files.writer import belongs
 from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.interface import Potential
-from mdnnp.potentials.keys import check_keys
+from mdnnp.potentials.keys import check_keys, check_number
 from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.potentials.total import TotalPotential
 from mdnnp.potentials.zbl import ZBL
 
 _MEMBER = re.compile(r"member-(\d+)")
-_KINDS = {"lennard-jones": LennardJones.from_table, "zbl": ZBL.from_table, "d3": D3.from_table}
+_KINDS = {
+    "lennard-jones": LennardJones.from_table,
+    "zbl": ZBL.from_table,
+    "d3": D3.from_table,
+    "charges": FixedCharges.from_table,
+}
 
 
 def load_potential(
@@ -95,6 +103,12 @@ def member_paths(path: Path) -> list[Path]:
 def _from_directory(path: Path, units: tuple[str | None, str | None], precision: str) -> Potential:
     paths = member_paths(path)
     if (path / "input.nn").exists() or not paths:
+        if (path / "input.nn").exists() and is_fourth_generation(path / "input.nn"):
+            if precision != "double":
+                raise InputError(
+                    f"{path}: precision {precision!r} is not for fourth-generation potentials; leave it out"
+                )
+            return FourthGeneration.read(path, *units)
         return HDNNP.read(path, *units, precision=precision)
     for k, member in enumerate(paths, start=1):
         if member.name != f"member-{k}":
@@ -160,15 +174,25 @@ def _terms(
 
 
 def _at_path(entry: dict, path: Path, units: tuple, precision: str, where: str) -> Potential:
-    check_keys(entry, {"path", "length_unit", "energy_unit"}, where)
+    check_keys(entry, {"path", "length_unit", "energy_unit", "total_charge"}, where)
+    charge = entry.get("total_charge")
     for name, value in entry.items():
-        if not isinstance(value, str):
+        if name == "total_charge":
+            check_number(name, value, where)
+        elif not isinstance(value, str):
             raise InputError(f"{where}: {name} must be text, found {value!r}")
     target = path.parent / Path(entry["path"]).expanduser()
     if target.resolve() in (path.resolve(), path.parent.resolve()):
         raise InputError(f"{where}: path = {entry['path']!r} is this file itself")
     own = entry.get("length_unit", units[0]), entry.get("energy_unit", units[1])
-    return load_potential(target, *own, precision=precision if target.is_dir() else "double")
+    potential = load_potential(target, *own, precision=precision if target.is_dir() else "double")
+    if charge is not None:
+        members = potential.members if isinstance(potential, Committee) else (potential,)
+        for member in members:
+            if not isinstance(member, FourthGeneration):
+                raise InputError(f"{where}: total_charge is for fourth-generation potentials; {entry['path']} is none")
+            member.total_charge = float(charge)
+    return potential
 
 
 def _own(table: dict, path: Path, source: str) -> Potential:

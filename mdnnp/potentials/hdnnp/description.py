@@ -64,8 +64,9 @@ def _angular(f: SymmetryFunction) -> list[Ingredient]:
         return []
     if abs(f.lam) == 1:  # |delta|^(2 zeta) is analytic for whole zeta
         order = math.inf if f.zeta == int(f.zeta) else math.ceil(2 * f.zeta) - 1
+        order = -1 if f.zeta < 0 else order  # infinite there
     else:
-        order = math.ceil(f.zeta) - 1
+        order = max(-1, math.ceil(f.zeta) - 1)
     if math.isinf(order):
         return []
     remedy = "choose lambda = 1 or -1 with a whole zeta, and refit"

@@ -62,6 +62,25 @@ class HDNNPModel:
             raise ValueError(f"elements must come in order of atomic number, got {' '.join(given)}")
 
 
+@dataclass(frozen=True)
+class ChargeModel:
+    """The charges of a fourth-generation HDNNP, in the native units of its `HDNNPModel`.
+
+    The short-range networks of that model have one input more, the last: the atom's charge times `conv_charge`.
+    networks : symbol -> electronegativity (energy per e), a network of the same scaled functions
+    hardness : symbol -> energy per e^2; widths : symbol -> width of the Gaussian charge
+    screening : inner and outer radius and the core ("c", "p1" .. "p4", "e") of the screening of near pairs; or None
+    four_pi_epsilon : 4 pi eps_0, e^2 per energy and length
+    """
+
+    networks: dict[str, Network]
+    hardness: dict[str, float]
+    widths: dict[str, float]
+    screening: tuple[float, float, str] | None = None
+    four_pi_epsilon: float = 1.0
+    conv_charge: float = 1.0
+
+
 def scaling_coefficients(element: ElementModel, model: HDNNPModel) -> tuple[np.ndarray, np.ndarray]:
     """(factor, offset), each (n_functions,), of what the network sees: scaled G = factor * G + offset.
 

@@ -23,7 +23,7 @@ from mdnnp.potentials.layered import LayeredPotential, Mapped
 from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.potentials.load import load_potential
 
-DIRECTORIES = sorted(p.name for p in GOLDEN.iterdir() if p.is_dir() and p.name != "q4a")
+DIRECTORIES = sorted(p.name for p in GOLDEN.iterdir() if p.is_dir() and not p.name.startswith("q4"))
 THIN = {"act_et", "act_tr", "all1", "all4", "all6"}  # cells thinner than the cutoff: n2p2's forces are incomplete
 
 

@@ -114,9 +114,42 @@ _IDLE = """
     global_pairsymfunction_short pairsymfunction_short global_symfunction_short_pair scale_min_short_pair
     scale_max_short_pair vdw_type vdw_screening vdw_cutoff vdw_coefficient vdw_radius
 """
+# Of fourth-generation potentials alone. How far n2p2 takes its Ewald sums is no part of the model.
+CHARGES_REPEATABLE = frozenset(
+    {
+        "fixed_gausswidth",
+        "element_hidden_layers_electrostatic",
+        "element_nodes_electrostatic",
+        "element_activation_electrostatic",
+    }
+)
+CHARGES = CHARGES_REPEATABLE | {
+    "screen_electrostatics",
+    "four_pi_epsilon",
+    "global_hidden_layers_electrostatic",
+    "global_nodes_electrostatic",
+    "global_activation_electrostatic",
+}
+CHARGES_IGNORED = frozenset({"ewald_truncation_error_method", "initial_hardness"})
+_OWN_FUNCTIONS = "functions of their own for the charges are not supported; n2p2 has one set for both networks"
+CHARGES_REFUSED = {
+    **dict.fromkeys(
+        (
+            "symfunction_electrostatic",
+            "symfunction_elec",
+            "element_symfunction_electrostatic",
+            "global_symfunction_electrostatic",
+            "global_symfunction_elec",
+            "scale_min_elec",
+            "scale_max_elec",
+        ),
+        _OWN_FUNCTIONS,
+    ),
+    "fixed_charge": "fixed charges and charges by equilibration exclude each other",
+}
 IGNORED = frozenset((_TRAINING + _RUNNER + _IDLE).split())
 
-_CHARGES = "fourth-generation potentials (charges) are not supported yet"
+_CHARGES = "it belongs to fourth-generation potentials (charges); if this is one, state nnp_type 4"
 REFUSED = {
     "fixed_gausswidth": _CHARGES,
     "use_gausswidth": _CHARGES,

@@ -20,7 +20,7 @@ from mdnnp.base import units
 from mdnnp.base.errors import FileError, InputError, MdnnpWarning
 from mdnnp.base.text_files import Mistake, Mistakes, read_lines, to_float, to_int
 from mdnnp.potentials.hdnnp.files.settings import Settings, Topology, read_settings
-from mdnnp.potentials.hdnnp.model import ElementModel, HDNNPModel, without_spread
+from mdnnp.potentials.hdnnp.model import ChargeModel, ElementModel, HDNNPModel, without_spread
 from mdnnp.potentials.hdnnp.networks import Network
 
 SIDECAR = "mdnnp.toml"  # states the units, which no file of n2p2's does; written by `write_potential`
@@ -38,7 +38,43 @@ def read_potential(path: str | Path, length_unit: str | None = None, energy_unit
     """
     directory = Path(path)
     _require_directory(directory)
-    settings = read_settings(directory / "input.nn")
+    return _read_short(directory, read_settings(directory / "input.nn"), length_unit, energy_unit)
+
+
+def read_fourth_generation(
+    path: str | Path, length_unit: str | None = None, energy_unit: str | None = None
+) -> tuple[HDNNPModel, ChargeModel]:
+    """Read a fourth-generation n2p2 directory: the short-range part, and the charges.
+
+    Arguments and exceptions are those of `read_potential`.
+    """
+    directory = Path(path)
+    _require_directory(directory)
+    settings = read_settings(directory / "input.nn", fourth=True)
+    model = _read_short(directory, settings, length_unit, energy_unit)
+    charges = settings.charges
+    return model, ChargeModel(
+        networks={
+            symbol: _read_network(
+                _charge_file(directory, symbol, "weightse"),
+                symbol,
+                settings,
+                len(settings.functions[symbol]),
+                charges.topologies[symbol],
+                charges.n2p2_topology[symbol],
+            )
+            for symbol in settings.elements
+        },
+        hardness={symbol: _read_hardness(_charge_file(directory, symbol, "hardness")) for symbol in settings.elements},
+        widths=charges.widths,
+        screening=charges.screening,
+        four_pi_epsilon=charges.four_pi_epsilon,
+        conv_charge=charges.conv_charge,
+    )
+
+
+def _read_short(directory: Path, settings: Settings, length_unit: str | None, energy_unit: str | None) -> HDNNPModel:
+    """The functions, scaling and short-range networks."""
     weights = _require_files(directory, settings)
     length_unit, energy_unit = _native_units(directory, length_unit, energy_unit)
     scaling = _read_scaling(directory / "scaling.data", settings)
@@ -46,7 +82,14 @@ def read_potential(path: str | Path, length_unit: str | None = None, energy_unit
         symbol: ElementModel(
             functions=settings.functions[symbol],
             scaling=scaling[symbol],
-            network=_read_network(weights[symbol], symbol, settings),
+            network=_read_network(
+                weights[symbol],
+                symbol,
+                settings,
+                len(settings.functions[symbol]) + (settings.charges is not None),
+                settings.topologies[symbol],
+                settings.n2p2_topology[symbol],
+            ),
             atom_energy=settings.atom_energy[symbol],
         )
         for symbol in settings.elements
@@ -93,10 +136,16 @@ def weights_files(directory: Path, symbols: Iterable[str]) -> dict[str, Path]:
     return {symbol: directory / pattern.format(atomic_numbers[symbol]) for symbol in symbols}
 
 
+def _charge_file(directory: Path, symbol: str, kind: str) -> Path:
+    return directory / f"{kind}.{atomic_numbers[symbol]:03d}.data"
+
+
 def _require_files(directory: Path, settings: Settings) -> dict[str, Path]:
     """The files of weights. Every file that is needed must be there, and none that says the potential has charges."""
     weights = weights_files(directory, settings.elements)
-    missing = [path.name for path in (directory / "scaling.data", *weights.values()) if not path.exists()]
+    kinds = () if settings.charges is None else ("weightse", "hardness")
+    of_charges = [_charge_file(directory, symbol, kind) for kind in kinds for symbol in settings.elements]
+    missing = [p.name for p in (directory / "scaling.data", *weights.values(), *of_charges) if not p.exists()]
     if missing:
         message = f"{directory}: missing for the elements {' '.join(settings.elements)}: {', '.join(missing)}"
         epochs = [p.name for pattern in ("weights.*.out", "*.short.*.out") for p in sorted(directory.glob(pattern))]
@@ -106,8 +155,8 @@ def _require_files(directory: Path, settings: Settings) -> dict[str, Path]:
     charges = sorted(path.name for path in directory.glob("hardness.*.data"))
     if charges and not settings.generation_stated:
         raise InputError(
-            f"{directory}: holds {charges[0]}, so it looks like a fourth-generation potential (charges), which is not "
-            "supported yet; if it is not one, write nnp_type 2 in input.nn"
+            f"{directory}: holds {charges[0]}, so it looks like a fourth-generation potential (charges), "
+            "but input.nn does not say so; state nnp_type 4 there, or nnp_type 2 if it is none"
         )
     return weights
 
@@ -272,10 +321,11 @@ def _warn_of_short_cutoffs(path: Path, model: HDNNPModel) -> None:
 # weights.ZZZ.data
 
 
-def _read_network(path: Path, symbol: str, settings: Settings) -> Network:
+def _read_network(
+    path: Path, symbol: str, settings: Settings, n_inputs: int, readings: tuple[Topology, ...], of_n2p2: Topology
+) -> Network:
     values = _read_weights(path)
-    n_inputs = len(settings.functions[symbol])
-    topology = _matching_topology(path, len(values), symbol, settings)
+    topology = _matching_topology(path, len(values), symbol, n_inputs, readings, of_n2p2)
     weights, biases = [], []
     begin = 0
     for n_in, n_out in _layers(n_inputs, topology):
@@ -300,6 +350,18 @@ def _read_weights(path: Path) -> np.ndarray:
     return np.array(values)
 
 
+def _read_hardness(path: Path) -> float:
+    """The only number of a hardness file."""
+    values = _read_weights(path)
+    if len(values) != 1:
+        raise InputError(f"{path}: expected one number, the atomic hardness, found {len(values)}")
+    if values[0] <= 0.0:
+        raise InputError(
+            f"{path}: the hardness must be positive, found {values[0]:g}: charges that cost nothing have no equilibrium"
+        )
+    return float(values[0])
+
+
 def _layers(n_inputs: int, topology: Topology) -> list[tuple[int, int]]:
     sizes = (n_inputs, *topology.nodes, 1)
     return list(pairwise(sizes))
@@ -309,40 +371,45 @@ def _weight_count(n_inputs: int, topology: Topology) -> int:
     return sum((n_in + 1) * n_out for n_in, n_out in _layers(n_inputs, topology))
 
 
-def _matching_topology(path: Path, count: int, symbol: str, settings: Settings) -> Topology:
+def _matching_topology(
+    path: Path, count: int, symbol: str, n_inputs: int, readings: tuple[Topology, ...], of_n2p2: Topology
+) -> Topology:
     """The reading of input.nn's topology that has `count` weights and biases; InputError if there is none."""
-    n_inputs = len(settings.functions[symbol])
-    readings, of_n2p2 = settings.topologies[symbol], settings.n2p2_topology[symbol]
+    kind = "electrostatic" if path.name.startswith("weightse") else "short"
     fitting = [topology for topology in readings if _weight_count(n_inputs, topology) == count]
     if len(fitting) == 1:
         if fitting[0].activations != of_n2p2.activations:
             warnings.warn(
-                f"{path.parent / 'input.nn'}: element_activation_short {symbol}: activations {fitting[0].activations} "
+                f"{path.parent / 'input.nn'}: element_activation_{kind} {symbol}: activations {fitting[0].activations} "
                 f"are used as stated; but n2p2 ignores the last letter and takes {of_n2p2.activations[-1]!r} of "
-                "global_activation_short for the output",
+                f"global_activation_{kind} for the output",
                 MdnnpWarning,
                 stacklevel=4,
             )
         return fitting[0]
     if len(fitting) > 1:
         raise InputError(
-            f"{path.parent / 'input.nn'}: element_nodes_short {symbol} can mean either of "
+            f"{path.parent / 'input.nn'}: element_nodes_{kind} {symbol} can mean either of "
             f"{' or '.join(_shape(n_inputs, t) for t in fitting)}, and {path.name} fits both; write all "
             "layers on one line"
         )
     expected = " or ".join(f"{_weight_count(n_inputs, t)} for {_shape(n_inputs, t)}" for t in readings)
     message = (
-        f"{path}: expected {expected} (weights and biases of element {symbol}: {n_inputs} symmetry "
-        "functions, hidden "
+        f"{path}: expected {expected} (weights and biases of element {symbol}: {n_inputs} inputs, hidden "
         f"layers, output), found {count} values"
     )
     if any(_weight_count(n_inputs + 1, topology) == count for topology in readings):
-        message += "; that is one input more, as in a fourth-generation potential (charges), which is not supported"
+        message += "; that is one input more, as in "
+        message += (
+            "the short-range network, weights.*.data"
+            if kind == "electrostatic"
+            else "a fourth-generation potential (charges); if it is one, state nnp_type 4"
+        )
     elif _weight_count(n_inputs, of_n2p2) == count:
         message += (
             f"; it fits {_shape(n_inputs, of_n2p2)}: n2p2 leaves the last hidden layer at the size of "
-            "global_nodes_short, so "
-            f"write element_nodes_short {symbol} {' '.join(map(str, of_n2p2.nodes))}"
+            f"global_nodes_{kind}, so "
+            f"write element_nodes_{kind} {symbol} {' '.join(map(str, of_n2p2.nodes))}"
         )
     else:
         message += "; does the file belong to this input.nn, and is it complete?"

@@ -1,5 +1,6 @@
 """`input.nn`: which elements, symmetry functions, cutoff, scaling and networks a potential has."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,21 +10,46 @@ from typing import Any, NamedTuple
 
 from ase.data import atomic_numbers
 
-from mdnnp.base.errors import InputError
+from mdnnp.base.errors import InputError, MdnnpWarning
 from mdnnp.base.text_files import Mistake, Mistakes, read_lines, to_float, to_int
 from mdnnp.potentials.hdnnp.files.function_lines import parse_function
-from mdnnp.potentials.hdnnp.files.keywords import ALIASES, FLAGS, IGNORED, MODEL, REPEATABLE, is_runner_2, refusal
+from mdnnp.potentials.hdnnp.files.keywords import (
+    ALIASES,
+    CHARGES,
+    CHARGES_IGNORED,
+    CHARGES_REFUSED,
+    CHARGES_REPEATABLE,
+    FLAGS,
+    IGNORED,
+    MODEL,
+    REPEATABLE,
+    is_runner_2,
+    refusal,
+)
+from mdnnp.potentials.hdnnp.files.lines import (
+    Line,
+    activation_letters,
+    layer_count,
+    node_count,
+    one_argument,
+    one_token,
+    positive_number,
+    split_lines,
+)
 from mdnnp.potentials.hdnnp.functions.definitions import CUTOFF_NAMES, SymmetryFunction
-from mdnnp.potentials.hdnnp.networks import ACTIVATIONS
 
 # Lines of RuNNer that stand for the functions of several centres and all their neighbours' elements.
 _SHORTHAND = ("global_symfunction_short", "element_symfunction_short")
 _SHORTHAND_TYPES = (2, 3, 9)  # of those that RuNNer knows
-MOST_LAYERS = 100
+SCREENING_CORES = ("c", "p1", "p2", "p3", "p4", "e")
 
+FOURTH_GENERATION = ("4", "4G-HDNNP")
+_NOT_HERE = (
+    "fourth-generation potentials (4G: charges by equilibration) run in mdnnp, but to train or convert them is not "
+    "supported"
+)
 _GENERATIONS = {
-    "4G-HDNNP": "fourth-generation potentials (4G: charges by equilibration) are not supported yet",
-    "4": "fourth-generation potentials (4G: charges by equilibration) are not supported yet",
+    **dict.fromkeys(FOURTH_GENERATION, _NOT_HERE),
     "Q-HDNNP": "Q-HDNNP potentials (charges from a network) are not supported",
     "10": "Q-HDNNP potentials (charges from a network) are not supported",
     "3": "third-generation potentials (electrostatics) are not supported",
@@ -37,6 +63,20 @@ class Topology(NamedTuple):
     activations: str
 
 
+class ChargeSettings(NamedTuple):
+    """What a fourth-generation `input.nn` says of the charges; see `model.ChargeModel`.
+
+    topologies, n2p2_topology : of the electronegativity networks, as in `Settings`
+    """
+
+    topologies: dict[str, tuple[Topology, ...]]
+    n2p2_topology: dict[str, Topology]
+    widths: dict[str, float]
+    screening: tuple[float, float, str] | None
+    four_pi_epsilon: float
+    conv_charge: float
+
+
 @dataclass(frozen=True)
 class Settings:
     """What `input.nn` says about the model; see `model.HDNNPModel` for the fields that they share.
@@ -47,6 +87,7 @@ class Settings:
         be meant as n2p2 reads it or as RuNNer does (the weights file then decides)
     n2p2_topology : per element, what n2p2 itself makes of the lines: it leaves the last hidden layer and the
         output's activation at their global values
+    charges : of a fourth-generation potential, else None
     """
 
     elements: tuple[str, ...]
@@ -65,29 +106,24 @@ class Settings:
     mean_energy: float = 0.0
     conv_energy: float = 1.0
     conv_length: float = 1.0
+    charges: ChargeSettings | None = None
 
 
-class Line(NamedTuple):
-    """A line with a keyword: its number (from 1), the keyword as spelled, the arguments."""
+def read_settings(path: Path, fourth: bool = False) -> Settings:
+    """Understand an `input.nn`; a fourth-generation one only if `fourth`.
 
-    number: int
-    keyword: str
-    arguments: tuple[str, ...]
-
-
-def read_settings(path: Path) -> Settings:
-    """Understand an `input.nn`. Raises InputError that lists every mistake with its line."""
-    return _Parser(path, split_lines(read_lines(path))).parse()
+    Raises InputError that lists every mistake with its line.
+    """
+    return _Parser(path, split_lines(read_lines(path)), fourth).parse()
 
 
-def split_lines(rows: list[str]) -> list[Line]:
-    """The lines that hold a keyword; # and ! begin a comment anywhere."""
-    lines = []
-    for number, row in enumerate(rows, start=1):
-        words = row.split("#", 1)[0].split("!", 1)[0].split()
-        if words:
-            lines.append(Line(number, words[0], tuple(words[1:])))
-    return lines
+def is_fourth_generation(path: Path) -> bool:
+    """Whether an `input.nn` states that its potential is of the fourth generation."""
+    return any(
+        ALIASES.get(line.keyword, line.keyword) == "nnp_type"
+        and line.arguments[:1] in [(s,) for s in FOURTH_GENERATION]
+        for line in split_lines(read_lines(path))
+    )
 
 
 @dataclass
@@ -96,6 +132,7 @@ class _Parser:
 
     path: Path
     lines: list[Line]
+    fourth: bool = False
     found: dict[str, list[Line]] = field(default_factory=dict)
     elements: tuple[str, ...] = ()
 
@@ -123,6 +160,7 @@ class _Parser:
             n2p2_topology=n2p2_topology,
             normalize_nodes="normalize_nodes" in self.found,
             generation_stated=generation_stated,
+            charges=self._charges() if self.fourth else None,
             **self._normalization(),
         )
         self.mistakes.raise_any()
@@ -154,9 +192,14 @@ class _Parser:
         """Group the lines by keyword; note unknown, unsupported and repeated ones and arguments of flags."""
         for line in self.lines:
             keyword = ALIASES.get(line.keyword, line.keyword)
-            if keyword in IGNORED:
+            charges = self.fourth and keyword in CHARGES
+            if self.fourth and keyword in CHARGES_REFUSED:
+                reason = CHARGES_REFUSED[keyword]
+                self.mistakes.add(line.number, f"keyword {line.keyword!r} changes the model: {reason}")
                 continue
-            if keyword not in MODEL:
+            if (keyword in IGNORED and not charges) or (self.fourth and keyword in CHARGES_IGNORED):
+                continue
+            if keyword not in MODEL and not charges:
                 self.mistakes.add(line.number, refusal(line.keyword))
                 continue
             earlier = self.found.setdefault(keyword, [])
@@ -167,7 +210,7 @@ class _Parser:
                     "spellings of one "
                     "keyword; use one of them throughout",
                 )
-            elif earlier and keyword not in REPEATABLE:
+            elif earlier and keyword not in REPEATABLE | CHARGES_REPEATABLE:
                 self.mistakes.add(
                     line.number, f"{line.keyword!r} is given again; first given at line {earlier[0].number}"
                 )
@@ -201,20 +244,22 @@ class _Parser:
             return default
 
     def _number(self, keyword: str, default: float) -> float:
-        return self._attempt(self._single(keyword), lambda line: to_float(_one(line)), default)
+        return self._attempt(self._single(keyword), lambda line: to_float(one_argument(line)), default)
 
     # -- elements, generation
 
     def _generation(self) -> bool:
         """Refuse, alone and by name, what is no second-generation potential; whether the file states it."""
         line = self._single("nnp_type")
-        name = self._attempt(line, _one, "2")
-        if name in _GENERATIONS:
+        name = self._attempt(line, one_argument, "2")
+        if self.fourth and name in FOURTH_GENERATION:
+            pass
+        elif name in _GENERATIONS:
             raise InputError(f"{self.path}:{line.number}: {line.keyword} {name}: {_GENERATIONS[name]}")
-        if name not in ("2", "2G-HDNNP"):
+        elif name not in ("2", "2G-HDNNP"):
             self.mistakes.add(line.number, f"{line.keyword}: expected 2 or 2G-HDNNP, found {name!r}")
         short = self._single("nn_type_short")
-        if self._attempt(short, _one, "1") != "1":
+        if self._attempt(short, one_argument, "1") != "1":
             self.mistakes.add(
                 short.number,
                 f"nn_type_short {short.arguments[0]}: only 1 (networks of atoms, not pairs) is supported",
@@ -235,7 +280,7 @@ class _Parser:
 
         line, count_line = self._required("elements"), self._required("number_of_elements")
         elements = self._attempt(line, read, ())
-        count = self._attempt(count_line, lambda line: to_int(_one(line)), len(elements))
+        count = self._attempt(count_line, lambda line: to_int(one_argument(line)), len(elements))
         if elements and count != len(elements):
             self.mistakes.add(
                 count_line.number,
@@ -274,7 +319,7 @@ class _Parser:
         return next((line.number for line in self.found.get(keyword, ()) if symbol in line.arguments[:1]), 0)
 
     def _atom_energies(self) -> dict[str, float]:
-        given = self._per_element("atom_energy", lambda rest: to_float(_only(rest)))
+        given = self._per_element("atom_energy", lambda rest: to_float(one_token(rest)))
         return {symbol: given.get(symbol, 0.0) for symbol in self.elements}
 
     # -- descriptor
@@ -301,7 +346,7 @@ class _Parser:
         kind, alpha = self._attempt(line, read, (1, 0.0))
         if own is not None and line is not None and len(line.arguments) == 2:
             self.mistakes.add(own.number, f"cutoff_alpha is given again; line {line.number} has it after the type")
-        return kind, self._attempt(own, lambda line: read_alpha(_one(line)), alpha)
+        return kind, self._attempt(own, lambda line: read_alpha(one_argument(line)), alpha)
 
     def _functions(self) -> dict[str, tuple[SymmetryFunction, ...]]:
         functions: dict[str, list[SymmetryFunction]] = {symbol: [] for symbol in self.elements}
@@ -316,6 +361,13 @@ class _Parser:
                     break  # the others of a shorthand would only repeat the mistake
                 if self.elements:
                     functions[f.center].append(f)
+                if f.zeta < 0.0:
+                    warnings.warn(
+                        f"{self.path}:{line.number}: zeta = {f.zeta:g} is negative: the function grows without end "
+                        "where 1 + lambda cos(theta) goes to zero; are lambda and zeta exchanged?",
+                        MdnnpWarning,
+                        stacklevel=4,
+                    )
         self._refuse_numbered_cutoffs([line for line, _ in lines])
         if not lines:
             self.mistakes.add(0, "there is no symfunction_short line")
@@ -392,13 +444,46 @@ class _Parser:
                 self.mistakes.add(line.number, f"{keyword} must be positive, found {line.arguments[0]}")
         return {"normalized": bool(given), **values}
 
+    # -- charges
+
+    def _charges(self) -> ChargeSettings:
+        def screening(line):
+            if not 2 <= len(line.arguments) <= 3:
+                raise Mistake(
+                    f"expected inner and outer radius and, at will, a core, found {len(line.arguments)} words"
+                )
+            inner, outer = (to_float(token, "a radius") for token in line.arguments[:2])
+            core = line.arguments[2] if len(line.arguments) == 3 else "c"
+            if not 0.0 <= inner < outer:
+                raise Mistake(f"need 0 <= inner radius < outer radius, found {inner:g} and {outer:g}")
+            if core not in SCREENING_CORES:
+                raise Mistake(f"unknown core {core!r}; known: {', '.join(SCREENING_CORES)}")
+            return inner, outer, core
+
+        widths = self._per_element("fixed_gausswidth", lambda rest: positive_number(one_token(rest)))
+        for symbol in self.elements:
+            if not self.mistakes and symbol not in widths:
+                self.mistakes.add(0, f"element {symbol} has no line 'fixed_gausswidth {symbol} <width>'")
+        four_pi_epsilon = self._attempt(
+            self._single("four_pi_epsilon"), lambda line: positive_number(one_argument(line)), 1.0
+        )
+        topologies, n2p2_topology = self._topologies("electrostatic")
+        return ChargeSettings(
+            topologies,
+            n2p2_topology,
+            widths,
+            self._attempt(self._single("screen_electrostatics"), screening, None),
+            four_pi_epsilon,
+            self._number("conv_charge", 1.0),
+        )
+
     # -- networks
 
-    def _topologies(self) -> tuple[dict[str, tuple[Topology, ...]], dict[str, Topology]]:
-        hidden, nodes, activations = self._global_topology()
-        own_hidden = self._per_element("element_hidden_layers_short", lambda rest: _layer_count(_only(rest)))
-        own_activations = self._per_element("element_activation_short", _activation_letters)
-        own_nodes = self._node_lines()
+    def _topologies(self, kind: str = "short") -> tuple[dict[str, tuple[Topology, ...]], dict[str, Topology]]:
+        hidden, nodes, activations = self._global_topology(kind)
+        own_hidden = self._per_element(f"element_hidden_layers_{kind}", lambda rest: layer_count(one_token(rest)))
+        own_activations = self._per_element(f"element_activation_{kind}", activation_letters)
+        own_nodes = self._node_lines(kind)
         if self.mistakes:  # what follows would only repeat them
             return {}, {}
         readings, of_n2p2 = {}, {}
@@ -407,18 +492,18 @@ class _Parser:
             if n is None:
                 self.mistakes.add(
                     0,
-                    f"keyword 'global_hidden_layers_short' is missing (or element_hidden_layers_short {symbol})",
+                    f"keyword 'global_hidden_layers_{kind}' is missing (or element_hidden_layers_{kind} {symbol})",
                 )
                 continue
             base_nodes = nodes if nodes and n == hidden else (None,) * n
             letters = own_activations.get(symbol, activations if n == hidden else "")
-            choices = self._node_readings(symbol, n, base_nodes, own_nodes.get(symbol, []))
+            choices = self._node_readings(symbol, n, base_nodes, own_nodes.get(symbol, []), kind)
             if len(letters) != n + 1:
                 own = symbol in own_activations or n != hidden
                 self.mistakes.add(
-                    self._line_of("element_activation_short", symbol) if own else 0,
+                    self._line_of(f"element_activation_{kind}", symbol) if own else 0,
                     f"element {symbol} has {n} hidden layers: expected "
-                    f"{f'element_activation_short {symbol}' if own else 'global_activation_short'} with "
+                    f"{f'element_activation_{kind} {symbol}' if own else f'global_activation_{kind}'} with "
                     f"{n + 1} letters "
                     f"(hidden layers, then the output), found {len(letters)}",
                 )
@@ -430,12 +515,12 @@ class _Parser:
                 of_n2p2[symbol] = Topology((*first.nodes[:-1], last), letters[:-1] + output)
         return readings, of_n2p2
 
-    def _global_topology(self) -> tuple[int | None, tuple[int, ...], str]:
+    def _global_topology(self, kind: str) -> tuple[int | None, tuple[int, ...], str]:
         """(number of hidden layers, their nodes, activations); None and empty where not given."""
-        lines = [self._single(f"global_{k}_short") for k in ("hidden_layers", "nodes", "activation")]
-        hidden = self._attempt(lines[0], lambda line: _layer_count(_one(line)), None)
-        nodes = self._attempt(lines[1], lambda line: tuple(_node_count(n) for n in line.arguments), ())
-        letters = self._attempt(lines[2], lambda line: _activation_letters(line.arguments), "")
+        lines = [self._single(f"global_{k}_{kind}") for k in ("hidden_layers", "nodes", "activation")]
+        hidden = self._attempt(lines[0], lambda line: layer_count(one_argument(line)), None)
+        nodes = self._attempt(lines[1], lambda line: tuple(node_count(n) for n in line.arguments), ())
+        letters = self._attempt(lines[2], lambda line: activation_letters(line.arguments), "")
         if hidden is not None:
             for line, values, expected, what in (
                 (lines[1], nodes, hidden, "numbers of nodes"),
@@ -450,22 +535,22 @@ class _Parser:
                     )
         return hidden, nodes, letters
 
-    def _node_lines(self) -> dict[str, list[tuple[Line, tuple[int, ...]]]]:
-        """Lines of element_nodes_short by element, with their integers."""
+    def _node_lines(self, kind: str) -> dict[str, list[tuple[Line, tuple[int, ...]]]]:
+        """Lines of element_nodes_... by element, with their integers."""
         by_element: dict[str, list[tuple[Line, tuple[int, ...]]]] = {}
 
         def read(line):
             if len(line.arguments) < 2:
                 raise Mistake(f"expected an element and numbers of nodes, found {' '.join(line.arguments)!r}")
             self._check_element(line.arguments[0])
-            values = tuple(_node_count(n) for n in line.arguments[1:])
+            values = tuple(node_count(n) for n in line.arguments[1:])
             by_element.setdefault(line.arguments[0], []).append((line, values))
 
-        for line in self.found.get("element_nodes_short", ()):
+        for line in self.found.get(f"element_nodes_{kind}", ()):
             self._attempt(line, read, None)
         return by_element
 
-    def _node_readings(self, symbol, hidden, base, lines) -> list[tuple[int, ...]]:
+    def _node_readings(self, symbol, hidden, base, lines, kind) -> list[tuple[int, ...]]:
         """Nodes of the hidden layers, one entry per way to read the lines; notes a mistake if there is none.
 
         n2p2: one line with the nodes of all hidden layers. RuNNer and n2p2 before 2.2: `layer nodes`, a line
@@ -487,50 +572,9 @@ class _Parser:
         if not readings:
             self.mistakes.add(
                 lines[0][0].number if lines else 0,
-                f"element {symbol} has {hidden} hidden layers: expected 'element_nodes_short {symbol}' with "
+                f"element {symbol} has {hidden} hidden layers: expected 'element_nodes_{kind} {symbol}' with "
                 f"{hidden} numbers "
                 f"of nodes, or one line '{symbol} <layer> <nodes>' per layer"
-                + ("" if lines else ", or global_nodes_short"),
+                + ("" if lines else f", or global_nodes_{kind}"),
             )
         return readings
-
-
-def _only(tokens: tuple[str, ...]) -> str:
-    if len(tokens) != 1:
-        raise Mistake(f"expected one value, found {len(tokens)}: {' '.join(tokens)!r}")
-    return tokens[0]
-
-
-def _one(line: Line) -> str:
-    return _only(line.arguments)
-
-
-def _layer_count(token: str) -> int:
-    n = to_int(token, "a number of hidden layers")
-    if n < 1:
-        raise Mistake(f"a network needs at least one hidden layer, found {n}")
-    if n > MOST_LAYERS:
-        raise Mistake(f"a network may have {MOST_LAYERS} hidden layers, found {n}")
-    return n
-
-
-def _node_count(token: str) -> int:
-    n = to_int(token, "a number of nodes")
-    if n < 1:
-        raise Mistake(f"a layer needs at least one node, found {n}")
-    return n
-
-
-def _activation_letters(tokens: tuple[str, ...]) -> str:
-    if any(token.isdigit() for token in tokens):
-        raise Mistake(
-            f"found {' '.join(tokens)!r}, expected one letter per layer; activations of single nodes "
-            "(RuNNer) are not "
-            "supported"
-        )
-    for token in tokens:
-        if len(token) != 1 or token not in ACTIVATIONS:
-            raise Mistake(f"unknown activation {token!r}; known: {' '.join(ACTIVATIONS)}")
-    if not tokens:
-        raise Mistake("expected one letter per layer, found none")
-    return "".join(tokens)

@@ -15,6 +15,7 @@ from reference_data import REAL
 
 from mdnnp.atoms.input_data import read_input_data
 from mdnnp.base.errors import FileError, InputError, MdnnpWarning
+from mdnnp.potentials.hdnnp.description import ingredients
 from mdnnp.potentials.hdnnp.files import SIDECAR, read_potential, write_potential
 from mdnnp.potentials.hdnnp.files.keywords import ALIASES, IGNORED, MODEL, REFUSED
 from mdnnp.potentials.hdnnp.functions.definitions import SymmetryFunction
@@ -618,7 +619,6 @@ FUNCTION = "symfunction_short O 2 H 0.4 0.3 3.9"  # line 11 of input.nn
         (FUNCTION, "symfunction_short O 2 H 0.4 0.3 nan", (":11:", "a number for rc, found 'nan'")),
         (FUNCTION, "symfunction_short O 2 H 1_0 0.3 3.9", (":11:", "a number for eta, found '1_0'")),
         (FUNCTION, "symfunction_short O 2 H 0.4 0.3 1e999", (":11:", "found '1e999'")),
-        (FUNCTION, "symfunction_short O 9 H H 0.4 1 -1 3.9", (":11:", "zeta must not be negative, found -1")),
         (FUNCTION, "symfunction_short O 2 H -0.4 0.3 3.9", (":11:", "eta must not be negative")),
         (
             FUNCTION,
@@ -704,15 +704,23 @@ def test_second_generation_by_name(potential, line):
     assert_same(read(GOLDEN / "big1"), read(potential))
 
 
-def test_charges_refused():
-    with pytest.raises(InputError, match=r"q4a.*nnp_type 4G-HDNNP.*fourth-generation.*charges.*not supported yet"):
+def test_a_negative_zeta_is_read_with_a_warning(potential):
+    edit(potential / "input.nn", replace(FUNCTION, "symfunction_short O 9 H H 0.4 1 -1 3.9"))
+    with pytest.warns(MdnnpWarning, match=r"input.nn:11: zeta = -1 is negative.*are lambda and zeta exchanged"):
+        model = read(potential)
+    assert min(f.zeta for f in model.elements["O"].functions) == -1
+    assert ingredients(model)[0].order == -1
+
+
+def test_charges_are_not_for_training_or_conversion():
+    with pytest.raises(InputError, match=r"q4a.*nnp_type 4G-HDNNP.*fourth-generation.*charges.*train or convert"):
         read(GOLDEN / "q4a")
 
 
 def test_charges_without_nnp_type(tmp_path):
     potential = copied(tmp_path, "q4a")
     edit(potential / "input.nn", lambda text: re.sub(r"(nnp_type|fixed_gausswidth).*\n", "", text))
-    refused(potential, "holds hardness.001.data", "fourth-generation", "nnp_type 2")
+    refused(potential, "holds hardness.001.data", "fourth-generation", "nnp_type 4", "nnp_type 2")
     for file in potential.glob("hardness*"):
         file.unlink()
     refused(potential, "weights.001.data: expected", "one input more, as in a fourth-generation potential")

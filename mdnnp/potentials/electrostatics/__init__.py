@@ -1,0 +1,1 @@
+"""Charges that see the whole system: Coulomb energy, charge equilibration, fourth-generation potentials."""

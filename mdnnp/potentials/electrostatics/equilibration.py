@@ -1,0 +1,111 @@
+"""Charge equilibration: the charges that make sum_i (chi_i q_i + J_i q_i^2 / 2) + 1/2 q E q least for a given sum.
+
+A. K. Rappe, W. A. Goddard, J. Phys. Chem. 95, 3358 (1991); with electronegativities chi from networks, S. A. Ghasemi et
+al., Phys. Rev. B 92, 045131 (2015). The charges solve A q + lambda = -chi with A = E + diag(J) and sum q = Q. E is the
+Gram matrix of charge densities, so that A is positive definite for positive hardness J.
+"""
+
+import numpy as np
+import scipy.linalg
+
+from mdnnp.base.errors import InputError, PhysicsError
+from mdnnp.potentials.electrostatics.coulomb import Coulomb, one_blas_thread
+
+DENSE_UP_TO = 400  # atoms, for which the matrix is made and factorised; water is as fast either way there
+TOLERANCE = 1e-10  # of the iterative solver, relative to the largest right-hand side
+MAX_ITERATIONS = 500
+SOLVERS = ("auto", "dense", "iterative")
+
+
+class Equilibration:
+    """A of one configuration, to solve with.
+
+    hardness : (N,) eV/e^2
+    solver : "dense" (Cholesky), "iterative" (conjugate gradients on products by `Coulomb`, which needs no matrix), or
+        "auto", dense up to DENSE_UP_TO atoms
+    Raises PhysicsError if A is not positive definite, InputError for an unknown solver.
+    """
+
+    def __init__(
+        self,
+        coulomb: Coulomb,
+        hardness: np.ndarray,
+        solver: str = "auto",
+        tolerance: float = TOLERANCE,
+        max_iterations: int = MAX_ITERATIONS,
+        source: str = "charges",
+    ):
+        if solver not in SOLVERS:
+            raise InputError(f"{source}: unknown solver {solver!r}; known: {', '.join(SOLVERS)}")
+        self._coulomb, self._hardness, self._source = coulomb, hardness, source
+        self._tolerance, self._max_iterations = tolerance, max_iterations
+        self._factor = None
+        if solver == "dense" or (solver == "auto" and len(hardness) <= DENSE_UP_TO):
+            self._factorise()
+
+    def product(self, charges: np.ndarray) -> np.ndarray:
+        """(N,) eV/e: A q."""
+        return self._coulomb.potential(charges) + self._hardness * charges
+
+    def solve(self, right: np.ndarray, total: float) -> np.ndarray:
+        """(N,) q of A q + lambda = right (N,) eV/e and sum q = total, e.
+
+        Raises PhysicsError if the iterations do not converge.
+        """
+        return self._iterate(right, total) if self._factor is None else self._direct(right, total)
+
+    def _factorise(self) -> None:
+        matrix = self._coulomb.matrix()
+        matrix[np.diag_indices(len(matrix))] += self._hardness
+        with one_blas_thread():
+            try:
+                self._factor = scipy.linalg.cho_factor(matrix, lower=True, overwrite_a=True)
+            except np.linalg.LinAlgError:
+                raise self._no_minimum() from None
+
+    def _direct(self, right: np.ndarray, total: float) -> np.ndarray:
+        with one_blas_thread():
+            free, level = scipy.linalg.cho_solve(self._factor, np.stack([right, np.ones_like(right)], axis=1)).T
+        return free - level * ((free.sum() - total) / level.sum())
+
+    def _iterate(self, right: np.ndarray, total: float) -> np.ndarray:
+        """Projected conjugate gradients: N. I. M. Gould et al., SIAM J. Sci. Comput. 23, 1376 (2001).
+
+        Preconditioner: the diagonal of single Gaussians and hardness, with the constraint.
+        """
+        inverse = 1.0 / (self._coulomb.self_potential + self._hardness)
+        weights = inverse / inverse.sum()
+
+        def level(residual):  # a constant in the residual is the multiplier's; carried along, it would cost digits
+            return residual - np.sum(weights * residual)
+
+        charges = inverse * level(right) + weights * total
+        residual = level(right - self.product(charges))
+        scale = max(float(np.abs(level(right)).max()), float(np.abs(residual).max()))
+        direction = inverse * residual
+        slope = float(np.sum(residual * direction))
+        for _ in range(self._max_iterations):
+            error = float(np.abs(residual).max())
+            if error <= self._tolerance * scale:
+                return charges
+            image = self.product(direction)
+            curvature = float(np.sum(direction * image))
+            if not curvature > 0.0:
+                raise self._no_minimum()
+            step = slope / curvature
+            charges = charges + step * direction
+            residual = level(residual - step * image)
+            preconditioned = inverse * residual
+            slope, before = float(np.sum(residual * preconditioned)), slope
+            direction = preconditioned + (slope / before) * direction
+        raise PhysicsError(
+            f"{self._source}: the charges did not converge in {self._max_iterations} iterations: residual {error:.2e} "
+            f"eV/e, wanted {self._tolerance * scale:.2e}; is the structure sensible, and is the hardness positive? "
+            'solver = "dense" does without iterations'
+        )
+
+    def _no_minimum(self) -> PhysicsError:
+        return PhysicsError(
+            f"{self._source}: charge equilibration has no minimum: the energy falls without end along some charges; "
+            "hardness and widths must be positive"
+        )

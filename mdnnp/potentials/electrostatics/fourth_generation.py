@@ -1,0 +1,246 @@
+"""Fourth-generation neural network potentials (4G-HDNNP): charges by equilibration, which the short-range networks see.
+
+T. W. Ko, J. A. Finkler, S. Goedecker, J. Behler, Nat. Commun. 12, 398 (2021). Symmetry functions G give
+electronegativities chi(G); equilibration gives charges q; E = 1/2 q (E + S) q + sum_i N_e(G_i, q_i), where S takes
+Gaussians' own energies and near pairs away (`Coulomb.screened`).
+
+Forces need no derivatives of charges. With dE/dq at fixed positions and A l + mu = -dE/dq, sum l = 0, the Lagrangian
+L = E + l (A q + chi) has no derivative by q, so that its derivatives by G and positions are those of the energy. If q
+and l are solved for with an error e, L is right to order e^2, its derivatives to order e.
+"""
+
+import math
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from mdnnp.atoms.neighbors import NeighborList
+from mdnnp.atoms.system import System
+from mdnnp.base import units
+from mdnnp.base.errors import InputError, MdnnpWarning
+from mdnnp.potentials.electrostatics.coulomb import (
+    Coulomb,
+    Screening,
+    charged_cell,
+    check_boundaries,
+    one_blas_thread,
+    real_space_cutoff,
+)
+from mdnnp.potentials.electrostatics.equilibration import Equilibration
+from mdnnp.potentials.hdnnp.files.reader import read_fourth_generation
+from mdnnp.potentials.hdnnp.model import ChargeModel, HDNNPModel, scaling_coefficients
+from mdnnp.potentials.hdnnp.potential import HDNNP
+from mdnnp.potentials.interface import Extrapolation, Neighbors, Potential, Results
+from mdnnp.potentials.smoothness import Ingredient, order_name
+from mdnnp.potentials.zbl import COULOMB_EV_A
+
+# For each core of a screening: the envelope's kind in `acsf.shapes`, and k of C^k at both radii. The core e is flat to
+# all orders at the outer radius, but has a second derivative at the inner one.
+_CORES = {"c": (1, 1), "p1": (5, 1), "p2": (6, 2), "p3": (7, 3), "p4": (8, 4), "e": (4, 1)}
+
+
+class FourthGeneration(Potential):
+    """A fourth-generation potential.
+
+    short : functions, scaling and short-range networks, whose last input is the charge
+    charges : electronegativity networks, hardness, widths, screening
+    total_charge : e, of every system that is computed; may be set at any time. A periodic system that is not neutral
+        has a uniform background
+    solver, tolerance : see `Equilibration`
+    """
+
+    def __init__(
+        self,
+        short: HDNNPModel,
+        charges: ChargeModel,
+        total_charge: float = 0.0,
+        solver: str = "auto",
+        tolerance: float | None = None,
+    ):
+        self.source, self.charge_model, self.total_charge = short.source, charges, float(total_charge)
+        self._short = HDNNP(short)
+        self.numbers = self._short.numbers
+        self._solver = {"solver": solver} if tolerance is None else {"solver": solver, "tolerance": tolerance}
+        length, self._energy = units.length_in_angstrom(short.length_unit), units.energy_in_ev(short.energy_unit)
+        self._coulomb = length * self._energy / charges.four_pi_epsilon
+        elements = list(short.elements)
+        self._widths, self._hardness = np.zeros(max(self.numbers) + 1), np.zeros(max(self.numbers) + 1)
+        self._widths[list(self.numbers)] = [charges.widths[s] * length for s in elements]
+        self._hardness[list(self.numbers)] = [charges.hardness[s] * self._energy for s in elements]
+        self._screening = None
+        if charges.screening is not None:
+            inner, outer, core = charges.screening
+            self._screening = Screening(_CORES[core][0], inner * length, outer * length)
+        far = real_space_cutoff(float(self._widths.max()))
+        self._far = far if self._screening is None else max(far, self._screening.outer_A)
+        self.cutoff = max(self._short.cutoff, self._far)
+
+    @classmethod
+    def read(cls, path: Path, length_unit: str | None = None, energy_unit: str | None = None) -> "FourthGeneration":
+        """Read an n2p2 directory. Raises InputError and FileError as `n2p2.read_fourth_generation`.
+
+        Warns (MdnnpWarning) of a Coulomb constant that is not that of the units.
+        """
+        potential = cls(*read_fourth_generation(path, length_unit, energy_unit))
+        names = ("input.nn", "scaling.data", "mdnnp.toml")
+        each = (sorted(path.glob(f"{kind}.*.data")) for kind in ("weights", "weightse", "hardness"))
+        potential.files = (*(path / n for n in names if (path / n).exists()), *(file for some in each for file in some))
+        if abs(potential._coulomb / COULOMB_EV_A - 1.0) > 1e-3:
+            model, known = potential._short.model, potential._coulomb / COULOMB_EV_A
+            warnings.warn(
+                f"{path / 'input.nn'}: four_pi_epsilon = {potential.charge_model.four_pi_epsilon:g} in "
+                f"{model.length_unit} and {model.energy_unit} makes the Coulomb energy {known:.4g} times what it is in "
+                f"nature; are the units right? (e, {model.length_unit}, {model.energy_unit}: "
+                f"{potential.charge_model.four_pi_epsilon * known:.6g})",
+                MdnnpWarning,
+                stacklevel=2,
+            )
+        return potential
+
+    # --- computing -----------------------------------------------------------------------------------------
+
+    def offsets(self, numbers: np.ndarray) -> np.ndarray:
+        """(N,) eV: atomic offsets and mean energies."""
+        return self._short.offsets(numbers)
+
+    @property
+    def cutoffs(self) -> tuple[float, ...]:
+        """Å, of the symmetry functions and of the real-space sum."""
+        return self._short.cutoff, self._far
+
+    def compute(self, system: System, neighbors: Neighbors | None = None, *, atomic_virials: bool = False) -> Results:
+        """Energy, forces, virial and charges.
+
+        An atomic energy is that of the network and half of the charge's in the potential of all. There are no
+        per-atom virials: those of a global energy are a choice.
+        Raises InputError for elements that it lacks and for one or two periodic directions, PhysicsError if the
+        charges do not converge.
+        """
+        check_boundaries(system, self.source)
+        if not math.isfinite(self.total_charge):
+            raise InputError(f"{self.source}: total_charge must be a number, found {self.total_charge}")
+        lists = self.neighbors_of(system, neighbors)
+        if isinstance(lists, NeighborList):
+            raise InputError(f"{self.source}: takes two neighbour lists; make them with potential.make_lists()")
+        near, far = lists
+        numbers = system.numbers
+        values = self._short.descriptors(system, near)
+        chi, chi_by_values = self._electronegativities(numbers, values)
+        coulomb = Coulomb(
+            system, self._widths[numbers], far, self._far, self._coulomb, self._screening, source=self.source
+        )
+        equilibration = Equilibration(coulomb, self._hardness[numbers], source=self.source, **self._solver)
+        charges = equilibration.solve(-chi, self.total_charge)
+        screened, potential = coulomb.screened(charges), coulomb.potential(charges)
+        energies, by_values, by_charges = self._short_range(numbers, values, charges)
+        acting = potential + screened.potential
+        adjoint = equilibration.solve(-(acting + by_charges), 0.0)
+        residual = potential + self._hardness[numbers] * charges + chi
+        energies = energies + 0.5 * charges * acting + adjoint * (residual - residual.mean())
+        pairs = coulomb.product(0.5 * charges + adjoint, charges)
+        by_values = by_values + adjoint[:, None] * chi_by_values
+        results = self._short.pull_back(system, near, by_values, energies)
+        return results._replace(
+            forces=results.forces + pairs.forces + screened.forces,
+            virial=results.virial + pairs.virial + screened.virial,
+            charges=charges,
+        )
+
+    def _electronegativities(self, numbers: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """chi (N,) eV/e and its derivatives by the raw functions (N, n)."""
+        networks = self.charge_model.networks.values()
+        chi, by_inputs, factors = self._of_networks(networks, numbers, values, None)
+        return chi * self._energy, by_inputs[:, :-1] * factors * self._energy
+
+    def _short_range(self, numbers, values, charges) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Energies (N,) eV, derivatives by the raw functions (N, n) eV and by the charges (N,) eV/e."""
+        model = self._short.model
+        networks, scale = [part.network for part in model.elements.values()], self._energy / model.conv_energy
+        conv = self.charge_model.conv_charge
+        energies, by_inputs, factors = self._of_networks(networks, numbers, values, charges * conv)
+        return energies * scale, by_inputs[:, :-1] * factors * scale, by_inputs[:, -1] * (conv * scale)
+
+    def _of_networks(self, networks, numbers, values, last) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Outputs (N,), derivatives (N, n + 1) by scaled functions and last input, factors of scaling (N, n)."""
+        outputs, derivatives = np.zeros(len(numbers)), np.zeros((len(numbers), values.shape[1] + 1))
+        factors = np.zeros_like(values)
+        model = self._short.model
+        for z, part, network in zip(self.numbers, model.elements.values(), networks, strict=True):
+            atoms, n = np.flatnonzero(numbers == z), len(part.functions)
+            factor, shift = scaling_coefficients(part, model)
+            inputs = values[atoms, :n] * factor + shift
+            if last is not None:
+                inputs = np.concatenate([inputs, last[atoms, None]], axis=1)
+            with one_blas_thread():
+                outputs[atoms], gradient = network.gradient(inputs)
+            derivatives[np.ix_(atoms, np.arange(n))] = gradient[:, :n]
+            if last is not None:
+                derivatives[atoms, -1] = gradient[:, n]
+            factors[np.ix_(atoms, np.arange(n))] = factor
+        return outputs, derivatives, factors
+
+    # --- description ---------------------------------------------------------------------------------------
+
+    @property
+    def reach(self) -> float:
+        """Infinite: every charge depends on all atoms."""
+        return np.inf
+
+    @property
+    def hdnnp(self) -> HDNNP:
+        """Its symmetry functions, for what looks at them; the energy of this part alone means nothing."""
+        return self._short
+
+    @property
+    def kind(self) -> str:
+        """The model and its units."""
+        return f"4G-HDNNP in {self._short.model.length_unit}, {self._short.model.energy_unit}"
+
+    def radii(self) -> list[float]:
+        """Those of the symmetry functions and of the screening, Å. The Ewald sum has none."""
+        screening = [] if self._screening is None else [self._screening.inner_A, self._screening.outer_A]
+        return sorted({*self._short.radii(), *screening})
+
+    def ingredients(self) -> list[Ingredient]:
+        """Those of functions and networks, and the screening; the Coulomb energy itself has all derivatives."""
+        found = set(self._short.ingredients())
+        if self.charge_model.screening is not None:
+            core = self.charge_model.screening[2]
+            remedy = "choose a core of p2, p3 or p4, and refit"
+            found.add(Ingredient(_CORES[core][1], f"core {core} of the screening of near charges", remedy))
+        return sorted(found)
+
+    def function_ingredients(self) -> dict[str, tuple[Ingredient, ...]]:
+        """For each element, what limits each of its symmetry functions."""
+        return self._short.function_ingredients()
+
+    def all_extrapolations(self, system: System, results: Results) -> Extrapolation:
+        """All functions out of range, with all their values."""
+        return self._short.all_extrapolations(system, results)
+
+    def remarks(self, system: System, results: Results) -> list[str]:
+        """Whether a periodic system is charged, or the energy is far from those of the training set."""
+        charged = charged_cell(self.total_charge) if system.pbc.any() else []
+        return [*charged, *self._short.remarks(system, results)]
+
+    def describe(self) -> list[str]:
+        """The charges, and what is said of the symmetry functions."""
+        charges, model = self.charge_model, self._short.model
+        screening = "none"
+        if charges.screening is not None:
+            inner, outer, core = charges.screening
+            screening = f"no charges act within {inner:g}, all beyond {outer:g} {model.length_unit}, core {core}, "
+            screening += f"{order_name(_CORES[core][1])} there"
+        lines = [
+            f"Charges       by equilibration (fourth generation), total charge {self.total_charge:g} e",
+            f"Screening     {screening}",
+            f"Real space    {self._far:.6g} Å, of the Ewald sum of periodic systems",
+            "",
+            f"{'Charges':<9}{'nodes':<20}{'width / ' + model.length_unit:>18}   hardness / {model.energy_unit}",
+        ]
+        for symbol, network in charges.networks.items():
+            nodes = "-".join(str(n) for n in [len(network.weights[0]), *(w.shape[1] for w in network.weights)])
+            lines.append(f"{symbol:<9}{nodes:<20}{charges.widths[symbol]:>18g}   {charges.hardness[symbol]!r}")
+        own = self._short.describe()
+        return [own[0].replace("(HDNNP)", "(4G-HDNNP)"), *own[1:], "", *lines]
