@@ -28,7 +28,7 @@ def test_every_verb_has_one_shape(name):
 
 
 def test_the_examples_of_the_documentation(folder):
-    text = (ROOT / "docs" / "python.md").read_text("utf-8").split("## Verbs")[1]
+    text = (ROOT / "docs" / "guide" / "python.md").read_text("utf-8").split("## Verbs")[1]
     found = {}
     exec(text.split("```python")[1].split("```")[0], found)
     energies = [row["energy_eV"] for row in found["found"].as_dict()["structures"]]

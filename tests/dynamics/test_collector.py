@@ -83,9 +83,9 @@ def disagreements() -> tuple[np.ndarray, np.ndarray]:
     return np.arange(len(positions)), np.array(found)
 
 
-def test_log_and_collected_configurations(folder, capsys):
+def test_log_and_collected_configurations(folder):
     """Both are what the members say of the frames that were stored."""
-    run(write_input())
+    summary = run(write_input())
     steps, found = disagreements()
     largest = found.max(axis=1)
     with Trajectory("run.h5") as t:
@@ -95,7 +95,7 @@ def test_log_and_collected_configurations(folder, capsys):
     assert np.all(thermo["energy_disagreement"] > 0)
     first = ase.io.read("run.collected.xyz", ":")
     assert [a.info["md_step"] for a in first] == list(range(0, 121, 10))
-    assert re.search(r"\ncollected +13 configurations", capsys.readouterr().out)
+    assert re.search(r"\ncollected +13 configurations", summary.text())
 
     above = float(np.mean(np.sort(largest)[60:62]))  # between two values
     run(write_input(above), overwrite=True)
