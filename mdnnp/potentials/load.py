@@ -71,7 +71,12 @@ def potential_files(path: str | Path) -> list[Path]:
     path = Path(path)
     if path.is_dir():
         folders = member_paths(path) or [path]
-        found = [file for folder in folders for file in sorted(folder.iterdir()) if belongs(file.name)]
+        found = [
+            file
+            for folder in folders
+            for file in sorted(folder.iterdir())
+            if belongs(file.name) or file.match("weightse.*.data") or file.match("hardness.*.data")
+        ]
         return [*found, *(file for file in (path / TERMS_FILE,) if file.exists() and file not in found)]
     try:
         entries = _read(path).get("terms", [])
