@@ -69,8 +69,6 @@ def _check_function(f: SymmetryFunction) -> None:
         raise Mistake(f"the cutoff rc must be at most {LARGEST_CUTOFF:g}, found {f.cutoff:g}")
     if f.eta < 0.0:
         raise Mistake(f"eta must not be negative (the function would grow with distance), found {f.eta:g}")
-    if f.zeta < 0.0:
-        raise Mistake(f"zeta must not be negative, found {f.zeta:g}")
     if f.type not in COMPACT:
         return
     if f.rl >= f.cutoff:
