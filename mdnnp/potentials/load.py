@@ -23,6 +23,7 @@ from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.potentials.total import TotalPotential
 from mdnnp.potentials.zbl import ZBL
 
+_READ_ONLY = ("optweights.*.out", "weightse.*.data", "hardness.*.data")  # files of a potential that are never written
 _MEMBER = re.compile(r"member-(\d+)")
 _KINDS = {
     "lennard-jones": LennardJones.from_table,
@@ -67,24 +68,35 @@ def load_potential(
 
 
 def potential_files(path: str | Path) -> list[Path]:
-    """The files that a potential is read from: of a directory, its members, and the terms that a TOML file names."""
-    path = Path(path)
+    """The files that a potential is read from: of a directory, its members, and all that a TOML file names."""
+    return list(dict.fromkeys(_files(Path(path), set())))
+
+
+def _files(path: Path, seen: set[Path]) -> list[Path]:
+    if path.resolve() in seen:  # files that name each other
+        return []
+    seen.add(path.resolve())
     if path.is_dir():
         folders = member_paths(path) or [path]
         found = [
             file
             for folder in folders
             for file in sorted(folder.iterdir())
-            if belongs(file.name) or file.match("weightse.*.data") or file.match("hardness.*.data")
+            if belongs(file.name) or any(file.match(pattern) for pattern in _READ_ONLY)
         ]
         return [*found, *(file for file in (path / TERMS_FILE,) if file.exists() and file not in found)]
     try:
-        entries = _read(path).get("terms", [])
+        table = _read(path)
     except (InputError, FileError):
-        entries = []  # opening it will say why
-    paths = [entry["path"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("path"), str)]
-    targets = [path.parent / Path(own) for own in paths]
-    return [path, *(file for target in targets if target.is_dir() for file in potential_files(target))]
+        return [path]  # opening it will say why
+    terms = table.get("terms", [])
+    entries = [table, *(entry for entry in (terms if isinstance(terms, list) else []) if isinstance(entry, dict))]
+    named = [Path(entry["path"]).expanduser() for entry in entries if isinstance(entry.get("path"), str)]
+    modules = [e["factory"].split(":")[0] for e in entries if isinstance(e.get("factory"), str)]
+    named += [Path(f"{module.replace('.', '/')}.py") for module in modules]
+    targets = [path.parent / own for own in named]
+    below = [file for target in targets if target.suffix != ".py" and target.exists() for file in _files(target, seen)]
+    return [path, *below, *(target for target in targets if target.suffix == ".py" and target.is_file())]
 
 
 def load_terms(path: str | Path) -> Potential:

@@ -66,6 +66,31 @@ def test_no_verb_replaces_its_potential(folder, capfd, command):
         assert snapshot(folder) == before
 
 
+@pytest.mark.parametrize(
+    "name", ["optweights.018.out", "weightse.018.data", "hardness.018.data", "terms.toml", "inner.toml", "own.py"]
+)
+def test_no_file_that_a_potential_is_read_from_is_replaced(folder, capfd, name):
+    """Of RuNNer, of charges, and what a sum names: another file, or the module of a potential of one's own."""
+    Path("potential").mkdir()
+    for own in (
+        "input.nn",
+        "scaling.data",
+        "optweights.018.out",
+        "weightse.018.data",
+        "hardness.018.data",
+        "terms.toml",
+    ):
+        Path(f"potential/{own}").write_text("mine")
+    Path("inner.toml").write_text('kind = "sum"\n[[terms]]\npath = "sum.toml"\n[[terms]]\nkind = "zbl"\n')  # a circle
+    Path("own.py").write_text("mine = 1\n")
+    terms = '[[terms]]\npath = "potential"\n[[terms]]\npath = "inner.toml"\n'
+    Path("sum.toml").write_text(f'kind = "sum"\n{terms}[[terms]]\nkind = "python"\nfactory = "own:make"\n')
+    target = name if Path(name).exists() else f"potential/{name}"
+    before = snapshot(folder)
+    assert "would replace an input" in refused(capfd, f"predict sum.toml a.xyz -o {target} --overwrite")
+    assert snapshot(folder) == before
+
+
 @pytest.mark.parametrize("flags", [[], ["--overwrite"], ["--resume"]])
 @pytest.mark.parametrize(
     ("verb", "key", "target"),

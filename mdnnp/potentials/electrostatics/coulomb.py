@@ -47,7 +47,7 @@ class Screening(NamedTuple):
     """Takes the Coulomb energy of near pairs away, which a short-range potential describes.
 
     The pair energy is multiplied by 1 - f(r): not at all from `outer_A` on, wholly up to `inner_A`.
-    shape : kind of the envelope f, as `acsf.shapes.evaluate_envelope` numbers them
+    shape : kind of the envelope f, as `hdnnp.functions.shapes.evaluate_envelope` numbers them
     """
 
     shape: int

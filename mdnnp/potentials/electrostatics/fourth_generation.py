@@ -35,8 +35,8 @@ from mdnnp.potentials.interface import Extrapolation, Neighbors, Potential, Resu
 from mdnnp.potentials.smoothness import Ingredient, order_name
 from mdnnp.potentials.zbl import COULOMB_EV_A
 
-# For each core of a screening: the envelope's kind in `acsf.shapes`, and k of C^k at both radii. The core e is flat to
-# all orders at the outer radius, but has a second derivative at the inner one.
+# For each core of a screening: the envelope's kind in `hdnnp.functions.shapes`, and k of C^k at both radii. The core e is
+# flat to all orders at the outer radius, but has a second derivative at the inner one.
 _CORES = {"c": (1, 1), "p1": (5, 1), "p2": (6, 2), "p3": (7, 3), "p4": (8, 4), "e": (4, 1)}
 
 
@@ -78,7 +78,7 @@ class FourthGeneration(Potential):
 
     @classmethod
     def read(cls, path: Path, length_unit: str | None = None, energy_unit: str | None = None) -> "FourthGeneration":
-        """Read an n2p2 directory. Raises InputError and FileError as `n2p2.read_fourth_generation`.
+        """Read an n2p2 directory. Raises InputError and FileError as `hdnnp.files.reader.read_fourth_generation`.
 
         Warns (MdnnpWarning) of a Coulomb constant that is not that of the units.
         """

@@ -75,7 +75,7 @@ class HDNNP(LocalPotential):
         energy_unit: str | None = None,
         precision: str = "double",
     ) -> "HDNNP":
-        """Read an n2p2/RuNNer directory. Raises InputError and FileError as `n2p2.read_potential`."""
+        """Read an n2p2/RuNNer directory. Raises InputError and FileError as `files.read_potential`."""
         potential = cls(read_potential(path, length_unit, energy_unit), precision)
         weights = (sorted(p.name for p in path.glob(pattern)) for pattern in ("weights.*.data", "optweights.*.out"))
         names = ("input.nn", "scaling.data", "mdnnp.toml", *itertools.chain(*weights))
