@@ -35,8 +35,8 @@ from mdnnp.potentials.interface import Extrapolation, Neighbors, Potential, Resu
 from mdnnp.potentials.smoothness import Ingredient, order_name
 from mdnnp.potentials.zbl import COULOMB_EV_A
 
-# For each core of a screening: the envelope's kind in `hdnnp.functions.shapes`, and k of C^k at both radii. The core e is
-# flat to all orders at the outer radius, but has a second derivative at the inner one.
+# For each core of a screening: the envelope's kind in `hdnnp.functions.shapes`, and k of C^k at both radii. The core e
+# is flat to all orders at the outer radius, but has a second derivative at the inner one.
 _CORES = {"c": (1, 1), "p1": (5, 1), "p2": (6, 2), "p3": (7, 3), "p4": (8, 4), "e": (4, 1)}
 
 
