@@ -44,6 +44,7 @@ class Prediction:
             atomic_energies=r.atomic_energies,
             forces=r.forces,
             stress=self.stress,
+            charges=r.charges if len(r.charges) else self.structure.charges,
         )
 
 

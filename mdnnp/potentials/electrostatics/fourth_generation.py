@@ -45,8 +45,8 @@ class FourthGeneration(Potential):
 
     short : functions, scaling and short-range networks, whose last input is the charge
     charges : electronegativity networks, hardness, widths, screening
-    total_charge : e, of every system that is computed; may be set at any time. A periodic system that is not neutral
-        has a uniform background
+    total_charge : e, of every system that is computed, whatever it says; may be set at any time. None: `System.charge`.
+        A periodic system that is not neutral has a uniform background
     solver, tolerance : see `Equilibration`
     """
 
@@ -54,11 +54,11 @@ class FourthGeneration(Potential):
         self,
         short: HDNNPModel,
         charges: ChargeModel,
-        total_charge: float = 0.0,
+        total_charge: float | None = None,
         solver: str = "auto",
         tolerance: float | None = None,
     ):
-        self.source, self.charge_model, self.total_charge = short.source, charges, float(total_charge)
+        self.source, self.charge_model, self.total_charge = short.source, charges, total_charge
         self._short = HDNNP(short)
         self.numbers = self._short.numbers
         self._solver = {"solver": solver} if tolerance is None else {"solver": solver, "tolerance": tolerance}
@@ -118,8 +118,9 @@ class FourthGeneration(Potential):
         charges do not converge.
         """
         check_boundaries(system, self.source)
-        if not math.isfinite(self.total_charge):
-            raise InputError(f"{self.source}: total_charge must be a number, found {self.total_charge}")
+        total = self._total(system)
+        if not math.isfinite(total):
+            raise InputError(f"{self.source}: total_charge must be a number, found {total}")
         lists = self.neighbors_of(system, neighbors)
         if isinstance(lists, NeighborList):
             raise InputError(f"{self.source}: takes two neighbour lists; make them with potential.make_lists()")
@@ -131,7 +132,7 @@ class FourthGeneration(Potential):
             system, self._widths[numbers], far, self._far, self._coulomb, self._screening, source=self.source
         )
         equilibration = Equilibration(coulomb, self._hardness[numbers], source=self.source, **self._solver)
-        charges = equilibration.solve(-chi, self.total_charge)
+        charges = equilibration.solve(-chi, total)
         screened, potential = coulomb.screened(charges), coulomb.potential(charges)
         energies, by_values, by_charges = self._short_range(numbers, values, charges)
         acting = potential + screened.potential
@@ -146,6 +147,9 @@ class FourthGeneration(Potential):
             virial=results.virial + pairs.virial + screened.virial,
             charges=charges,
         )
+
+    def _total(self, system: System) -> float:
+        return system.charge if self.total_charge is None else self.total_charge
 
     def _electronegativities(self, numbers: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """chi (N,) eV/e and its derivatives by the raw functions (N, n)."""
@@ -221,7 +225,7 @@ class FourthGeneration(Potential):
 
     def remarks(self, system: System, results: Results) -> list[str]:
         """Whether a periodic system is charged, or the energy is far from those of the training set."""
-        charged = charged_cell(self.total_charge) if system.pbc.any() else []
+        charged = charged_cell(self._total(system)) if system.pbc.any() else []
         return [*charged, *self._short.remarks(system, results)]
 
     def describe(self) -> list[str]:
@@ -232,8 +236,9 @@ class FourthGeneration(Potential):
             inner, outer, core = charges.screening
             screening = f"no charges act within {inner:g}, all beyond {outer:g} {model.length_unit}, core {core}, "
             screening += f"{order_name(_CORES[core][1])} there"
+        total = "that of the structure" if self.total_charge is None else f"{self.total_charge:g} e"
         lines = [
-            f"Charges       by equilibration (fourth generation), total charge {self.total_charge:g} e",
+            f"Charges       by equilibration (fourth generation), total charge {total}",
             f"Screening     {screening}",
             f"Real space    {self._far:.6g} Å, of the Ewald sum of periodic systems",
             "",

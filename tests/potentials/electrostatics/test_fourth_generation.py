@@ -12,7 +12,9 @@ from systems import slab, tiny_triclinic, water_molecule
 
 from mdnnp.atoms.neighbors import VerletList
 from mdnnp.atoms.read import read_structures
+from mdnnp.atoms.structure import Structure
 from mdnnp.atoms.system import make_system, replicate
+from mdnnp.atoms.write import write_structures
 from mdnnp.base.compiled import jit
 from mdnnp.base.errors import InputError, MdnnpWarning, PhysicsError
 from mdnnp.base.units import BOHR_A, HARTREE_EV
@@ -114,7 +116,7 @@ CASES = {
 def test_forces_and_virial_are_derivatives(name):
     potential, system = CASES[name]()
     results = potential.compute(system)
-    assert results.charges.sum() == pytest.approx(potential.total_charge, abs=1e-12)
+    assert results.charges.sum() == pytest.approx(potential.total_charge or 0.0, abs=1e-12)
     rng, h = np.random.default_rng(4), 1e-3
     v, strain = rng.normal(size=(len(system), 3)), rng.normal(size=(3, 3))
 
@@ -408,3 +410,18 @@ def test_heat_current_is_refused(directory, tmp_path, capsys):
     )
     assert main(["run", str(tmp_path / "run.toml")]) == 2
     assert "heat_current needs per-atom virials" in capsys.readouterr().err
+
+
+def test_the_total_charge_is_the_structures(directory, tmp_path):
+    potential, system = golden("q4d")
+    ion = potential.compute(system._replace(charge=0.8))
+    assert ion.charges.sum() == pytest.approx(0.8, abs=1e-12)
+    assert ion.energy == pytest.approx(golden("q4d", total_charge=0.8)[0].compute(system).energy, rel=1e-13)
+    assert potential.remarks(system._replace(charge=0.8), ion)[0].startswith("the cell has a charge of 0.8 e")
+    water = Structure(water_molecule()._replace(charge=-1.0), np.ones(3))
+    write_structures(tmp_path / "a.xyz", [water])
+    units = ["--length-unit", "Bohr", "--energy-unit", "Hartree"]
+    assert main(["predict", str(directory), str(tmp_path / "a.xyz"), *units, "-o", str(tmp_path / "b.xyz")]) == 0
+    (found,) = read_structures(tmp_path / "b.xyz")
+    assert found.system.charge == -1.0 and found.charges.sum() == pytest.approx(-1.0)
+    assert "charge=-1.0" in (tmp_path / "b.xyz").read_text() and ":charges:R:1" in (tmp_path / "b.xyz").read_text()
