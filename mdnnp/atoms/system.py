@@ -146,7 +146,8 @@ def heights(cell: np.ndarray) -> np.ndarray:
 
 def copied(system: System) -> System:
     """The same system with arrays of its own."""
-    return System(*(np.array(a) for a in system[:4]), system.charge)
+    positions, numbers, cell, pbc, charge = system
+    return System(positions.copy(), numbers.copy(), cell.copy(), pbc.copy(), charge)
 
 
 def wrap_counts(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
