@@ -24,6 +24,7 @@ from mdnnp.potentials.total import TotalPotential
 from mdnnp.potentials.zbl import ZBL
 
 _READ_ONLY = ("optweights.*.out", "weightse.*.data", "hardness.*.data")  # files of a potential that are never written
+_CHARGE_KEYS = {"total_charge", "charge_tolerance"}  # of fourth-generation potentials, attributes of them
 _MEMBER = re.compile(r"member-(\d+)")
 _KINDS = {
     "lennard-jones": LennardJones.from_table,
@@ -191,11 +192,12 @@ def _terms(
 
 
 def _at_path(entry: dict, path: Path, units: tuple, precision: str, where: str) -> Potential:
-    check_keys(entry, {"path", "length_unit", "energy_unit", "total_charge"}, where)
-    charge = entry.get("total_charge")
+    check_keys(entry, {"path", "length_unit", "energy_unit", *_CHARGE_KEYS}, where)
     for name, value in entry.items():
-        if name == "total_charge":
+        if name in _CHARGE_KEYS:
             check_number(name, value, where)
+            if name == "charge_tolerance" and not 0.0 < value < 1.0:
+                raise InputError(f"{where}: charge_tolerance must be between 0 and 1, found {value!r}")
         elif not isinstance(value, str):
             raise InputError(f"{where}: {name} must be text, found {value!r}")
     target = path.parent / Path(entry["path"]).expanduser()
@@ -203,12 +205,11 @@ def _at_path(entry: dict, path: Path, units: tuple, precision: str, where: str) 
         raise InputError(f"{where}: path = {entry['path']!r} is this file itself")
     own = entry.get("length_unit", units[0]), entry.get("energy_unit", units[1])
     potential = load_potential(target, *own, precision=precision if target.is_dir() else "double")
-    if charge is not None:
-        members = potential.members if isinstance(potential, Committee) else (potential,)
-        for member in members:
+    for name in _CHARGE_KEYS & entry.keys():
+        for member in potential.members if isinstance(potential, Committee) else (potential,):
             if not isinstance(member, FourthGeneration):
-                raise InputError(f"{where}: total_charge is for fourth-generation potentials; {entry['path']} is none")
-            member.total_charge = float(charge)
+                raise InputError(f"{where}: {name} is for fourth-generation potentials; {entry['path']} is none")
+            setattr(member, name, float(entry[name]))
     return potential
 
 

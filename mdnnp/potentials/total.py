@@ -38,6 +38,7 @@ class TotalPotential(Potential):
         self.names = _distinct([term.kind for term in terms] if names is None else names)
         self.numbers = tuple(sorted(common))
         self.has_disagreement = any(term.has_disagreement for term in terms)
+        self.has_charges = any(term.has_charges for term in terms)
         self.exact_derivatives = all(term.exact_derivatives for term in terms)
         self.files = tuple(file for term in terms for file in term.files)
         wanted = sorted({cutoff for term in terms for cutoff in term.cutoffs})

@@ -5,16 +5,35 @@ al., Phys. Rev. B 92, 045131 (2015). The charges solve A q + lambda = -chi with 
 Gram matrix of charge densities, so that A is positive definite for positive hardness J.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import scipy.linalg
 
 from mdnnp.base.errors import InputError, PhysicsError
 from mdnnp.potentials.electrostatics.coulomb import Coulomb, one_blas_thread
 
-DENSE_UP_TO = 400  # atoms, for which the matrix is made and factorised; water is as fast either way there
-TOLERANCE = 1e-10  # of the iterative solver, relative to the largest right-hand side
+DENSE_UP_TO = 150  # atoms, for which the matrix is made and factorised
+TOLERANCE = 1e-8  # of the iterative solver, relative to the largest right-hand side
 MAX_ITERATIONS = 500
 SOLVERS = ("auto", "dense", "iterative")
+
+
+def is_dense(n_atoms: int, solver: str) -> bool:
+    """Whether the matrix is made and factorised."""
+    return solver == "dense" or (solver == "auto" and n_atoms <= DENSE_UP_TO)
+
+
+class Solution(NamedTuple):
+    """Charges (N,) e; their image A q (N,) eV/e, without the multiplier; products that the solution took.
+
+    field : (N,) eV/e, the part of the image that is not of a charge with itself
+    """
+
+    charges: np.ndarray
+    image: np.ndarray
+    field: np.ndarray
+    products: int
 
 
 class Equilibration:
@@ -37,25 +56,41 @@ class Equilibration:
     ):
         if solver not in SOLVERS:
             raise InputError(f"{source}: unknown solver {solver!r}; known: {', '.join(SOLVERS)}")
-        self._coulomb, self._hardness, self._source = coulomb, hardness, source
+        self.coulomb, self._hardness, self._source = coulomb, hardness, source
+        self._diagonal = coulomb.self_potential + hardness
         self._tolerance, self._max_iterations = tolerance, max_iterations
         self._factor = None
-        if solver == "dense" or (solver == "auto" and len(hardness) <= DENSE_UP_TO):
+        if is_dense(len(hardness), solver):
             self._factorise()
 
     def product(self, charges: np.ndarray) -> np.ndarray:
         """(N,) eV/e: A q."""
-        return self._coulomb.potential(charges) + self._hardness * charges
+        return self.coulomb.potential(charges) + self._hardness * charges
 
     def solve(self, right: np.ndarray, total: float) -> np.ndarray:
         """(N,) q of A q + lambda = right (N,) eV/e and sum q = total, e.
 
         Raises PhysicsError if the iterations do not converge.
         """
-        return self._iterate(right, total) if self._factor is None else self._direct(right, total)
+        return self.solution(right, total).charges
+
+    def solution(
+        self, right: np.ndarray, total: float, field: np.ndarray | float = 0.0, scale: float = 0.0
+    ) -> Solution:
+        """As `solve`, with more.
+
+        field : where iterations start, as in `Solution`: what the others do is guessed, not the charge itself, which
+            answers to its atom's own electronegativity
+        scale : eV/e, to which the tolerance refers if the right-hand side is smaller
+        """
+        if self._factor is None:
+            return self._iterate(right, total, field, scale)
+        charges = self._direct(right, total)
+        image = self.product(charges)
+        return Solution(charges, image, image - self._diagonal * charges, 1)
 
     def _factorise(self) -> None:
-        matrix = self._coulomb.matrix()
+        matrix = self.coulomb.matrix()
         matrix[np.diag_indices(len(matrix))] += self._hardness
         with one_blas_thread():
             try:
@@ -68,33 +103,36 @@ class Equilibration:
             free, level = scipy.linalg.cho_solve(self._factor, np.stack([right, np.ones_like(right)], axis=1)).T
         return free - level * ((free.sum() - total) / level.sum())
 
-    def _iterate(self, right: np.ndarray, total: float) -> np.ndarray:
+    def _iterate(self, right: np.ndarray, total: float, field: np.ndarray | float, scale: float) -> Solution:
         """Projected conjugate gradients: N. I. M. Gould et al., SIAM J. Sci. Comput. 23, 1376 (2001).
 
         Preconditioner: the diagonal of single Gaussians and hardness, with the constraint.
         """
-        inverse = 1.0 / (self._coulomb.self_potential + self._hardness)
+        inverse = 1.0 / self._diagonal
         weights = inverse / inverse.sum()
 
         def level(residual):  # a constant in the residual is the multiplier's; carried along, it would cost digits
             return residual - np.sum(weights * residual)
 
-        charges = inverse * level(right) + weights * total
-        residual = level(right - self.product(charges))
-        scale = max(float(np.abs(level(right)).max()), float(np.abs(residual).max()))
+        charges = inverse * level(right - field)
+        charges = charges + weights * (total - charges.sum())
+        scale = max(scale, float(np.abs(level(right)).max()), float(np.abs(self._diagonal * charges).max()))
+        image = self.product(charges)
+        residual = level(right - image)
         direction = inverse * residual
         slope = float(np.sum(residual * direction))
-        for _ in range(self._max_iterations):
+        for n in range(self._max_iterations):
             error = float(np.abs(residual).max())
             if error <= self._tolerance * scale:
-                return charges
-            image = self.product(direction)
-            curvature = float(np.sum(direction * image))
+                return Solution(charges, image, image - self._diagonal * charges, n + 1)
+            along = self.product(direction)
+            curvature = float(np.sum(direction * along))
             if not curvature > 0.0:
                 raise self._no_minimum()
             step = slope / curvature
             charges = charges + step * direction
-            residual = level(residual - step * image)
+            image = image + step * along
+            residual = level(residual - step * along)
             preconditioned = inverse * residual
             slope, before = float(np.sum(residual * preconditioned)), slope
             direction = preconditioned + (slope / before) * direction

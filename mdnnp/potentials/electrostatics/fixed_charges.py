@@ -28,6 +28,8 @@ class FixedCharges(Potential):
     Raises InputError for unknown elements, values that are not finite, and negative widths.
     """
 
+    has_charges = True
+
     def __init__(
         self, charges_e: Mapping[str, float], widths_A: Mapping[str, float] | None = None, source: str = "charges"
     ):

@@ -11,6 +11,7 @@ and l are solved for with an error e, L is right to order e^2, its derivatives t
 
 import math
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from mdnnp.atoms.system import System
 from mdnnp.base import units
 from mdnnp.base.errors import InputError, MdnnpWarning
 from mdnnp.potentials.electrostatics.coulomb import (
+    PRECISION,
     Coulomb,
     Screening,
     charged_cell,
@@ -27,7 +29,7 @@ from mdnnp.potentials.electrostatics.coulomb import (
     one_blas_thread,
     real_space_cutoff,
 )
-from mdnnp.potentials.electrostatics.equilibration import Equilibration
+from mdnnp.potentials.electrostatics.equilibration import TOLERANCE, Equilibration, is_dense
 from mdnnp.potentials.hdnnp.files.reader import read_fourth_generation
 from mdnnp.potentials.hdnnp.model import ChargeModel, HDNNPModel, scaling_coefficients
 from mdnnp.potentials.hdnnp.potential import HDNNP
@@ -40,6 +42,14 @@ from mdnnp.potentials.zbl import COULOMB_EV_A
 _CORES = {"c": (1, 1), "p1": (5, 1), "p2": (6, 2), "p3": (7, 3), "p4": (8, 4), "e": (4, 1)}
 
 
+# A second list costs more than a longer one, up to this ratio of the cutoffs.
+_ONE_LIST = 1.25
+
+
+_MEMORY = "charges"
+_AHEAD = ((1.0,), (-1.0, 2.0), (1.0, -3.0, 3.0), (-1.0, 4.0, -6.0, 4.0))  # weights of the last values, the oldest first
+
+
 class FourthGeneration(Potential):
     """A fourth-generation potential.
 
@@ -47,8 +57,10 @@ class FourthGeneration(Potential):
     charges : electronegativity networks, hardness, widths, screening
     total_charge : e, of every system that is computed, whatever it says; may be set at any time. None: `System.charge`.
         A periodic system that is not neutral has a uniform background
-    solver, tolerance : see `Equilibration`
+    solver, charge_tolerance : see `Equilibration`; may be set at any time. Ewald sums are ten times as exact
     """
+
+    has_charges = True
 
     def __init__(
         self,
@@ -56,12 +68,12 @@ class FourthGeneration(Potential):
         charges: ChargeModel,
         total_charge: float | None = None,
         solver: str = "auto",
-        tolerance: float | None = None,
+        charge_tolerance: float = TOLERANCE,
     ):
         self.source, self.charge_model, self.total_charge = short.source, charges, total_charge
         self._short = HDNNP(short)
         self.numbers = self._short.numbers
-        self._solver = {"solver": solver} if tolerance is None else {"solver": solver, "tolerance": tolerance}
+        self.solver, self.charge_tolerance = solver, charge_tolerance
         length, self._energy = units.length_in_angstrom(short.length_unit), units.energy_in_ev(short.energy_unit)
         self._coulomb = length * self._energy / charges.four_pi_epsilon
         elements = list(short.elements)
@@ -72,9 +84,12 @@ class FourthGeneration(Potential):
         if charges.screening is not None:
             inner, outer, core = charges.screening
             self._screening = Screening(_CORES[core][0], inner * length, outer * length)
-        far = real_space_cutoff(float(self._widths.max()))
-        self._far = far if self._screening is None else max(far, self._screening.outer_A)
-        self.cutoff = max(self._short.cutoff, self._far)
+        far = real_space_cutoff(float(self._widths.max()), least_A=0.0)
+        self._far = max(self._short.cutoff, far if self._screening is None else max(far, self._screening.outer_A))
+        self.cutoff = self._far
+        self._history: tuple[np.ndarray, ...] = ()
+        self._before: tuple[np.ndarray, ...] = ()
+        self._remembers = False
 
     @classmethod
     def read(cls, path: Path, length_unit: str | None = None, energy_unit: str | None = None) -> "FourthGeneration":
@@ -107,7 +122,7 @@ class FourthGeneration(Potential):
     @property
     def cutoffs(self) -> tuple[float, ...]:
         """Å, of the symmetry functions and of the real-space sum."""
-        return self._short.cutoff, self._far
+        return (self._far,) if self._far <= _ONE_LIST * self._short.cutoff else (self._short.cutoff, self._far)
 
     def compute(self, system: System, neighbors: Neighbors | None = None, *, atomic_virials: bool = False) -> Results:
         """Energy, forces, virial and charges.
@@ -122,22 +137,21 @@ class FourthGeneration(Potential):
         if not math.isfinite(total):
             raise InputError(f"{self.source}: total_charge must be a number, found {total}")
         lists = self.neighbors_of(system, neighbors)
-        if isinstance(lists, NeighborList):
-            raise InputError(f"{self.source}: takes two neighbour lists; make them with potential.make_lists()")
-        near, far = lists
+        near, far = (lists, lists) if isinstance(lists, NeighborList) else (lists[0], lists[-1])
         numbers = system.numbers
         values = self._short.descriptors(system, near)
         chi, chi_by_values = self._electronegativities(numbers, values)
-        coulomb = Coulomb(
-            system, self._widths[numbers], far, self._far, self._coulomb, self._screening, source=self.source
-        )
-        equilibration = Equilibration(coulomb, self._hardness[numbers], source=self.source, **self._solver)
-        charges = equilibration.solve(-chi, total)
-        screened, potential = coulomb.screened(charges), coulomb.potential(charges)
+        equilibration = self._equilibration(system, far)
+        coulomb, hardness = equilibration.coulomb, self._hardness[numbers]
+        field, adjoint_field = self._expected(len(system))
+        charges, image, field, _ = equilibration.solution(-chi, total, field)
+        screened, potential = coulomb.screened(charges), image - hardness * charges
         energies, by_values, by_charges = self._short_range(numbers, values, charges)
         acting = potential + screened.potential
-        adjoint = equilibration.solve(-(acting + by_charges), 0.0)
-        residual = potential + self._hardness[numbers] * charges + chi
+        largest = float(np.abs(acting).max())
+        adjoint, _, adjoint_field, _ = equilibration.solution(-(acting + by_charges), 0.0, adjoint_field, largest)
+        self._note(field, adjoint_field)
+        residual = image + chi
         energies = energies + 0.5 * charges * acting + adjoint * (residual - residual.mean())
         pairs = coulomb.product(0.5 * charges + adjoint, charges)
         by_values = by_values + adjoint[:, None] * chi_by_values
@@ -147,6 +161,45 @@ class FourthGeneration(Potential):
             virial=results.virial + pairs.virial + screened.virial,
             charges=charges,
         )
+
+    def _equilibration(self, system: System, far: NeighborList) -> Equilibration:
+        """The equations of a configuration, to rounding where they are solved directly, else as a run needs them."""
+        precision = PRECISION if is_dense(len(system), self.solver) else max(PRECISION, 0.1 * self.charge_tolerance)
+        coulomb = Coulomb(
+            system, self._widths[system.numbers], far, self._far, self._coulomb, self._screening, precision,
+            source=self.source,
+        )  # fmt: skip
+        hardness = self._hardness[system.numbers]
+        return Equilibration(coulomb, hardness, self.solver, self.charge_tolerance, source=self.source)
+
+    @property
+    def remembers(self) -> bool:
+        """It does."""
+        return True
+
+    def begin(self, memory: Mapping[str, np.ndarray] | None = None) -> None:
+        """As `Potential.begin`."""
+        self._history, self._remembers = tuple((memory or {}).get(_MEMORY, ())), True
+        self._before = self._history
+
+    def memory(self) -> dict[str, np.ndarray]:
+        """As `Potential.memory`: fields (k, 2, N) of charges and adjoint, of the evaluations before the last."""
+        return {_MEMORY: np.array(self._before)} if self._before else {}
+
+    def _expected(self, n: int) -> tuple[np.ndarray | float, np.ndarray | float]:
+        """Fields of charges and adjoint (N,) to which the last ones lead, on a polynomial in time; zero without any."""
+        past = [one for one in self._history if one.shape == (2, n)]
+        if not past:
+            return 0.0, 0.0
+        field, adjoint_field = sum(
+            (weight * one for weight, one in zip(_AHEAD[len(past) - 1], past, strict=True)), start=np.zeros((2, n))
+        )
+        return field, adjoint_field
+
+    def _note(self, field: np.ndarray, adjoint_field: np.ndarray) -> None:
+        if self._remembers:
+            self._before = self._history
+            self._history = (*self._history, np.stack([field, adjoint_field]))[-len(_AHEAD) :]
 
     def _total(self, system: System) -> float:
         return system.charge if self.total_charge is None else self.total_charge
