@@ -14,7 +14,7 @@ from mdnnp.potentials.dispersion import D3
 from mdnnp.potentials.electrostatics.fixed_charges import FixedCharges
 from mdnnp.potentials.electrostatics.fourth_generation import FourthGeneration
 from mdnnp.potentials.hdnnp.files.reader import TERMS_FILE
-from mdnnp.potentials.hdnnp.files.settings import is_fourth_generation
+from mdnnp.potentials.hdnnp.files.settings import has_charges
 from mdnnp.potentials.hdnnp.files.writer import belongs
 from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.interface import Potential
@@ -23,8 +23,8 @@ from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.potentials.total import TotalPotential
 from mdnnp.potentials.zbl import ZBL
 
-_READ_ONLY = ("optweights.*.out", "weightse.*.data", "hardness.*.data")  # files of a potential that are never written
-_CHARGE_KEYS = {"total_charge", "charge_tolerance"}  # of fourth-generation potentials, attributes of them
+_READ_ONLY = ("optweights.*.out",)  # files of a potential that are never written
+_CHARGE_KEYS = {"total_charge", "charge_tolerance"}  # attributes of potentials with charges
 _MEMBER = re.compile(r"member-(\d+)")
 _KINDS = {
     "lennard-jones": LennardJones.from_table,
@@ -121,11 +121,9 @@ def member_paths(path: Path) -> list[Path]:
 def _from_directory(path: Path, units: tuple[str | None, str | None], precision: str) -> Potential:
     paths = member_paths(path)
     if (path / "input.nn").exists() or not paths:
-        if (path / "input.nn").exists() and is_fourth_generation(path / "input.nn"):
+        if (path / "input.nn").exists() and has_charges(path / "input.nn"):
             if precision != "double":
-                raise InputError(
-                    f"{path}: precision {precision!r} is not for fourth-generation potentials; leave it out"
-                )
+                raise InputError(f"{path}: precision {precision!r} is not for potentials with charges; leave it out")
             return FourthGeneration.read(path, *units)
         return HDNNP.read(path, *units, precision=precision)
     for k, member in enumerate(paths, start=1):
@@ -208,7 +206,7 @@ def _at_path(entry: dict, path: Path, units: tuple, precision: str, where: str) 
     for name in _CHARGE_KEYS & entry.keys():
         for member in potential.members if isinstance(potential, Committee) else (potential,):
             if not isinstance(member, FourthGeneration):
-                raise InputError(f"{where}: {name} is for fourth-generation potentials; {entry['path']} is none")
+                raise InputError(f"{where}: {name} is for potentials with charges; {entry['path']} is none")
             setattr(member, name, float(entry[name]))
     return potential
 

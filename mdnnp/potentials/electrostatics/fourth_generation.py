@@ -13,6 +13,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,7 +31,7 @@ from mdnnp.potentials.electrostatics.coulomb import (
     real_space_cutoff,
 )
 from mdnnp.potentials.electrostatics.equilibration import TOLERANCE, Equilibration, is_dense
-from mdnnp.potentials.hdnnp.files.reader import read_fourth_generation
+from mdnnp.potentials.hdnnp.files.reader import read_charged
 from mdnnp.potentials.hdnnp.model import ChargeModel, HDNNPModel, scaling_coefficients
 from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.interface import Extrapolation, Neighbors, Potential, Results
@@ -46,15 +47,36 @@ _CORES = {"c": (1, 1), "p1": (5, 1), "p2": (6, 2), "p3": (7, 3), "p4": (8, 4), "
 _ONE_LIST = 1.25
 
 
+_NAMES = {"4G": "4G-HDNNP", "Q": "Q-HDNNP", "3G": "3G-HDNNP"}
+_WAYS = {
+    "4G": "by equilibration (fourth generation)",
+    "Q": "by networks, seen by the short-range networks (Q)",
+    "3G": "by networks (third generation)",
+}
 _MEMORY = "charges"
 _AHEAD = ((1.0,), (-1.0, 2.0), (1.0, -3.0, 3.0), (-1.0, 4.0, -6.0, 4.0))  # weights of the last values, the oldest first
 
 
+class _Charged(NamedTuple):
+    """What follows from the outputs of the networks of the charges.
+
+    charges (N,) e; energies (N,) eV; by_values (N, n), by_outputs (N,) : derivatives of the energy, by the raw
+    functions and those outputs; forces (N, 3) eV/Å and virial (3, 3) eV of the charges' interaction
+    """
+
+    charges: np.ndarray
+    energies: np.ndarray
+    by_values: np.ndarray
+    by_outputs: np.ndarray
+    forces: np.ndarray
+    virial: np.ndarray
+
+
 class FourthGeneration(Potential):
-    """A fourth-generation potential.
+    """A potential of the fourth generation, or of the third, whose networks give the charges themselves.
 
     short : functions, scaling and short-range networks, whose last input is the charge
-    charges : electronegativity networks, hardness, widths, screening
+    charges : their networks, hardness, widths, screening
     total_charge : e, of every system that is computed, whatever it says; may be set at any time. None: `System.charge`.
         A periodic system that is not neutral has a uniform background
     solver, charge_tolerance : see `Equilibration`; may be set at any time. Ewald sums are ten times as exact
@@ -78,8 +100,8 @@ class FourthGeneration(Potential):
         self._coulomb = length * self._energy / charges.four_pi_epsilon
         elements = list(short.elements)
         self._widths, self._hardness = np.zeros(max(self.numbers) + 1), np.zeros(max(self.numbers) + 1)
-        self._widths[list(self.numbers)] = [charges.widths[s] * length for s in elements]
-        self._hardness[list(self.numbers)] = [charges.hardness[s] * self._energy for s in elements]
+        self._widths[list(self.numbers)] = [charges.widths.get(s, 0.0) * length for s in elements]
+        self._hardness[list(self.numbers)] = [charges.hardness.get(s, 0.0) * self._energy for s in elements]
         self._screening = None
         if charges.screening is not None:
             inner, outer, core = charges.screening
@@ -93,11 +115,11 @@ class FourthGeneration(Potential):
 
     @classmethod
     def read(cls, path: Path, length_unit: str | None = None, energy_unit: str | None = None) -> "FourthGeneration":
-        """Read an n2p2 directory. Raises InputError and FileError as `hdnnp.files.reader.read_fourth_generation`.
+        """Read an n2p2 directory. Raises InputError and FileError as `hdnnp.files.reader.read_charged`.
 
         Warns (MdnnpWarning) of a Coulomb constant that is not that of the units.
         """
-        potential = cls(*read_fourth_generation(path, length_unit, energy_unit))
+        potential = cls(*read_charged(path, length_unit, energy_unit))
         names = ("input.nn", "scaling.data", "mdnnp.toml")
         each = (sorted(path.glob(f"{kind}.*.data")) for kind in ("weights", "weightse", "hardness"))
         potential.files = (*(path / n for n in names if (path / n).exists()), *(file for some in each for file in some))
@@ -138,44 +160,58 @@ class FourthGeneration(Potential):
             raise InputError(f"{self.source}: total_charge must be a number, found {total}")
         lists = self.neighbors_of(system, neighbors)
         near, far = (lists, lists) if isinstance(lists, NeighborList) else (lists[0], lists[-1])
-        numbers = system.numbers
         values = self._short.descriptors(system, near)
-        chi, chi_by_values = self._electronegativities(numbers, values)
-        equilibration = self._equilibration(system, far)
-        coulomb, hardness = equilibration.coulomb, self._hardness[numbers]
+        outputs, slopes = self._of_charges(system.numbers, values)
+        follow = self._equilibrated if self.charge_model.generation == "4G" else self._shifted
+        found = follow(system, far, total, values, outputs)
+        by_values = found.by_values + found.by_outputs[:, None] * slopes
+        results = self._short.pull_back(system, near, by_values, found.energies)
+        return results._replace(
+            forces=results.forces + found.forces, virial=results.virial + found.virial, charges=found.charges
+        )
+
+    def _equilibrated(self, system: System, far: NeighborList, total: float, values, chi) -> "_Charged":
+        """Fourth generation: charges of electronegativities chi (N,) eV/e."""
+        hardness = self._hardness[system.numbers]
+        coulomb = self._coulomb_of(system, far)
+        equilibration = Equilibration(coulomb, hardness, self.solver, self.charge_tolerance, source=self.source)
         field, adjoint_field = self._expected(len(system))
         charges, image, field, _ = equilibration.solution(-chi, total, field)
-        screened, potential = coulomb.screened(charges), image - hardness * charges
-        energies, by_values, by_charges = self._short_range(numbers, values, charges)
-        acting = potential + screened.potential
+        screened = coulomb.screened(charges)
+        energies, by_values, by_charges = self._short_range(system.numbers, values, charges)
+        acting = image - hardness * charges + screened.potential
         largest = float(np.abs(acting).max())
         adjoint, _, adjoint_field, _ = equilibration.solution(-(acting + by_charges), 0.0, adjoint_field, largest)
         self._note(field, adjoint_field)
         residual = image + chi
         energies = energies + 0.5 * charges * acting + adjoint * (residual - residual.mean())
         pairs = coulomb.product(0.5 * charges + adjoint, charges)
-        by_values = by_values + adjoint[:, None] * chi_by_values
-        results = self._short.pull_back(system, near, by_values, energies)
-        return results._replace(
-            forces=results.forces + pairs.forces + screened.forces,
-            virial=results.virial + pairs.virial + screened.virial,
-            charges=charges,
-        )
+        forces, virial = pairs.forces + screened.forces, pairs.virial + screened.virial
+        return _Charged(charges, energies, by_values, adjoint, forces, virial)
 
-    def _equilibration(self, system: System, far: NeighborList) -> Equilibration:
-        """The equations of a configuration, to rounding where they are solved directly, else as a run needs them."""
+    def _shifted(self, system: System, far: NeighborList, total: float, values, charges) -> "_Charged":
+        """Third generation: charges (N,) e of networks, all shifted alike so that they add up to the total."""
+        charges = charges + (total - charges.sum()) / len(charges)
+        coulomb = self._coulomb_of(system, far)
+        pairs, screened = coulomb.energy(charges), coulomb.screened(charges)
+        energies, by_values, by_charges = self._short_range(system.numbers, values, charges)
+        acting = pairs.potential + screened.potential
+        slope = acting + by_charges
+        forces, virial = pairs.forces + screened.forces, pairs.virial + screened.virial
+        return _Charged(charges, energies + 0.5 * charges * acting, by_values, slope - slope.mean(), forces, virial)
+
+    def _coulomb_of(self, system: System, far: NeighborList) -> Coulomb:
+        """The charges' interaction, to rounding where it is a matrix, else as a run needs it."""
         precision = PRECISION if is_dense(len(system), self.solver) else max(PRECISION, 0.1 * self.charge_tolerance)
-        coulomb = Coulomb(
+        return Coulomb(
             system, self._widths[system.numbers], far, self._far, self._coulomb, self._screening, precision,
             source=self.source,
         )  # fmt: skip
-        hardness = self._hardness[system.numbers]
-        return Equilibration(coulomb, hardness, self.solver, self.charge_tolerance, source=self.source)
 
     @property
     def remembers(self) -> bool:
-        """It does."""
-        return True
+        """If charges are those of equations."""
+        return self.charge_model.generation == "4G"
 
     def begin(self, memory: Mapping[str, np.ndarray] | None = None) -> None:
         """As `Potential.begin`."""
@@ -204,18 +240,20 @@ class FourthGeneration(Potential):
     def _total(self, system: System) -> float:
         return system.charge if self.total_charge is None else self.total_charge
 
-    def _electronegativities(self, numbers: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """chi (N,) eV/e and its derivatives by the raw functions (N, n)."""
-        networks = self.charge_model.networks.values()
-        chi, by_inputs, factors = self._of_networks(networks, numbers, values, None)
-        return chi * self._energy, by_inputs[:, :-1] * factors * self._energy
+    def _of_charges(self, numbers: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """chi (N,) eV/e, or charges (N,) e, of the networks, and derivatives by the raw functions (N, n)."""
+        model = self.charge_model
+        outputs, by_inputs, factors = self._of_networks(model.networks.values(), numbers, values, None)
+        unit = self._energy if model.generation == "4G" else 1.0
+        return outputs * unit, by_inputs[:, :-1] * factors * unit
 
     def _short_range(self, numbers, values, charges) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Energies (N,) eV, derivatives by the raw functions (N, n) eV and by the charges (N,) eV/e."""
         model = self._short.model
         networks, scale = [part.network for part in model.elements.values()], self._energy / model.conv_energy
         conv = self.charge_model.conv_charge
-        energies, by_inputs, factors = self._of_networks(networks, numbers, values, charges * conv)
+        seen = charges * conv if self.charge_model.extra_inputs else None
+        energies, by_inputs, factors = self._of_networks(networks, numbers, values, seen)
         return energies * scale, by_inputs[:, :-1] * factors * scale, by_inputs[:, -1] * (conv * scale)
 
     def _of_networks(self, networks, numbers, values, last) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -252,7 +290,8 @@ class FourthGeneration(Potential):
     @property
     def kind(self) -> str:
         """The model and its units."""
-        return f"4G-HDNNP in {self._short.model.length_unit}, {self._short.model.energy_unit}"
+        model = self._short.model
+        return f"{_NAMES[self.charge_model.generation]} in {model.length_unit}, {model.energy_unit}"
 
     def radii(self) -> list[float]:
         """Those of the symmetry functions and of the screening, Å. The Ewald sum has none."""
@@ -291,7 +330,7 @@ class FourthGeneration(Potential):
             screening += f"{order_name(_CORES[core][1])} there"
         total = "that of the structure" if self.total_charge is None else f"{self.total_charge:g} e"
         lines = [
-            f"Charges       by equilibration (fourth generation), total charge {total}",
+            f"Charges       {_WAYS[charges.generation]}, total charge {total}",
             f"Screening     {screening}",
             f"Real space    {self._far:.6g} Å, of the Ewald sum of periodic systems",
             "",
@@ -299,6 +338,7 @@ class FourthGeneration(Potential):
         ]
         for symbol, network in charges.networks.items():
             nodes = "-".join(str(n) for n in [len(network.weights[0]), *(w.shape[1] for w in network.weights)])
-            lines.append(f"{symbol:<9}{nodes:<20}{charges.widths[symbol]:>18g}   {charges.hardness[symbol]!r}")
+            width, hardness = charges.widths.get(symbol, 0.0), charges.hardness.get(symbol, "-")
+            lines.append(f"{symbol:<9}{nodes:<20}{width or 'a point':>18}   {hardness}")
         own = self._short.describe()
-        return [own[0].replace("(HDNNP)", "(4G-HDNNP)"), *own[1:], "", *lines]
+        return [own[0].replace("(HDNNP)", f"({_NAMES[charges.generation]})"), *own[1:], "", *lines]

@@ -92,14 +92,20 @@ class Mesh:
         _over(self._bounds, work)
         return potential
 
-    def product(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Potential (N,) of `right`, forces (N, 3) and strain derivative (3, 3) of left E right; without k_e."""
-        fields, strain = self._fields((left, right))
+    def product(
+        self, left: np.ndarray, right: np.ndarray, alike: bool = False
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Potential (N,) of `right`, forces (N, 3) and strain derivative (3, 3) of left E right; without k_e.
+
+        alike : left is half of right, so that one field does for both
+        """
+        fields, strain = self._fields((right,), strained=True) if alike else self._fields((left, right))
+        acting = (right,) if alike else (right, left)
         potential, forces, order = np.empty(self._n), np.zeros((self._n, 3)), (0,) * self._order
 
         def work(_, begin, end):
             memory = np.empty((5, self._order))
-            for field, charges in zip(fields, (right, left), strict=True):  # the last potential is that of `right`
+            for field, charges in zip(fields, acting, strict=True):  # the last potential is that of `right`
                 gather_forces(
                     begin, end, self._base, self._values, self._slopes, self._slope, field, charges, order, memory,
                     potential, forces,
@@ -108,9 +114,10 @@ class Mesh:
         _over(self._bounds, work)
         return potential, forces, strain
 
-    def _fields(self, each: tuple[np.ndarray, ...]) -> tuple[list[np.ndarray], np.ndarray]:
-        """The potential of each set of charges on the mesh; of two, the strain derivative (3, 3) of their product too.
+    def _fields(self, each: tuple[np.ndarray, ...], strained: bool = False) -> tuple[list[np.ndarray], np.ndarray]:
+        """The potential of each set of charges on the mesh, and a strain derivative (3, 3).
 
+        It is that of the product of two sets, or of 1/2 q E q for a single one, if `strained`.
         Transforms go axis by axis through chunks of the mesh, on the threads of the kernels: the chunks, and so the
         bits, do not depend on how many threads there are.
         """
@@ -128,8 +135,9 @@ class Mesh:
 
         def filtered(c, begin, end):
             columns = [scipy.fft.fft(wave[:, begin:end], axis=0) for wave in waves]
-            if len(columns) == 2:
-                add_strain(begin, self._influence, *columns, self._inverse, self._square, self._points, strains[c])
+            if strained or len(columns) == 2:
+                pair = columns[-1], columns[0]
+                add_strain(begin, self._influence, *pair, self._inverse, self._square, self._points, strains[c])
             for column, wave in zip(columns, waves, strict=True):
                 product = column * self._influence[:, begin:end]
                 wave[:, begin:end] = scipy.fft.ifft(product, axis=0, norm="forward", overwrite_x=True)
@@ -143,7 +151,7 @@ class Mesh:
         _over(self._planes, forward)
         _over(self._rows, filtered)
         _over(self._planes, back)
-        return mesh, strains.sum(axis=0)
+        return mesh, (0.5 if strained else 1.0) * strains.sum(axis=0)
 
 
 def _chunks(n: int, least: int) -> np.ndarray:

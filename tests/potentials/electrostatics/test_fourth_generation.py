@@ -378,7 +378,7 @@ def test_slabs_elements_and_precision_are_refused(directory):
         potential.compute(slab())
     with pytest.raises(InputError, match="atom 0 is Cu"):
         potential.compute(tiny_triclinic())
-    with pytest.raises(InputError, match="precision 'mixed' is not for fourth-generation"):
+    with pytest.raises(InputError, match="precision 'mixed' is not for potentials with charges"):
         load_potential(directory, **ATOMIC, precision="mixed")
     potential.total_charge = np.inf
     with pytest.raises(InputError, match="total_charge must be a number, found inf"):
@@ -399,7 +399,7 @@ def test_total_charge_in_a_file(directory):
     (directory.parent / "lj.toml").write_text(
         'kind = "lennard-jones"\ncutoff_A = 4.0\n[elements.H]\nepsilon_eV = 0.1\nsigma_A = 2.0\n'
     )
-    with pytest.raises(InputError, match="total_charge is for fourth-generation potentials"):
+    with pytest.raises(InputError, match="total_charge is for potentials with charges"):
         load_potential(file)
 
 
