@@ -275,6 +275,22 @@ class FourthGeneration(Potential):
             factors[np.ix_(atoms, np.arange(n))] = factor
         return outputs, derivatives, factors
 
+    # --- what a fit needs ---------------------------------------------------------------------------------
+
+    def hardness_matrix(self, system: System) -> np.ndarray:
+        """(N, N) eV/e^2: the matrix A of the equilibration, without the hardness."""
+        return self._coulomb_of(system, self._far_of(system)).matrix()
+
+    def responses(self, system: System, left: np.ndarray, charges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Forces (M, N, 3) and virials (M, 3, 3) of left_m E q, m < M, of left (M, N) and charges q (N,)."""
+        coulomb = self._coulomb_of(system, self._far_of(system))
+        products = [coulomb.product(one, charges) for one in left]
+        return np.array([p.forces for p in products]), np.array([p.virial for p in products])
+
+    def _far_of(self, system: System) -> NeighborList:
+        lists = self.neighbors_of(system)
+        return lists if isinstance(lists, NeighborList) else lists[-1]
+
     # --- description ---------------------------------------------------------------------------------------
 
     @property
