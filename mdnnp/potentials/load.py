@@ -219,7 +219,12 @@ def _own(table: dict, path: Path, source: str) -> Potential:
     if not isinstance(factory, str) or factory.count(":") != 1 or not isinstance(arguments, dict):
         raise InputError(f'{source}: needs factory = "module:function", and may have [arguments] for it')
     name, function = factory.split(":")
-    sys.path.insert(0, str(path.parent.resolve()))
+    folder = path.parent.resolve()
+    beside, loaded = folder / f"{name.replace('.', '/')}.py", sys.modules.get(name)
+    if beside.is_file() and getattr(loaded, "__file__", None) not in (None, str(beside)):
+        del sys.modules[name]  # of the same name from another folder: the file beside the TOML is meant
+    importlib.invalidate_caches()
+    sys.path.insert(0, str(folder))
     try:
         module = importlib.import_module(name)
         potential = getattr(module, function)(**arguments)

@@ -1,5 +1,6 @@
 """A potential of a third party (`harmonic`) through the verbs, the ASE calculator and a committee: right numbers."""
 
+import inspect
 import json
 import math
 import shutil
@@ -126,3 +127,15 @@ def test_a_factory_that_makes_no_potential(files, text, message):
     Path("bad.toml").write_text(text)
     with pytest.raises(InputError, match=message):
         load_potential("bad.toml")
+
+
+def test_modules_of_one_name_in_two_folders(files):
+    source = Path("harmonic.py").read_text()
+    for folder in ("first", "second"):
+        Path(folder).mkdir()
+        Path(folder, "own.toml").write_text(FILE)
+        Path(folder, "harmonic.py").write_text(f"{source}\n\nFOLDER = {folder!r}\n")
+    for folder in ("first", "second", "first"):
+        potential = load_potential(f"{folder}/own.toml")
+        assert folder == inspect.getmodule(type(potential)).FOLDER
+        assert Path(folder, "harmonic.py").resolve() in potential.files
