@@ -142,7 +142,9 @@ class Layers(NamedTuple):
 
 def build_layers(networks: Sequence[Network]) -> Layers:
     """What kernels need of the networks; `normalize_nodes` is folded into weights and biases."""
-    first, layers, blocks, weights, biases = [0], [], [], [np.zeros(0)], [np.zeros(0)]
+    first, weights, biases = [0], [np.zeros(0)], [np.zeros(0)]
+    layers: list[tuple[int, ...]] = []
+    blocks: list[tuple[int, ...]] = []
     size = n_biases = 0
     for network in networks:
         for m, (w, b) in enumerate(zip(network.weights, network.biases, strict=True)):
@@ -185,7 +187,8 @@ def _aligned(values: np.ndarray) -> np.ndarray:
 def _diagonal_blocks(w: np.ndarray) -> list[tuple[slice, slice]]:
     """Rows and columns of the smallest blocks along the diagonal outside of which a matrix is zero, in order."""
     row, column = np.nonzero(w)
-    blocks, r, c = [], 0, 0
+    blocks: list[tuple[slice, slice]] = []
+    r = c = 0
     while r < w.shape[0] and c < w.shape[1]:
         r_end, c_end = r + 1, c + 1
         while True:  # until no row of the block has an entry beyond its columns, or the other way round
