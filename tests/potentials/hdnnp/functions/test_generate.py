@@ -78,7 +78,7 @@ def test_cost_counts_what_the_kernels_walk_through(kind, elements):
 def test_cost_grows_with_channels_and_not_with_angles():
     few = cost(default_functions(["Si"], 5.0, max_zeta=4, angular=4)["Si"])
     same = cost(pool_of_angles := [f for f in pool(["Si"], 5.0)["Si"] if f.type == 9 and f.rs == 0.0][:8])
-    assert few.moments == 4 * 35
+    assert few.moments == 4 * 25
     assert same.moment_sets == 1 and len(pool_of_angles) == 8
     narrow = cost(default_functions(["Si"], 5.0, kind="narrow")["Si"])
     assert narrow.operations(40) > 2 * few.operations(40)
