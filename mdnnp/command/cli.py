@@ -57,6 +57,12 @@ def _show_warning(message, category, filename, lineno, file=None, line=None) -> 
         print(warnings.formatwarning(message, category, filename, lineno, line), file=sys.stderr, end="")
 
 
+def _place_in_own_potential(error: Exception) -> str | None:
+    """FILE:LINE of a potential of the user's own that raised the error."""
+    own = sys.modules.get("mdnnp.potentials.own")  # not loaded: no potential was at work
+    return None if own is None else own.place_of(error)
+
+
 def report_error(error: Exception) -> int:
     """Print an error in the form `error: ...`; returns the exit status."""
     if isinstance(error, MdnnpError):
@@ -67,6 +73,12 @@ def report_error(error: Exception) -> int:
         encoding = sys.getfilesystemencoding()
         message = f"{error.object!a:.300}: names of files are {encoding} here; set LC_ALL=C.UTF-8, or rename the file"
         status = 4
+    elif place := _place_in_own_potential(error):
+        message = (
+            f"{place}: {type(error).__name__}: {error}; raised by the code of the potential (MDNNP_DEBUG=1 in the "
+            "environment shows the whole traceback)"
+        )
+        status = 2
     elif isinstance(error, MemoryError):
         message, status = f"not enough memory: {error}" if str(error) else "not enough memory", 1
     else:
