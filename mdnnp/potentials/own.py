@@ -5,7 +5,9 @@ import importlib
 import inspect
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -64,17 +66,20 @@ def place_of(error: BaseException) -> str | None:
     return found
 
 
-def _checked(potential: Potential):
+def _checked(potential: Potential) -> Callable[..., Results]:
     """Its `compute`, which raises InputError for results that are not as `Results` says."""
     compute = potential.compute
 
     @functools.wraps(compute)
-    def checked(system: System, *args, **kwargs) -> Results:
-        results, n = compute(system, *args, **kwargs), len(system)
+    def checked(system: System, *args: Any, **options: Any) -> Results:
+        results, n = compute(system, *args, **options), len(system)
         if not isinstance(results, Results):
             raise InputError(f"{potential.source}: compute gave a {type(results).__name__}, expected mdnnp.Results")
-        shapes = {"energy": [()], "atomic_energies": [(n,)], "forces": [(n, 3)], "virial": [(3, 3)]}
-        for name, expected in {**shapes, "atomic_virials": [(n, 3, 3), (0, 3, 3)]}.items():
+        shapes: dict[str, list[tuple[int, ...]]] = {
+            "energy": [()], "atomic_energies": [(n,)], "forces": [(n, 3)], "virial": [(3, 3)],
+            "atomic_virials": [(n, 3, 3), (0, 3, 3)],
+        }  # fmt: skip
+        for name, expected in shapes.items():
             value = np.asarray(getattr(results, name))
             if value.shape not in expected or value.dtype.kind not in "fi":
                 raise InputError(
