@@ -68,7 +68,7 @@ def report_error(error: Exception) -> int:
     if isinstance(error, MdnnpError):
         message, status = str(error), error.exit_code
     elif isinstance(error, OSError):
-        message, status = f"{error.filename or 'file'}: {error.strerror or error}", 4
+        message, status = f"{error.filename or 'output'}: {error.strerror or error}", 4
     elif isinstance(error, UnicodeEncodeError):  # a name of a file; what is printed is never refused
         encoding = sys.getfilesystemencoding()
         message = f"{error.object!a:.300}: names of files are {encoding} here; set LC_ALL=C.UTF-8, or rename the file"
@@ -88,8 +88,9 @@ def report_error(error: Exception) -> int:
         )
         status = 1
     first, *rest = message.split("\n")
-    print(f"error: {printable(first)}", file=sys.stderr)
     more = "error" if isinstance(error, Mistakes) else "note"
-    for line in rest:
-        print(printable(line if line.startswith(" ") else f"{more}: {line}"), file=sys.stderr)
+    with contextlib.suppress(OSError):  # the exit status counts, though stderr goes to a full disk
+        print(f"error: {printable(first)}", file=sys.stderr)
+        for line in rest:
+            print(printable(line if line.startswith(" ") else f"{more}: {line}"), file=sys.stderr)
     return status
