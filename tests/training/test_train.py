@@ -145,7 +145,9 @@ def test_committees(folder, more):
 
 def test_the_mean_of_several_networks_is_one_potential(folder):
     # One epoch: with more, each fit alone may keep the weights of another.
-    alone = [train(read_train_config(write_input(folder, f"s{seed}", epochs=1, more=f"seed = {seed}"))) for seed in (1, 2)]
+    alone = [
+        train(read_train_config(write_input(folder, f"s{seed}", epochs=1, more=f"seed = {seed}"))) for seed in (1, 2)
+    ]
     mean = train(read_train_config(write_input(folder, "mean", epochs=1, more="networks = 2")))
     assert (mean.path / "input.nn").exists()
     assert [part.network.weights[0].shape[1] for part in mean.potential.model.elements.values()] == [8, 8]
