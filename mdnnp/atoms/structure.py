@@ -171,18 +171,8 @@ def sound(system: System, label: str, said: set[str]) -> System:
 def _dropped(atoms: Atoms, results: Mapping[str, object]) -> tuple[str, ...]:
     """Names of entries that no field of a Structure holds."""
     kept = {"config_type", "set", "virial", "numbers", "positions", "momenta", "masses", "mass", "initial_charges"}
-    kept |= {
-        "energy",
-        "free_energy",
-        "forces",
-        "stress",
-        "energies",
-        "charges",
-        "charge",
-        "total_charge",
-        _virial_name(atoms),
-    }
-    return tuple(sorted({*atoms.info, *atoms.arrays, *results} - kept))
+    kept |= {"energy", "free_energy", "forces", "stress", "energies", "charges", "charge", "total_charge"}
+    return tuple(sorted({*atoms.info, *atoms.arrays, *results} - kept - {_virial_name(atoms)}))
 
 
 def _unused_labels(atoms: Atoms) -> tuple[str, ...]:
