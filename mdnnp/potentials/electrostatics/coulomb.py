@@ -36,6 +36,7 @@ PRECISION = 1e-12  # of the Ewald sum: exp(-s^2), where both its sums end
 USUAL_CUTOFF_A = 10.0  # of real space
 _MOST_CHUNKS = 32  # of waves, each with arrays of its own
 _WAVES_PER_CHUNK = 64
+ROUGH = 1e-4  # of a rough sum, relative to the largest terms
 WAVES = ("auto", "plain", "mesh")
 _WAVE_NS = 3.0  # of a wave at an atom: the wave itself, its amplitude, and the way back
 _WAVES_PER_BLOCK = 1024  # of the matrix
@@ -166,8 +167,11 @@ class Coulomb:
 
     # --- products ------------------------------------------------------------------------------------------
 
-    def potential(self, charges: np.ndarray) -> np.ndarray:
-        """(N,) eV/e: E q, the electrostatic potential at the charges (N,) e, their own included."""
+    def potential(self, charges: np.ndarray, rough: bool = False) -> np.ndarray:
+        """(N,) eV/e: E q, the electrostatic potential at the charges (N,) e, their own included.
+
+        rough : to ROUGH of the largest terms, where a mesh is used
+        """
         own = self.self_potential * charges
         if self._lattice is None:
             return self._everyone(_NONE, charges).potential + own
@@ -177,8 +181,22 @@ class Coulomb:
         run_chunks(
             lambda c: times_pairs(bounds[c], bounds[c + 1], first, neighbor, pairs, right, near), len(bounds) - 1
         )
-        waves = self._lattice.potential(right)
+        waves = (self._coarse if rough else self._lattice).potential(right)
         return self.coulomb * (self._assembly.unsorted(near + waves) - self._level(charges)) + own
+
+    @property
+    def has_mesh(self) -> bool:
+        """Whether waves are those of a mesh, so that rough products cost less."""
+        return isinstance(self._lattice, Mesh)
+
+    @cached_property
+    def _coarse(self) -> "_Lattice | Mesh":
+        """The waves to ROUGH."""
+        if not isinstance(self._lattice, Mesh):
+            return self._plain()
+        reduced = minkowski_reduce(self.system.cell)[0]
+        chosen = plan(reduced, len(self.system), self.eta, ROUGH)
+        return Mesh(reduced, self._assembly.geometry[0], self.eta, chosen)
 
     @cached_property
     def _pairs(self) -> np.ndarray:

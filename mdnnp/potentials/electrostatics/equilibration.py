@@ -8,7 +8,7 @@ Gram matrix of charge densities, so that A is positive definite for positive har
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
+import scipy  # its modules are loaded where they are used: importing them takes longer than a small structure
 
 from mdnnp.base.errors import InputError, PhysicsError
 from mdnnp.potentials.electrostatics.coulomb import Coulomb, one_blas_thread
@@ -16,6 +16,8 @@ from mdnnp.potentials.electrostatics.coulomb import Coulomb, one_blas_thread
 DENSE_UP_TO = 150  # atoms, for which the matrix is made and factorised
 TOLERANCE = 1e-8  # of the iterative solver, relative to the largest right-hand side
 MAX_ITERATIONS = 500
+_INNER = 1e-4  # what a correction leaves of the residual
+_LEAST_GAIN = 0.1  # of the residual by a rough correction; otherwise the rough products are too rough
 SOLVERS = ("auto", "dense", "iterative")
 
 
@@ -58,14 +60,15 @@ class Equilibration:
             raise InputError(f"{source}: unknown solver {solver!r}; known: {', '.join(SOLVERS)}")
         self.coulomb, self._hardness, self._source = coulomb, hardness, source
         self._diagonal = coulomb.self_potential + hardness
+        self._weights = (1.0 / self._diagonal) / np.sum(1.0 / self._diagonal)
         self._tolerance, self._max_iterations = tolerance, max_iterations
         self._factor = None
         if is_dense(len(hardness), solver):
             self._factorise()
 
-    def product(self, charges: np.ndarray) -> np.ndarray:
-        """(N,) eV/e: A q."""
-        return self.coulomb.potential(charges) + self._hardness * charges
+    def product(self, charges: np.ndarray, rough: bool = False) -> np.ndarray:
+        """(N,) eV/e: A q; rough : see `Coulomb.potential`."""
+        return self.coulomb.potential(charges, rough) + self._hardness * charges
 
     def solve(self, right: np.ndarray, total: float) -> np.ndarray:
         """(N,) q of A q + lambda = right (N,) eV/e and sum q = total, e.
@@ -104,43 +107,65 @@ class Equilibration:
         return free - level * ((free.sum() - total) / level.sum())
 
     def _iterate(self, right: np.ndarray, total: float, field: np.ndarray | float, scale: float) -> Solution:
-        """Projected conjugate gradients: N. I. M. Gould et al., SIAM J. Sci. Comput. 23, 1376 (2001).
+        """Corrections by conjugate gradients until the residual is small enough.
 
-        Preconditioner: the diagonal of single Gaussians and hardness, with the constraint.
+        Products are rough within a correction, and exact for the residual that it starts from and leaves: the coarser
+        mesh takes a third of the time.
         """
-        inverse = 1.0 / self._diagonal
-        weights = inverse / inverse.sum()
+        charges = (right - field) / self._diagonal
+        charges = self._leveled(charges) + self._weights * total
+        scale = max(scale, float(np.abs(self._level(right)).max()), float(np.abs(self._diagonal * charges).max()))
+        wanted, before, rough, left = self._tolerance * scale, np.inf, self.coulomb.has_mesh, self._max_iterations
+        products = 0
+        while True:
+            image = self.product(charges)
+            residual = self._level(right - image)
+            products, error = products + 1, float(np.abs(residual).max())
+            if error <= wanted:
+                return Solution(charges, image, image - self._diagonal * charges, products)
+            if left <= 0:
+                break
+            rough, before = rough and error < _LEAST_GAIN * before, error
+            aim = max(_INNER * error, 0.5 * wanted) if rough else 0.5 * wanted
+            correction, taken = self._correction(residual, aim, rough, left)
+            charges, products, left = charges + correction, products + taken, left - taken
+        raise PhysicsError(
+            f"{self._source}: the charges did not converge in {self._max_iterations} iterations: residual {error:.2e} "
+            f"eV/e, wanted {wanted:.2e}; is the structure sensible, and is the hardness positive? "
+            'solver = "dense" does without iterations'
+        )
 
-        def level(residual):  # a constant in the residual is the multiplier's; carried along, it would cost digits
-            return residual - np.sum(weights * residual)
+    def _correction(self, residual: np.ndarray, wanted: float, rough: bool, most: int) -> tuple[np.ndarray, int]:
+        """(N,) d of A d + lambda = residual, sum d = 0, nearly; and how many products it took.
 
-        charges = inverse * level(right - field)
-        charges = charges + weights * (total - charges.sum())
-        scale = max(scale, float(np.abs(level(right)).max()), float(np.abs(self._diagonal * charges).max()))
-        image = self.product(charges)
-        residual = level(right - image)
-        direction = inverse * residual
+        Projected conjugate gradients: N. I. M. Gould et al., SIAM J. Sci. Comput. 23, 1376 (2001). Preconditioner: the
+        diagonal of single Gaussians and hardness, with the constraint.
+        """
+        correction = np.zeros_like(residual)
+        direction = residual / self._diagonal
         slope = float(np.sum(residual * direction))
-        for n in range(self._max_iterations):
-            error = float(np.abs(residual).max())
-            if error <= self._tolerance * scale:
-                return Solution(charges, image, image - self._diagonal * charges, n + 1)
-            along = self.product(direction)
-            curvature = float(np.sum(direction * along))
+        for n in range(most):
+            image = self.product(direction, rough)
+            curvature = float(np.sum(direction * image))
             if not curvature > 0.0:
                 raise self._no_minimum()
             step = slope / curvature
-            charges = charges + step * direction
-            image = image + step * along
-            residual = level(residual - step * along)
-            preconditioned = inverse * residual
+            correction += step * direction
+            residual = self._level(residual - step * image)
+            if np.abs(residual).max() <= wanted:
+                return correction, n + 1
+            preconditioned = residual / self._diagonal
             slope, before = float(np.sum(residual * preconditioned)), slope
             direction = preconditioned + (slope / before) * direction
-        raise PhysicsError(
-            f"{self._source}: the charges did not converge in {self._max_iterations} iterations: residual {error:.2e} "
-            f"eV/e, wanted {self._tolerance * scale:.2e}; is the structure sensible, and is the hardness positive? "
-            'solver = "dense" does without iterations'
-        )
+        return correction, most
+
+    def _level(self, residual: np.ndarray) -> np.ndarray:
+        """Without the constant that is the multiplier's; carried along, it would cost digits."""
+        return residual - np.sum(self._weights * residual)
+
+    def _leveled(self, charges: np.ndarray) -> np.ndarray:
+        """Charges that add up to zero."""
+        return charges - self._weights * charges.sum()
 
     def _no_minimum(self) -> PhysicsError:
         return PhysicsError(

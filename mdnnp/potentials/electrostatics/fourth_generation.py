@@ -79,7 +79,7 @@ class FourthGeneration(Potential):
     charges : their networks, hardness, widths, screening
     total_charge : e, of every system that is computed, whatever it says; may be set at any time. None: `System.charge`.
         A periodic system that is not neutral has a uniform background
-    solver, charge_tolerance : see `Equilibration`; may be set at any time. Ewald sums are ten times as exact
+    solver, charge_tolerance : see `Equilibration`; may be set at any time. Ewald sums are three times as exact
     """
 
     has_charges = True
@@ -202,7 +202,7 @@ class FourthGeneration(Potential):
 
     def _coulomb_of(self, system: System, far: NeighborList) -> Coulomb:
         """The charges' interaction, to rounding where it is a matrix, else as a run needs it."""
-        precision = PRECISION if is_dense(len(system), self.solver) else max(PRECISION, 0.1 * self.charge_tolerance)
+        precision = PRECISION if is_dense(len(system), self.solver) else max(PRECISION, 0.3 * self.charge_tolerance)
         return Coulomb(
             system, self._widths[system.numbers], far, self._far, self._coulomb, self._screening, precision,
             source=self.source,

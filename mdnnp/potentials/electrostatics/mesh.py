@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import scipy.fft
+import scipy  # its module `fft`, a quarter of a second, is loaded where it is used
 
 from mdnnp.base.compiled.jit import njit, njit_fast, njit_kernel, run_chunks, vectorize_freely
 
@@ -73,6 +73,7 @@ class Mesh:
         within = np.ascontiguousarray((scaled - floor).T)
         self._slope = np.ascontiguousarray(inverse * chosen.points)  # d(scaled coordinate b)/d(position a)
         self._influence = _influence(cell.tobytes(), chosen.points, chosen.order, eta)
+        self._memory: list[tuple[np.ndarray, np.ndarray]] = []
         self._values, self._slopes = np.empty((2, self._n, 3, self._order))
         self._bounds = _chunks(self._n, _ATOMS_PER_CHUNK)
         self._planes, self._rows = _chunks(chosen.points[0], chosen.order), _chunks(chosen.points[1], _PLANES)
@@ -123,9 +124,11 @@ class Mesh:
         """
         p, q, r = self._points
         order = (0,) * self._order
-        waves = [np.empty((p, q, r // 2 + 1), complex) for _ in each]
-        # columns beyond the last, where those at the beginning are again, so that no spline is cut
-        mesh, strains = [np.empty((p, q, r + self._order)) for _ in each], np.zeros((len(self._rows) - 1, 3, 3))
+        while len(self._memory) < len(each):  # kept: new pages would cost as much as a transform
+            # columns beyond the last, where those at the beginning are again, so that no spline is cut
+            self._memory.append((np.empty((p, q, r + self._order)), np.empty((p, q, r // 2 + 1), complex)))
+        mesh, waves = ([pair[k] for pair in self._memory[: len(each)]] for k in range(2))
+        strains = np.zeros((len(self._rows) - 1, 3, 3))
 
         def forward(_, begin, end):
             for charges, own, wave in zip(each, mesh, waves, strict=True):
@@ -163,7 +166,7 @@ def _over(bounds: np.ndarray, work) -> None:
     run_chunks(lambda c: work(c, bounds[c], bounds[c + 1]), len(bounds) - 1)
 
 
-@lru_cache(maxsize=2)  # the cell of a run stays, unless it has a barostat
+@lru_cache(maxsize=4)  # the cell of a run stays, unless it has a barostat
 def _influence(cell: bytes, points: tuple[int, int, int], order: int, eta: float) -> np.ndarray:
     """What the waves (p, q, r // 2 + 1) of the charges on the mesh are multiplied by, for a cell (3, 3) as bytes."""
     vectors = np.frombuffer(cell).reshape(3, 3)

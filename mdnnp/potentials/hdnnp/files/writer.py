@@ -78,8 +78,10 @@ def write_potential(
 
 def _check_charges(model: HDNNPModel, charges: ChargeModel) -> None:
     """Refuse charges that could not be read back."""
-    kinds = [charges.networks, *([charges.hardness, charges.widths] if charges.generation == "4G" else [])]
-    if any(list(kind) != list(model.elements) for kind in kinds):
+    kinds = [list(charges.networks)]
+    if charges.generation == "4G":
+        kinds += [list(charges.hardness), list(charges.widths)]
+    if any(symbols != list(model.elements) for symbols in kinds):
         raise InputError(f"{model.source}: charges need a network, hardness and width for each of the elements")
     for symbol, network in charges.networks.items():
         _check_network(f"{model.source}: charges of {symbol}", len(model.elements[symbol].functions), network)
