@@ -153,7 +153,7 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
             _settings(config),
             config.checkpoint_path,
             _key(config, sets, stored, offsets),
-            resume=resume and _has_checkpoint(config),
+            resume=resume and _is_there(config.checkpoint_path),
             on_epoch=_Reporter(config),
         )
         models = [
@@ -181,8 +181,8 @@ def _interruptible(config: TrainConfig) -> Iterator[None]:
         number = interrupt.args[0] if interrupt.args else signal.SIGINT
         kept = "no epoch was finished; start it again"
         if _has_checkpoint(config):
-            epoch = load_checkpoint(config.checkpoint_path)[0].get("epoch")
-            where = messages.short(config.checkpoint_path)
+            last = next(path for path in _checkpoints(config)[::2] if _is_there(path))
+            epoch, where = load_checkpoint(last)[0].get("epoch"), messages.short(last)
             kept = (
                 f"saved: {where} of epoch {epoch}; continue with: mdnnp train {messages.short(config.source)} --resume"
             )
@@ -239,7 +239,11 @@ def _belongs(config: TrainConfig) -> Callable[[str], bool]:
 
 
 def _has_checkpoint(config: TrainConfig) -> bool:
-    return config.checkpoint_path.exists() or previous_path(config.checkpoint_path).exists()
+    return any(path.exists() for path in _checkpoints(config))
+
+
+def _is_there(checkpoint: Path) -> bool:
+    return checkpoint.exists() or previous_path(checkpoint).exists()
 
 
 def make_labels_of(config: TrainConfig, sets: Sets, offsets: Mapping[str, float]) -> Labels:
@@ -289,7 +293,7 @@ def _with_charges(
         FitSettings("levenberg-marquardt", c.epochs, config.fit.patience),
         config.charges_checkpoint_path,
         _key_of_charges(config, sets, stored),
-        resume=resume and config.charges_checkpoint_path.exists(),
+        resume=resume and _is_there(config.charges_checkpoint_path),
         on_epoch=_say_charges,
     )
     best = result.members[0].best[0]

@@ -195,8 +195,9 @@ def test_a_fit_goes_on_to_the_same_bits(folder):
     (folder / "train.toml").write_text(text)
     for kept in ("train.charges.checkpoint", "train.checkpoint"):
         assert (folder / kept).exists()
-    (folder / "train.checkpoint").unlink()  # a fit that ended in the first stage
-    train(read_train_config(folder / "train.toml"), resume=True, overwrite=True)
+    for path in folder.glob("train.checkpoint*"):  # a fit that ended in the first stage
+        path.unlink()
+    train(read_train_config(folder / "train.toml"), resume=True)
     assert once == {p.name: p.read_bytes() for p in (folder / "train-potential").glob("*.data")}
 
 
