@@ -387,7 +387,7 @@ class _CoverageTally:
 
 def brief(errors: Errors) -> list[str]:
     """One line for each quantity."""
-    names = {"energy": "energy", "force": "force components", "stress": "stress components"}
+    names = {"energy": "energy", "force": "force components", "stress": "stress components", "charge": "charges"}
     return [
         f"{names[q.name]:<18} rms {q.overall.rmse:.4g}, mean absolute {q.overall.mae:.4g}, "
         f"largest {q.overall.maximum:.4g} {q.unit} ({q.overall.n} values)"
