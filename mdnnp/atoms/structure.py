@@ -23,13 +23,14 @@ LABELS = "energy, forces, stress (eV/Å^3, positive: tension) and virial (eV, mi
 _LIKE_A_LABEL = re.compile(r"(^|[^a-z])(energy|forces?|stress|virials?)([^a-z]|$)")
 THINNEST_A = 0.1  # lattice planes nearer than this, and more atoms than the other number, are refused
 DENSEST_PER_A3 = 5.0
+_ROUNDED_E = 0.05  # what rounding may make of a total charge
 
 
 @dataclass(frozen=True, eq=False)
 class Structure:
     """A configuration of N atoms, with the data of its file. None: the file does not have it.
 
-    system : positions Å, numbers, cell Å, pbc
+    system : positions Å, numbers, cell Å, pbc, total charge e
     masses : (N,) u; isotopes as the file gives them, else standard atomic weights
     velocities : (N, 3) Å/fs
     energy : eV; forces : (N, 3) eV/Å; atomic_energies : (N,) eV
@@ -84,8 +85,9 @@ def from_atoms(atoms: Atoms, label: str = "structure", said: set[str] | None = N
     results = atoms.calc.results if _results_are_current(atoms) else {}
     energy = results.get("energy", results.get("free_energy"))
     subset = atoms.info.get("set")
-    charges = atoms.get_initial_charges() if atoms.has("initial_charges") else results.get("charges")
     n = len(system)
+    charges = _charges(atoms, results, label)
+    system = system._replace(charge=total_charge(atoms, charges, label))
     return Structure(
         system=system,
         masses=_masses(atoms, label, said),
@@ -98,9 +100,34 @@ def from_atoms(atoms: Atoms, label: str = "structure", said: set[str] | None = N
         config_type=str(atoms.info.get("config_type", "")),
         unused=_unused_labels(atoms),
         subset=subset if subset in ("train", "test") else None,
-        charges=_finite(charges, (n,), "charges", label),
+        charges=charges,
         dropped=_dropped(atoms, results),
     )
+
+
+def _charges(atoms: Atoms, results: Mapping, label: str) -> np.ndarray | None:
+    """Charges (N,) of the atoms, of a calculation or of a column; initial ones that are all zero are none."""
+    columns = (atoms.arrays.get(name) for name in ("charges", "charge"))
+    found = next((c for c in (results.get("charges"), *columns) if c is not None), None)
+    if found is None and atoms.has("initial_charges") and atoms.get_initial_charges().any():
+        found = atoms.get_initial_charges()
+    return _finite(found, (len(atoms),), "charges", label)
+
+
+def total_charge(atoms: Atoms, charges: np.ndarray | None = None, label: str = "Atoms") -> float:
+    """Total charge, e: the entry `charge` or `total_charge` of `atoms.info`, else the sum of the atoms' charges (N,).
+
+    A sum within 0.05 of a whole number is that number, because tables are rounded. Without charges, zero.
+    Raises InputError for entries that are no number, or contradict each other.
+    """
+    given = {name: atoms.info[name] for name in ("charge", "total_charge") if name in atoms.info}
+    values = [float(_finite(value, (), f"total charge ({name})", label)) for name, value in given.items()]
+    if len(set(values)) > 1:
+        raise InputError(f"{label}: charge is {values[0]:g} e, but total_charge is {values[1]:g}; remove one of them")
+    if values:
+        return values[0]
+    total = 0.0 if charges is None else float(charges.sum())
+    return float(round(total)) if abs(total - round(total)) < _ROUNDED_E else total
 
 
 def _warn(said: set[str], kind: str, text: str) -> None:
@@ -144,8 +171,8 @@ def sound(system: System, label: str, said: set[str]) -> System:
 def _dropped(atoms: Atoms, results: Mapping[str, object]) -> tuple[str, ...]:
     """Names of entries that no field of a Structure holds."""
     kept = {"config_type", "set", "virial", "numbers", "positions", "momenta", "masses", "mass", "initial_charges"}
-    kept |= {"energy", "free_energy", "forces", "stress", "energies", "charges", _virial_name(atoms)}
-    return tuple(sorted({*atoms.info, *atoms.arrays, *results} - kept))
+    kept |= {"energy", "free_energy", "forces", "stress", "energies", "charges", "charge", "total_charge"}
+    return tuple(sorted({*atoms.info, *atoms.arrays, *results} - kept - {_virial_name(atoms)}))
 
 
 def _unused_labels(atoms: Atoms) -> tuple[str, ...]:
@@ -262,10 +289,13 @@ def to_atoms(structure: Structure) -> Atoms:
         "forces": structure.forces,
         "energies": structure.atomic_energies,
         "stress": None if structure.stress is None else full_3x3_to_voigt_6_stress(structure.stress),
+        "charges": structure.charges,
     }
     results = {name: value for name, value in results.items() if value is not None}
     if structure.charges is not None:
         atoms.set_initial_charges(structure.charges)
+    if structure.charges is not None or system.charge:
+        atoms.info["charge"] = system.charge
     if structure.config_type:
         atoms.info["config_type"] = structure.config_type
     if structure.subset:

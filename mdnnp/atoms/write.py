@@ -130,7 +130,7 @@ def extended_xyz(structure: Structure, info: Mapping[str, int | float] | None = 
         ("momenta", momenta),
         ("forces", structure.forces),
         ("energies", structure.atomic_energies),
-        ("initial_charges", structure.charges),
+        ("charges", structure.charges),
     ):
         if values is not None:
             columns.append(np.reshape(values, (n, -1)))
@@ -144,6 +144,8 @@ def extended_xyz(structure: Structure, info: Mapping[str, int | float] | None = 
     if structure.subset:
         head.append(f"set={structure.subset}")
     head += [f"{name}={value!r}" for name, value in (info or {}).items()]
+    if structure.charges is not None or system.charge:
+        head.append(f"charge={float(system.charge)!r}")
     if structure.energy is not None:
         head.append(f"energy={float(structure.energy)!r}")
     if structure.stress is not None:
@@ -169,6 +171,12 @@ def _warn_of_losses(path: Path, structures: Sequence[Structure]) -> None:
         "atomic energies": any(s.atomic_energies is not None for s in structures),
         "isotope masses": any(not np.array_equal(s.masses, atomic_masses[s.system.numbers]) for s in structures),
     }
+    charged = next((s for s in structures if s.system.pbc.any() and s.system.charge), None)
+    if charged is not None:
+        text = (
+            f"{path}: {charged.label} is periodic with a charge of {charged.system.charge:g} e; n2p2 wants none there"
+        )
+        warnings.warn(text, MdnnpWarning, stacklevel=3)
     names = [name for name, present in lost.items() if present]
     if names:
         text = f"{path}: input.data cannot hold {', '.join(names)}; left out"
@@ -190,6 +198,7 @@ def _to_block(structure: Structure, length: float, energy: float) -> input_data.
         forces=forces / (energy / length),
         energy=None if structure.energy is None else structure.energy / energy,
         charges=structure.charges,
+        charge=system.charge,
         subset=structure.subset,
         comment=structure.label + (f' config_type="{structure.config_type}"' if structure.config_type else ""),
     )

@@ -85,13 +85,18 @@ def perform(request: Request, say: Say = silent) -> Converted:
 
 def _potential(request: Request, source: Path) -> str:
     from mdnnp.potentials.hdnnp.files import read_potential, write_potential
-    from mdnnp.potentials.hdnnp.files.reader import TERMS_FILE
+    from mdnnp.potentials.hdnnp.files.reader import TERMS_FILE, read_charged
+    from mdnnp.potentials.hdnnp.files.settings import has_charges
     from mdnnp.potentials.load import potential_files
 
     check_distinct([request.output], potential_files(source))
-    model = read_potential(source, **request.units)
+    charges = None
+    if (source / "input.nn").exists() and has_charges(source / "input.nn"):
+        model, charges = read_charged(source, **request.units)
+    else:
+        model = read_potential(source, **request.units)
     terms = (source / TERMS_FILE).read_bytes() if (source / TERMS_FILE).exists() else None
-    write_potential(model, request.output, overwrite=request.overwrite, terms=terms)
+    write_potential(model, request.output, overwrite=request.overwrite, terms=terms, charges=charges)
     return f"potential ({' '.join(model.elements)}; {model.length_unit}, {model.energy_unit})"
 
 

@@ -5,7 +5,7 @@ default. docs/guide/potentials.md shows one.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -116,6 +116,7 @@ class Potential(ABC):
     share: float = 1.0
     unswitched: str = ""
     has_disagreement: bool = False  # whether `Results.disagreement` is there: committees
+    has_charges: bool = False  # whether `Results.charges` is there
     exact_derivatives: bool = False  # whether `results_derivative` is exact
 
     # --- computing -----------------------------------------------------------------------------------------
@@ -157,6 +158,26 @@ class Potential(ABC):
     ) -> np.ndarray:
         """(N, 3) eV/Å: the Hessian of the energy times `displacements` (N, 3) Å. Default: as `results_derivative`."""
         return -differences(self, system, np.asarray(displacements, float), None)[0]
+
+    # --- memory --------------------------------------------------------------------------------------------
+
+    @property
+    def remembers(self) -> bool:
+        """Whether evaluations of a run start from those before, so that `memory` belongs to its state."""
+        return any(part.remembers for part in self.parts)
+
+    def begin(self, memory: Mapping[str, np.ndarray] | None = None) -> None:
+        """A run begins: evaluations that solve equations may start from the last ones.
+
+        memory : what `memory` gave, to go on from there: the next evaluation is the last one again, to the bit
+        """
+        for k, part in enumerate(self.parts):
+            own = {name.split(".", 1)[1]: value for name, value in (memory or {}).items() if name.startswith(f"{k}.")}
+            part.begin(own)
+
+    def memory(self) -> dict[str, np.ndarray]:
+        """What the last evaluation started from, by name: part of the state of a run. Default: that of the parts."""
+        return {f"{k}.{name}": value for k, part in enumerate(self.parts) for name, value in part.memory().items()}
 
     # --- geometry ------------------------------------------------------------------------------------------
 

@@ -33,10 +33,11 @@ class Step(Protocol):
 
 
 def with_results(structure: Structure, step: Step) -> Structure:
-    """`structure` where `step` stands, with energies (eV), forces (eV/Å) and stress (eV/Å^3, tension positive)."""
+    """`structure` where `step` is, with energies (eV), forces (eV/Å), stress (eV/Å^3, positive: tension), charges."""
     return replace(
         structure, system=step.system, velocities=None, energy=step.results.energy, forces=step.results.forces,
         atomic_energies=step.results.atomic_energies, stress=step.results.stress(step.system),
+        charges=step.results.charges if len(step.results.charges) else None,
     )  # fmt: skip
 
 
@@ -78,7 +79,8 @@ def write_steps(
         try:
             writer = TrajectoryWriter.create(
                 temporary, numbers=structure.system.numbers, masses=structure.masses, pbc=structure.system.pbc,
-                thermo_units={}, parameters=kept, velocities=False, overwrite=True,
+                thermo_units={}, parameters=kept, velocities=False,
+                charges=len(steps) > 0 and len(steps[0].results.charges) > 0, overwrite=True,
             )  # fmt: skip
             with writer:
                 for number, step in enumerate(steps):
@@ -100,5 +102,5 @@ def _write_frame(writer: TrajectoryWriter, number: int, frame: Structure) -> Non
     }
     writer.write_frame(
         number, float(number), transformed(frame.system.positions, rotation.T), cell, observables,
-        forces=transformed(frame.forces, rotation.T),
+        forces=transformed(frame.forces, rotation.T), charges=frame.charges,
     )  # fmt: skip
