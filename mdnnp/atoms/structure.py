@@ -19,6 +19,7 @@ from mdnnp.base.errors import InputError, MdnnpWarning, quoted
 
 # Columns of velocities that some programs write without saying in which unit.
 _UNITLESS_VELOCITIES = ("velocities", "velocity", "velo", "vel")
+LABELS = "energy, forces, stress (eV/Å^3, positive: tension) and virial (eV, minus volume times stress)"
 _LIKE_A_LABEL = re.compile(r"(^|[^a-z])(energy|forces?|stress|virials?)([^a-z]|$)")
 THINNEST_A = 0.1  # lattice planes nearer than this, and more atoms than the other number, are refused
 DENSEST_PER_A3 = 5.0
@@ -93,7 +94,7 @@ def from_atoms(atoms: Atoms, label: str = "structure", said: set[str] | None = N
         velocities=_velocities(atoms, label, said),
         energy=None if energy is None else float(_finite(energy, (), "energy", label)),
         forces=_finite(results.get("forces"), (n, 3), "forces", label),
-        stress=_stress_or_virial(results.get("stress"), atoms, label),
+        stress=_stress_or_virial(results.get("stress"), atoms, label, said),
         label=label,
         atomic_energies=_finite(results.get("energies"), (n,), "atomic energies", label),
         config_type=str(atoms.info.get("config_type", "")),
@@ -171,14 +172,15 @@ def _dropped(atoms: Atoms, results: Mapping[str, object]) -> tuple[str, ...]:
     """Names of entries that no field of a Structure holds."""
     kept = {"config_type", "set", "virial", "numbers", "positions", "momenta", "masses", "mass", "initial_charges"}
     kept |= {"energy", "free_energy", "forces", "stress", "energies", "charges", "charge", "total_charge"}
-    return tuple(sorted({*atoms.info, *atoms.arrays, *results} - kept))
+    return tuple(sorted({*atoms.info, *atoms.arrays, *results} - kept - {_virial_name(atoms)}))
 
 
 def _unused_labels(atoms: Atoms) -> tuple[str, ...]:
     """Names such as REF_energy or force, which ASE does not take for those of labels."""
     numeric = [name for name, value in atoms.info.items() if np.issubdtype(np.asarray(value).dtype, np.number)]
     names = [*numeric, *(name for name in atoms.arrays if atoms.arrays[name].shape == (len(atoms), 3))]
-    return tuple(sorted(name for name in names if name != "virial" and _LIKE_A_LABEL.search(name.lower())))
+    virial = _virial_name(atoms)
+    return tuple(sorted(name for name in names if name != virial and _LIKE_A_LABEL.search(name.lower())))
 
 
 def _results_are_current(atoms: Atoms) -> bool:
@@ -212,15 +214,24 @@ def _stress(values, label: str) -> np.ndarray | None:
     return _finite(np.reshape(values, (3, 3)) if shape == (9,) else values, (3, 3), "stress", label)
 
 
-def _stress_or_virial(stress, atoms: Atoms, label: str) -> np.ndarray | None:
+def _virial_name(atoms: Atoms) -> str:
+    """The entry that is the virial, which some programs call virials or Virial; "" if there is none."""
+    found = sorted((name for name in atoms.info if name.lower() in ("virial", "virials")), key=lambda n: n != "virial")
+    return found[0] if found else ""
+
+
+def _stress_or_virial(stress, atoms: Atoms, label: str, said: set[str]) -> np.ndarray | None:
     """The stress; else from a virial = -volume * stress (3 x 3, eV), which other programs write.
 
     Raises InputError if the two contradict each other.
     """
     stress = _stress(stress, label)
-    if "virial" not in atoms.info:
+    name = _virial_name(atoms)
+    if not name:
         return stress
-    virial = _stress(atoms.info["virial"], f"{label}: virial")
+    virial = _stress(atoms.info[name], f"{label}: {name}")
+    if name != "virial":
+        _warn(said, "virial", f"{label}: {name!r} is read as virial: in eV, minus volume times stress")
     size = volume(atoms.cell.array)
     if stress is None and size == 0.0:
         raise InputError(f"{label}: has a virial but no cell, so the stress is not defined; remove the virial")

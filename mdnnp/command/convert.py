@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
+from mdnnp.base.errors import InputError
 from mdnnp.base.files import check_distinct
 from mdnnp.command.arguments import add_units
 from mdnnp.command.verb import Say, silent
@@ -73,6 +74,11 @@ def perform(request: Request, say: Say = silent) -> Converted:
     """Convert. Raises InputError and FileError; what is there stays then."""
     source = Path(request.input)
     check_distinct([request.output], [source])
+    if source.suffix == ".toml":
+        raise InputError(
+            f"{source}: a potential in a TOML file states its units and has no other form; only directories of n2p2's "
+            "format, and structures, are converted"
+        )
     convert = _potential if source.is_dir() else _structures
     return Converted(request.output, convert(request, source))
 

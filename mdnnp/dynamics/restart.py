@@ -1,5 +1,6 @@
 """The checkpoint of a run: found, read, compared with the input, and saved."""
 
+import math
 import re
 import warnings
 from collections.abc import Mapping
@@ -214,7 +215,7 @@ def _check_shapes(saved: Checkpoint, config: RunConfig, start: Start) -> None:
 
 
 def _all_numbers(values: dict) -> bool:
-    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values.values())
+    return all(number(v) or (isinstance(v, float) and math.isnan(v)) for v in values.values())
 
 
 def save(

@@ -105,6 +105,7 @@ class Potential(ABC):
     source : where it comes from, for messages
     files : all files that define it, so that a restart knows the potential again
     parts, share : the potentials that it is made of, and the factor of each: terms of a sum, members of a committee
+    unswitched : in words, which of its sums end at a distance without a switch, so that its energy jumps; "" if none
     """
 
     numbers: tuple[int, ...]
@@ -113,6 +114,7 @@ class Potential(ABC):
     files: tuple[Path, ...] = ()
     parts: tuple["Potential", ...] = ()
     share: float = 1.0
+    unswitched: str = ""
     has_disagreement: bool = False  # whether `Results.disagreement` is there: committees
     has_charges: bool = False  # whether `Results.charges` is there
     exact_derivatives: bool = False  # whether `results_derivative` is exact
@@ -233,6 +235,10 @@ class Potential(ABC):
     def function_ingredients(self) -> dict[str, tuple[Ingredient, ...]]:
         """For each element, what limits the smoothness of each of its symmetry functions. Default: none."""
         return {}
+
+    def split_unswitched(self) -> tuple["Potential | None", "Potential | None"]:
+        """Its part without, and its part with sums that end without a switch; None where there is none."""
+        return (None, self) if self.unswitched else (self, None)
 
     def remarks(self, system: System, results: Results) -> list[str]:
         """Sentences on what looks wrong with these results. Default: none."""

@@ -1,9 +1,6 @@
 """Opening potentials: n2p2/RuNNer directories, committees, and TOML files that name one term or a sum of terms."""
 
-import importlib
-import inspect
 import re
-import sys
 import tomllib
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.interface import Potential
 from mdnnp.potentials.keys import check_keys, check_number
 from mdnnp.potentials.lennard_jones import LennardJones
+from mdnnp.potentials.own import own_potential
 from mdnnp.potentials.total import TotalPotential
 from mdnnp.potentials.zbl import ZBL
 
@@ -150,7 +148,7 @@ def _from_table(table: dict, path: Path, units: tuple, precision: str, where: st
         added = _terms(table, path, units, precision, None)
         potential: Potential = TotalPotential([term for _, term in added], source, [name for name, _ in added])
     elif kind == "python":
-        potential = _own(table, path, source)
+        potential = own_potential(table, path, source)
     elif kind in _KINDS:
         if precision != "double":
             raise InputError(f"{source}: precision {precision!r} is for neural network potentials; leave it at double")
@@ -208,31 +206,4 @@ def _at_path(entry: dict, path: Path, units: tuple, precision: str, where: str) 
             if not isinstance(member, FourthGeneration):
                 raise InputError(f"{where}: {name} is for potentials with charges; {entry['path']} is none")
             setattr(member, name, float(entry[name]))
-    return potential
-
-
-def _own(table: dict, path: Path, source: str) -> Potential:
-    """A potential that a function of the user's makes: factory = "module:function", [arguments]."""
-    check_keys(table, {"factory", "arguments"}, source)
-    factory, arguments = table.get("factory"), table.get("arguments", {})
-    if not isinstance(factory, str) or factory.count(":") != 1 or not isinstance(arguments, dict):
-        raise InputError(f'{source}: needs factory = "module:function", and may have [arguments] for it')
-    name, function = factory.split(":")
-    sys.path.insert(0, str(path.parent.resolve()))
-    try:
-        module = importlib.import_module(name)
-        potential = getattr(module, function)(**arguments)
-    except Exception as error:  # of code that is not ours
-        reason = f"{type(error).__name__}: {error}"
-        raise InputError(f"{source}: factory = {factory!r} made no potential: {reason}") from None
-    finally:
-        sys.path.pop(0)
-    if not isinstance(potential, Potential):
-        raise InputError(
-            f"{source}: {factory} gave a {type(potential).__name__}, not a subclass of "
-            "mdnnp.potentials.interface.Potential"
-        )
-    potential.source = source
-    file = inspect.getsourcefile(module)
-    potential.files = (*potential.files, *([Path(file)] if file else []))
     return potential

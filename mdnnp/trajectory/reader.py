@@ -560,7 +560,7 @@ class Trajectory:
         if "parameters" not in self._facts:
             group = item_of(str(self.path), item_of(str(self.path), self._file, "parameters"), "mdnnp")
             try:
-                found = {} if group is None else dict(group.attrs)
+                found = {} if group is None else {name: attribute(group, name) for name in group.attrs}
             except DAMAGE as error:
                 raise FileError(f"{self.path}: parameters/mdnnp cannot be read ({reason_of(error)})") from None
             for name in _NUMBERS_KEPT:

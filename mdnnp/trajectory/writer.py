@@ -97,9 +97,10 @@ class TrajectoryWriter:
             with h5py.File(temporary, "w", libver=HDF5_VERSION) as file:
                 make_layout(file, numbers, masses, pbc, thermo_units, parameters, velocities, forces, charges, author)
             os.replace(temporary, path)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
+            raise WriteError(f"{path}: cannot be created: {reason_of(error)}") from None
+        finally:
             temporary.unlink(missing_ok=True)
-            raise FileError(f"{path}: cannot be created: {reason_of(error)}") from None
         return cls.reopen(path, Counts())
 
     @classmethod

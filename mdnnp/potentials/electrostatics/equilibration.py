@@ -8,7 +8,7 @@ Gram matrix of charge densities, so that A is positive definite for positive har
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg
+import scipy  # its modules are loaded where they are used: importing them takes longer than a small structure
 
 from mdnnp.base.errors import InputError, PhysicsError
 from mdnnp.potentials.electrostatics.coulomb import Coulomb, one_blas_thread

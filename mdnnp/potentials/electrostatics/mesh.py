@@ -11,7 +11,7 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
-import scipy.fft
+import scipy  # its module `fft`, a quarter of a second, is loaded where it is used
 
 from mdnnp.base.compiled.jit import njit, njit_fast, njit_kernel, run_chunks, vectorize_freely
 
