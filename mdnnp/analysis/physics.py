@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mdnnp.analysis import dynamics, structure
+from mdnnp.analysis import charges, dynamics, structure
 from mdnnp.analysis.frames import Frames
 from mdnnp.analysis.structure import Bonds, Table
 from mdnnp.atoms.quantities import VOIGT_NAMES, degrees_of_freedom, kinetic_energy, temperature
@@ -88,6 +88,9 @@ def physics(paths: Sequence[str | Path], settings: Settings, say: Callable[[str]
             "viscosity": lambda: _from_log(paths, frames, s, [f"pressure_{ij}" for ij in VOIGT_NAMES]),
             "thermal conductivity": lambda: _from_log(paths, frames, s, [f"heat_current_{i}" for i in "xyz"]),
         }
+        if frames.holds("charges"):
+            work["charges"] = lambda: charges.charge_distributions(frames)
+            work["infrared spectrum"] = lambda: charges.infrared_spectrum(frames, lag)
         meaningless, reason = _without_density(frames)
         notes += [reason] if reason else []
         if settings.ramp:
