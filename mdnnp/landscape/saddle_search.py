@@ -102,7 +102,7 @@ def find_saddle(
         uphill = np.vdot(point.results.forces, mode)
         climb = -uphill / max(abs(point.curvature), 1e-6)
         move = np.clip(climb, -_MOST_MOVE_A, _MOST_MOVE_A) * mode
-        if point.max_force <= force_tolerance:  # at a minimum: there is no force to tell up from down
+        if point.max_force <= force_tolerance:  # at a minimum: there is no force that distinguishes up from down
             move = _MOST_MOVE_A * mode
         move = move + _descend(landscape.product, point.results.forces - uphill * mode, mode)
         longest = np.sqrt(np.square(move).sum(axis=1).max())

@@ -32,7 +32,7 @@ class Step(Protocol):
 
 
 def with_results(structure: Structure, step: Step) -> Structure:
-    """`structure` where `step` stands, with energies (eV), forces (eV/Å) and stress (eV/Å^3, tension positive)."""
+    """`structure` at `step`, with energies (eV), forces (eV/Å) and stress (eV/Å^3, tension positive)."""
     return replace(
         structure, system=step.system, velocities=None, energy=step.results.energy, forces=step.results.forces,
         atomic_energies=step.results.atomic_energies, stress=step.results.stress(step.system),

@@ -207,7 +207,7 @@ def _open_table(document: Document, header: dict, line: int) -> Key | None:
 
 
 def _add(document: Document, key: Key, value: object, line: int) -> None:
-    """Record a key. One that stands there already, as a value or as a table, is a mistake."""
+    """Record a key. One that exists already, as a value or as a table, is a mistake."""
     if _given(document, key) or key in document.lines:
         _repeated(document, key, line)
         return

@@ -12,7 +12,7 @@ from mdnnp.dynamics.integrators.state import Bath, Compute, MDState, acceleratio
 def verlet_step(state: MDState, timestep_fs: float, compute: Compute) -> MDState:
     """One step of velocity Verlet; conserves the total energy to second order in the time step.
 
-    `compute` gives the Results of a System. The old state's arrays are left as they are.
+    `compute` gives the Results of a System. The old state's arrays do not change.
     Source: W. C. Swope et al., J. Chem. Phys. 76, 637 (1982).
     """
     half_step = 0.5 * timestep_fs
