@@ -10,7 +10,7 @@ from ase.data import atomic_numbers
 
 from mdnnp.base.inputs.records import Rule, key, read_records, refuse
 from mdnnp.base.inputs.rules import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SEED
-from mdnnp.base.inputs.toml import Document, Mistake, parse_toml, read_toml
+from mdnnp.base.inputs.toml import Document, Flaw, parse_toml, read_toml
 from mdnnp.dynamics.input import ENERGY_UNIT, LENGTH_UNIT
 from mdnnp.potentials.hdnnp.networks import ACTIVATION_NAMES, TRAINABLE
 
@@ -311,7 +311,7 @@ def _build(document: Document, source: Path) -> TrainConfig:
     return TrainConfig(**records, source=source.absolute(), text=document.text, lines=document.by_name())
 
 
-def _contradictions(document: Document, values: dict[str, dict]) -> list[Mistake]:
+def _contradictions(document: Document, values: dict[str, dict]) -> list[Flaw]:
     """Keys that exclude each other."""
     excluding = (
         ("data", "test", "test_fraction"),
@@ -324,7 +324,7 @@ def _contradictions(document: Document, values: dict[str, dict]) -> list[Mistake
         ("descriptors", "functions", "max_zeta"),
     )
     mistakes = [
-        Mistake(
+        Flaw(
             document.lines[section, key],
             f"{section}.{key} at {document.at((section, key))} has no effect without {section}.{needed}; give both",
         )
@@ -339,7 +339,7 @@ def _contradictions(document: Document, values: dict[str, dict]) -> list[Mistake
             known = "expected CONFIG_TYPE = {energy = ..., force = ..., stress = ...}, any of the three"
             mistakes.append(_of_table(document, "weights", name, f"{name!r}: {known}"))
     return mistakes + [
-        Mistake(
+        Flaw(
             document.lines.get((section, b), math.inf),
             f"{section}.{b} at {document.at((section, b))} contradicts {section}.{a}; remove one of them",
         )
@@ -348,10 +348,10 @@ def _contradictions(document: Document, values: dict[str, dict]) -> list[Mistake
     ]
 
 
-def _of_table(document: Document, table: str, name: str, text: str) -> Mistake:
+def _of_table(document: Document, table: str, name: str, text: str) -> Flaw:
     """A mistake in an entry of a table of [data]; `name` is dotted."""
     path = ("data", table, *name.split("."))
     found = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in document.lines), None)
     if found is None:  # the section itself is misspelt, which is a mistake of its own
-        return Mistake(math.inf, f"data.{table}: {text}")
-    return Mistake(document.lines[found], f"data.{table} at {document.at(found)}: {text}")
+        return Flaw(math.inf, f"data.{table}: {text}")
+    return Flaw(document.lines[found], f"data.{table} at {document.at(found)}: {text}")
