@@ -60,7 +60,7 @@ class Assembly:
                 "another system; use the list's update(system)"
             )
 
-    def run_kernel(self, kernel: Callable, *arguments) -> None:
+    def run_kernel(self, kernel: Callable, *arguments: object) -> None:
         """Call ``kernel(begin, end, *geometry, *arguments, *sums)`` for the centres begin .. end - 1 of all chunks.
 
         sums : forces, strain, atomic_virials, clashes. Raises InputError as `run` does.
