@@ -58,7 +58,9 @@ TITLES = ("crystal at rest", "crystal, 300 K", "liquid, 3000 K")
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", default="information", help="for trajectories, fits and numbers")
     parser.add_argument("-o", "--output", help="figure; FOLDER/information.png if not given")
     parser.add_argument("--functions", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64], help="numbers to train")

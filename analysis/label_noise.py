@@ -56,7 +56,9 @@ COLOURS = {"energies": ACCENT, "forces": MAIN}
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", default="noise", help="for the trajectory and the numbers")
     parser.add_argument("-o", "--output", help="figure; FOLDER/label_noise.png if not given")
     parser.add_argument("--sizes", type=int, nargs="+", default=[75, 150, 300, 600], help="training structures")

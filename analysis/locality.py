@@ -39,7 +39,9 @@ BLUE, RED, GREY = "#1f4e79", "#c0392b", "#9aa7b5"
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("potential")
     parser.add_argument("structure")
     parser.add_argument("--length-unit")

@@ -43,7 +43,9 @@ COLOURS = {"listed": "#c0392b", "symmetric": "#1f4e79"}
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", default="permutation", help="for the trajectories and the figure")
     parser.add_argument("--training", type=int, default=40, help="number of training structures")
     parser.add_argument("--seed", type=int, default=1)

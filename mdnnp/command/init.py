@@ -1,10 +1,12 @@
 """The verb `mdnnp init`: inputs to start from, and the reference of every key."""
 
+import contextlib
 from argparse import ArgumentParser
 from dataclasses import dataclass
 from pathlib import Path
 
 from mdnnp.base.errors import FileError
+from mdnnp.base.files import new_file
 from mdnnp.base.inputs.commented import reference, starting_input
 from mdnnp.base.inputs.records import Sections
 from mdnnp.command.verb import Say, check_choice, silent
@@ -164,11 +166,11 @@ def write_starting_files(kind: str, directory: str | Path) -> list[Path]:
             raise FileError(f"{path} exists already and is not replaced; choose another directory with -o")
     try:
         Path(directory).mkdir(parents=True, exist_ok=True)
-        for path, text in files.items():
-            with path.open("x", encoding="utf-8", newline="\n") as file:
-                file.write(text)
     except OSError as error:
         raise FileError(f"{directory}: cannot be written: {error.strerror}") from None
+    with contextlib.ExitStack() as stack:  # all files appear, or none of them
+        for path, text in files.items():
+            stack.enter_context(new_file(path)).write_text(text, encoding="utf-8", newline="\n")
     return list(files)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from mdnnp.atoms.read import stream_structures
-from mdnnp.atoms.structure import Structure
+from mdnnp.atoms.structure import LABELS, Structure
 from mdnnp.atoms.system import System, complete_cell, heights
 from mdnnp.base.errors import InputError, MdnnpWarning
 
@@ -70,10 +70,7 @@ def stream_labelled(
             new = [name for name in structure.unused if name not in warned]
             if new:
                 warned.update(new)
-                text = (
-                    f"{structure.label}: {', '.join(map(repr, new))} not used as a label; labels are called energy, "
-                    "forces, stress (eV/Å^3, positive: tension) and virial (eV, minus volume times stress)"
-                )
+                text = f"{structure.label}: {', '.join(map(repr, new))} not used as a label; labels are called {LABELS}"
                 warnings.warn(text, MdnnpWarning, stacklevel=2)
             yield as_labelled(structure)
 

@@ -332,6 +332,11 @@ class Trajectory:
              "eV Angstrom-1": 1.0, "eV/Angstrom": 1.0},
         )  # fmt: skip
 
+    def charges(self, frames: Frames = slice(None)) -> np.ndarray | None:
+        """Charges (T, N), e; None if there are none."""
+        unit = {"e": 1.0} if (own := self._element("charge")) is not None and own.unit else None
+        return self._values("charge", frames, (self._n_atoms,), unit)
+
     def cells(self, frames: Frames = slice(None)) -> np.ndarray | None:
         """Cells (T, 3, 3) Å, rows a, b, c; None if the file gives none."""
         edges = self._element("box/edges")
@@ -555,7 +560,7 @@ class Trajectory:
         if "parameters" not in self._facts:
             group = item_of(str(self.path), item_of(str(self.path), self._file, "parameters"), "mdnnp")
             try:
-                found = {} if group is None else dict(group.attrs)
+                found = {} if group is None else {name: attribute(group, name) for name in group.attrs}
             except DAMAGE as error:
                 raise FileError(f"{self.path}: parameters/mdnnp cannot be read ({reason_of(error)})") from None
             for name in _NUMBERS_KEPT:

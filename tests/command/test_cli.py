@@ -103,6 +103,14 @@ def test_wrong_arguments(argv, expected, capfd):
     assert expected in fails(capfd, 2, *argv)
 
 
+@pytest.mark.parametrize("typo", ["--over", "--index=0 --form=n2p2", "--length=Bohr"])
+def test_options_are_not_abbreviated(in_tmp, argon_xyz, typo, capfd):
+    """A typo such as --over must not come to mean --overwrite."""
+    (in_tmp / "out.xyz").write_text("mine")
+    assert "unrecognized arguments: --" in fails(capfd, 2, "convert", str(argon_xyz), "out.xyz", *typo.split())
+    assert (in_tmp / "out.xyz").read_text() == "mine"
+
+
 def test_internal_errors_are_told_apart_and_debugged(monkeypatch, capfd):
     import mdnnp.command.cli
 
