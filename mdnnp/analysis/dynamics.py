@@ -270,7 +270,7 @@ def spectrum(c: np.ndarray, dt_fs: float, padded: int) -> np.ndarray:
 
 
 def _peaks(g: np.ndarray) -> np.ndarray:
-    """Places of the maxima that stand out most from what is between them and higher ones, most prominent first."""
+    """Places of the maxima in order of their prominence (height above the minimum between them and a higher one)."""
     at, found = find_peaks(g, prominence=MIN_PROMINENCE * g.max())
     return at[np.argsort(-found["prominences"])]
 

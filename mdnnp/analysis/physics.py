@@ -368,5 +368,5 @@ def bonds_csv(found: Physics) -> str:
 
 
 def as_dict(found: Physics) -> dict:
-    """The numbers, ready for JSON: quantity -> number -> [value, error], None for what is not known."""
+    """The numbers, ready for JSON: quantity -> number -> [value, error], None for unknown ones."""
     return plain({"run": dict(found.run), "numbers": found.numbers, "notes": found.notes})

@@ -223,7 +223,7 @@ def _check_atom_count(path: Path) -> None:
     size = path.stat().st_size
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         rows = [file.readline(xyz.LONGEST_LINE).split() for _ in range(7)]
-        for row in rows[5:]:  # the numbers of atoms stand in one of these, remarks after them
+        for row in rows[5:]:  # the numbers of atoms are in one of these, remarks after them
             words = takewhile(lambda word: word.isascii() and word.isdecimal() and len(word) < 4000, row)
             counts = [int(word) for word in words]
             if sum(counts) > size:

@@ -143,7 +143,7 @@ def sound(system: System, label: str, said: set[str]) -> System:
     with np.errstate(all="ignore"):
         left_handed = bool(system.pbc.any() and np.isfinite(cell).all() and np.linalg.det(cell) < 0)
     if left_handed:
-        # Two vectors that are both periodic or both not: the lattice, and all that is Cartesian, stays as it is.
+        # Two vectors that are both periodic or both not: the lattice and all Cartesian data do not change.
         i, j = next(pair for pair in ((1, 2), (0, 1), (0, 2)) if system.pbc[pair[0]] == system.pbc[pair[1]])
         turned = cell.copy()
         turned[[i, j]] = cell[[j, i]]

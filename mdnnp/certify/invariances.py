@@ -183,7 +183,7 @@ def check(
 
 
 def watched(measure: Callable[[Potential], T], potential: Potential, begin: Begin | None) -> T:
-    """measure(potential), with its progress counted in atoms; a rehearsal with results of zero tells their number."""
+    """measure(potential), with its progress counted in atoms; a rehearsal with results of zero counts them."""
     if begin is None:
         return measure(potential)
     n_atoms: list[int] = []

@@ -44,7 +44,7 @@ def add_arguments(p: ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Request(OfStructures):
-    """Files of labelled structures, and which kinds of them to tell apart; output : a report to write."""
+    """Files of labelled structures, and which kinds of them to distinguish; output : a report to write."""
 
     data: Sequence[str | Path]
     _: KW_ONLY

@@ -128,11 +128,8 @@ def surface_energy(
     potential: Potential, system: System, energy_per_atom: float, indices: tuple[int, int, int]
 ) -> Surface:
     """Energy of a surface of a crystal; relaxed from slightly displaced positions, which break the symmetry."""
-    best, results = None, None
-    for slab in slabs(system, indices, max(_THICKNESS_A, 2.0 * potential.near_reach + 5.0)):
-        found = potential.compute(slab)
-        if results is None or found.energy < results.energy:
-            best, results = slab, found
+    cuts = slabs(system, indices, max(_THICKNESS_A, 2.0 * potential.near_reach + 5.0))
+    best, results = min(((slab, potential.compute(slab)) for slab in cuts), key=lambda cut: cut[1].energy)
     area = float(np.linalg.norm(np.cross(best.cell[0], best.cell[1])))
     perfect = energy_per_atom * len(best)
     shaken = best.positions + np.random.default_rng(0).normal(0.0, _SHAKE_A, best.positions.shape)

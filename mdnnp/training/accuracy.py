@@ -180,7 +180,7 @@ def evaluate(
 ) -> Errors:
     """Errors of a potential against the labels of structures, which are taken one by one.
 
-    by : what tells kinds of configurations apart; those that their file marks as for training or test are always
+    by : what distinguishes kinds of configurations; those that their file marks as for training or test are always
         told apart, and by "set" nothing else is
     Threads: those of `set_threads`. Raises InputError, naming the structure that cannot be computed, and if there
     are no labels at all.

@@ -368,7 +368,7 @@ def _units_of_length(structures: Sequence[LabelledStructure]) -> list[Finding]:
 
 
 def _units_of_energy(structures: Sequence[LabelledStructure]) -> list[Finding]:
-    """Files whose energies, or forces, stand to those of the largest file as one unit to another."""
+    """Files whose energies, or forces, differ from those of the largest file by the factor between two units."""
     files = defaultdict(list)
     for s in structures:
         files[s.file].append(s)
@@ -385,7 +385,7 @@ def _units_of_energy(structures: Sequence[LabelledStructure]) -> list[Finding]:
 
 
 def _units_within_files(structures: Sequence[LabelledStructure]) -> list[Finding]:
-    """Structures whose energy stands to what most of the same composition have as one unit to another."""
+    """Structures whose energy differs from that of most of the same composition by the factor between two units."""
     groups = defaultdict(list)
     for s in structures:
         if s.energy_eV is not None:

@@ -248,7 +248,7 @@ def fit_offsets(structures: Iterable[LabelledStructure], given: Mapping[str, flo
     Least squares of the energy per atom on the composition. Where the compositions leave a choice (fixed
     stoichiometry), the offsets nearest to the energies of free atoms are taken if the set has one of each element
     (a single atom with no neighbour within ISOLATED_A), else the smallest ones. Free atoms are not fitted.
-    given : offsets of some elements, which stay as they are
+    given : offsets of some elements, which are kept
     An element of which no energy says anything gets 0. Raises InputError for given offsets that are not finite.
     """
     given = dict(given or {})

@@ -44,7 +44,7 @@ def write_report(
         (GPa), where X is "train", "validation" or "test"; NaN where nothing was measured. best_epoch : is marked
     notes : sentences of the reader's concern, such as findings on the data
     facts : name and value of what the head names, such as the potential
-    provenance : name and value of settings, hashes, versions; a value of several lines is shown as it is
+    provenance : name and value of settings, hashes, versions; a value of several lines is shown unchanged
     Raises FileError if the file exists and `overwrite` is False, or cannot be written.
     """
     page = Page(title, (facts or {}).items())

@@ -10,7 +10,7 @@ from ase.data import atomic_numbers
 
 from mdnnp.base.inputs.records import Rule, key, read_records, refuse
 from mdnnp.base.inputs.rules import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SEED
-from mdnnp.base.inputs.toml import Document, Mistake, parse_toml, read_toml
+from mdnnp.base.inputs.toml import Document, Flaw, parse_toml, read_toml
 from mdnnp.dynamics.input import ENERGY_UNIT, LENGTH_UNIT
 from mdnnp.potentials.hdnnp.networks import ACTIVATION_NAMES, TRAINABLE
 
@@ -354,7 +354,7 @@ def _build(document: Document, source: Path) -> TrainConfig:
     return TrainConfig(**records, source=source.absolute(), text=document.text, lines=document.by_name())
 
 
-def _contradictions(document: Document, values: dict[str, dict]) -> list[Mistake]:
+def _contradictions(document: Document, values: dict[str, dict]) -> list[Flaw]:
     """Keys that exclude each other."""
     excluding = (
         ("data", "test", "test_fraction"),
@@ -369,7 +369,7 @@ def _contradictions(document: Document, values: dict[str, dict]) -> list[Mistake
     if values["charges"].get("learned_from", "none") != "none" and values["fit"].get("members", 1) > 1:
         at = document.lines["fit", "members"]
         mistakes = [
-            Mistake(
+            Flaw(
                 at,
                 f"fit.members at {document.at(('fit', 'members'))}: a committee with charges cannot be "
                 "fitted; fit.networks can be more than 1",
@@ -378,7 +378,7 @@ def _contradictions(document: Document, values: dict[str, dict]) -> list[Mistake
     else:
         mistakes = []
     mistakes += [
-        Mistake(
+        Flaw(
             document.lines[section, key],
             f"{section}.{key} at {document.at((section, key))} has no effect without {section}.{needed}; give both",
         )
@@ -397,7 +397,7 @@ def _contradictions(document: Document, values: dict[str, dict]) -> list[Mistake
             known = "expected CONFIG_TYPE = {energy = ..., force = ..., stress = ...}, any of the three"
             mistakes.append(_of_table(document, "weights", name, f"{name!r}: {known}"))
     return mistakes + [
-        Mistake(
+        Flaw(
             document.lines.get((section, b), math.inf),
             f"{section}.{b} at {document.at((section, b))} contradicts {section}.{a}; remove one of them",
         )
@@ -406,10 +406,10 @@ def _contradictions(document: Document, values: dict[str, dict]) -> list[Mistake
     ]
 
 
-def _of_table(document: Document, table: str, name: str, text: str, section: str = "data") -> Mistake:
+def _of_table(document: Document, table: str, name: str, text: str, section: str = "data") -> Flaw:
     """A mistake in an entry of a table of a section; `name` is dotted."""
     path = (section, table, *name.split("."))
     found = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in document.lines), None)
     if found is None:  # the section itself is misspelt, which is a mistake of its own
-        return Mistake(math.inf, f"{section}.{table}: {text}")
-    return Mistake(document.lines[found], f"{section}.{table} at {document.at(found)}: {text}")
+        return Flaw(math.inf, f"{section}.{table}: {text}")
+    return Flaw(document.lines[found], f"{section}.{table} at {document.at(found)}: {text}")

@@ -133,7 +133,7 @@ class Element:
     def rows_at(self, clock: "Element") -> np.ndarray:
         """(len(clock),) row of this element at each value of another, -1 where it has none.
 
-        Raises FileError where steps and times contradict each other, or neither tells.
+        Raises FileError where steps and times contradict each other, or both are missing.
         """
         if self.constant:
             return np.zeros(len(clock), np.int64)

@@ -243,7 +243,7 @@ class Trajectory:
         return self._values("velocity", frames, (self._n_atoms, 3), factors)
 
     def _has_ase_velocities(self) -> bool:
-        """Whether znh5md took the velocities from ASE's atoms: it writes those as they are, but calls them Å/fs."""
+        """Whether znh5md took the velocities from ASE's atoms: it writes those unconverted, but calls them Å/fs."""
         element = item_of(str(self.path), self._group, "velocity")
         if element is None:
             return False
@@ -485,7 +485,7 @@ class Trajectory:
         for name in self._observable_groups():
             try:
                 element = self._element(f"observables/{name}")
-            except FileError:  # of which `notes` tell
+            except FileError:  # `notes` name it
                 element = None
             found[name] = "" if element is None else element.unit
         return found

@@ -38,7 +38,7 @@ class OtherRun(FileError):
     """A trajectory that another run has written."""
 
 
-RUN_ID = "run_id"  # parameter that tells runs apart
+RUN_ID = "run_id"  # parameter that distinguishes runs
 
 
 def exit_at_once(code: int) -> NoReturn:

@@ -19,8 +19,9 @@ from reference_data import REAL
 from mdnnp import __version__
 from mdnnp.atoms.read import read_structures
 from mdnnp.atoms.write import write_structures
+from mdnnp.base.inputs.commented import reference
 from mdnnp.command.cli import main
-from mdnnp.command.init import reference, starting_files
+from mdnnp.command.init import starting_files
 from mdnnp.dynamics.input import SECTIONS, parse_config
 from mdnnp.potentials.hdnnp.files import read_potential
 from mdnnp.training.fit_data import read_sets
@@ -211,11 +212,11 @@ def test_init_in_another_directory(in_tmp, capsys):
 
 def test_init_prints_the_reference_of_every_key(capsys):
     assert main(["init", "--reference"]) == 0
-    assert capsys.readouterr().out.strip() == reference().strip()
+    assert capsys.readouterr().out.strip() == reference(SECTIONS).strip()
     for section, record in SECTIONS.items():
-        assert f"## [{section}]" in reference()
+        assert f"## [{section}]" in reference(SECTIONS)
         for name in record.__dataclass_fields__:
-            assert f"| `{name}`" in reference()
+            assert f"| `{name}`" in reference(SECTIONS)
 
 
 # run

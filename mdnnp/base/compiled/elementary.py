@@ -15,7 +15,7 @@ _LOG2E = 1.4426950408889634
 # ln 2 as the sum of two numbers, the first with its last bits zero, so that n * _LN2_HIGH is exact.
 _LN2_HIGH = 6.93147180369123816490e-01
 _LN2_LOW = 1.90821492927058770002e-10
-_LN2_LOW_SINGLE = -1.90465429995776810e-9  # ln 2 less its rounding to single precision; products are exact in _fma
+_LN2_LOW_SINGLE = -1.90465429995776810e-9  # ln 2 minus its rounding to single precision; products are exact in _fma
 
 
 @intrinsic

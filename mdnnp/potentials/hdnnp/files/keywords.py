@@ -187,7 +187,7 @@ _RUNNER_2 = frozenset(
 
 
 def is_runner_2(keyword: str) -> bool:
-    """Whether the keyword tells that the file is of RuNNer 2, which writes symmetry functions differently."""
+    """Whether the keyword shows that the file is of RuNNer 2, which writes symmetry functions differently."""
     return keyword.startswith("fc_") or keyword in _RUNNER_2
 
 
