@@ -192,7 +192,9 @@ class ChargeLoss(Loss):
         return [range(self.begin + a, self.begin + b) for a, b in pairwise(bounds)]
 
 
-def equilibrated(matrix: np.ndarray, hardness: np.ndarray, chi: np.ndarray, total: float):
+def equilibrated(
+    matrix: np.ndarray, hardness: np.ndarray, chi: np.ndarray, total: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Charges (N,) and S (N, N) of E (N, N), hardness and electronegativities (N,).
 
     Raises PhysicsError if the energy has no minimum.
