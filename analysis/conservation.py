@@ -42,7 +42,9 @@ COLOURS = ("#1f4e79", "#c0392b", "#3b7d4f", "#8e5ea2", "#b8860b")
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("runs", nargs="*", metavar="RUN.h5")
     parser.add_argument("--make", nargs="?", const=str(SILICON / "crystal.toml"), metavar="INPUT.toml",
                         help="make the runs from this input")  # fmt: skip

@@ -1,4 +1,4 @@
-"""Environments that no radial and angular functions tell apart, whatever their form.
+"""Environments that no radial and angular functions distinguish, whatever their form.
 
 S. N. Pozdnyakov et al., Phys. Rev. Lett. 125, 166001 (2020). A centre has neighbours at r1 p, -r1 p, r2 q and r3 s, for
 unit vectors p, q, s. Each angle of q or s with p has a partner with -p: the list of distances, and that of angles with

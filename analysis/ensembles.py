@@ -352,7 +352,9 @@ def draw(rows: list[Row], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=25_000, help="length of each of the 18 runs")
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers, of which each run has its own")
     parser.add_argument("--only", nargs="+", default=[""], help="ensembles whose names begin so")

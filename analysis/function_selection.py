@@ -30,7 +30,7 @@ WAYS = {
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(allow_abbrev=False, description=__doc__.splitlines()[0])
     parser.add_argument("data")
     parser.add_argument("--cutoff", type=float, required=True, help="Å")
     parser.add_argument("-n", type=int, nargs="+", default=[16, 24, 32, 48], help="numbers of functions")

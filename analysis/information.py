@@ -1,4 +1,4 @@
-"""Information bottleneck: what symmetry functions do not tell a network, and what that costs.
+"""Information bottleneck: what symmetry functions do not resolve, and what that costs.
 
     python analysis/information.py [--folder information] [-o FIGURE] [--functions 1 2 4 8 16 32 64] [--quick]
 
@@ -7,14 +7,14 @@ Four experiments; those with structures write trajectories (H5MD) into FOLDER, f
 1. Degenerate pairs (S. N. Pozdnyakov et al., Phys. Rev. Lett. 125, 166001 (2020)). Carbon with hydrogens at r1 p,
    -r1 p, r2 q and r3 s. The lists of distances and of angles with their distances do not change when p.s changes its
    sign and q.s does not, since each angle with p has a partner with -p. So no radial or angular function of the carbon
-   can tell the two apart, whatever its form; a four-body energy can. Along the path between them the radial functions
+   can distinguish the two, whatever its form; a four-body energy can. Along the path between them the radial functions
    see nothing at all. While the cutoff is shorter than the distances of the hydrogens, the energy of the whole molecule
-   is the same in any such network; beyond, the hydrogens' own functions tell.
+   is the same in any such network; beyond, the hydrogens' own functions differ.
 2. Singular values of dG/dr of the atoms of silicon (Stillinger-Weber): n functions see at most n of the 3 n_neighbours
    - 3 ways in which neighbours can move, and some only faintly.
 3. A null direction: neighbours move along what is left over. G changes to second order only, the energy to first.
 4. Networks trained with 1, 2, 4, ... functions selected by the labels (`mdnnp train`). The forces of any network lie in
-   the space that dG/dr of all atoms spans: what of the true force lies outside is a lower bound of the error.
+   the space that dG/dr of all atoms spans: the part of the true force outside is a lower bound of the error.
 
 Prints numbers (also FOLDER/information.json). About three minutes on one core, one with --quick.
 """
@@ -58,7 +58,9 @@ TITLES = ("crystal at rest", "crystal, 300 K", "liquid, 3000 K")
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", default="information", help="for trajectories, fits and numbers")
     parser.add_argument("-o", "--output", help="figure; FOLDER/information.png if not given")
     parser.add_argument("--functions", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64], help="numbers to train")

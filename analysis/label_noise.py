@@ -6,7 +6,7 @@ The teacher is a network fitted to Stillinger-Weber silicon (cells of 8 atoms, a
 forces, with known Gaussian noise added, are the labels of students of the same form, so that nothing but the noise
 keeps these from the truth; their errors are measured against the teacher's own energies and forces of other structures.
 Students start at the teacher: what counts is where the best fit to noisy labels lies, not how it is found
-(--start random tells what that adds). The loss is that of `mdnnp train`, with the optimiser's own exact Jacobians.
+(--start random shows what that adds). The loss is that of `mdnnp train`, with the optimiser's own exact Jacobians.
 
 Theory: near its minimum the loss sum_k (r_k / t_k)^2 + p |w|^2 is quadratic. With the Jacobian A of the residuals r_k /
 t_k by the weights, H = A^T A + p, and S the diagonal matrix of the labels' (sigma_k / t_k)^2, the weights have
@@ -56,7 +56,9 @@ COLOURS = {"energies": ACCENT, "forces": MAIN}
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", default="noise", help="for the trajectory and the numbers")
     parser.add_argument("-o", "--output", help="figure; FOLDER/label_noise.png if not given")
     parser.add_argument("--sizes", type=int, nargs="+", default=[75, 150, 300, 600], help="training structures")

@@ -32,7 +32,9 @@ sys.exit(code)
 
 
 def arguments() -> argparse.Namespace:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("--atoms", type=int, default=2000)
     p.add_argument("--frames", type=int, nargs="+", default=[5000, 20000])
     p.add_argument("--memory-GB", type=float, default=0.6, help="what an analysis may take beyond the program itself")

@@ -36,7 +36,9 @@ COLOURS = {"train": ACCENT, "test": MAIN}
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("input", type=Path, help="input of `mdnnp train`, with test files")
     parser.add_argument("--parts", type=int, nargs="+", default=[8, 4, 2, 1], help="one over these parts of the data")
     parser.add_argument("--seeds", type=int, default=3, help="random parts of each size, with other networks each")

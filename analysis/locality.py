@@ -12,7 +12,7 @@ Four experiments, each written as a trajectory (H5MD) into FOLDER, from which th
 4. Two ions are pulled apart (by default H3O+ and OH- if the potential knows H and O): beyond the cutoff the network
    feels nothing, where the true energy still goes as -14.4 eV Å / r. No training mends that; it takes charges (a
    fourth-generation potential). Far from what a potential for neutral water was trained for the curve is no prediction
-   near contact either: the number of extrapolations tells.
+   near contact either: see the number of extrapolations.
 """
 
 import argparse
@@ -39,7 +39,9 @@ BLUE, RED, GREY = "#1f4e79", "#c0392b", "#9aa7b5"
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("potential")
     parser.add_argument("structure")
     parser.add_argument("--length-unit")

@@ -3,7 +3,7 @@
     python analysis/permutation_symmetry.py [--folder permutation] [--training 40]
 
 Two small networks are fitted to the same energies of a model water molecule (two Morse bonds and a spring between the
-hydrogens). One sees the distances (r1, r2, r12) as they are listed, the other only what does not change when the
+hydrogens). One sees the distances (r1, r2, r12) in the order of the atoms, the other only what does not change when the
 hydrogens are exchanged: (r1 + r2, (r1 - r2)^2, r12). In the training set the hydrogen that is listed first has the
 longer bond more often than not, as in files that were written by one program from one kind of structure. Both give
 forces that are gradients of an energy, and both conserve it; but with the first network the hydrogens are two
@@ -43,7 +43,9 @@ COLOURS = {"listed": "#c0392b", "symmetric": "#1f4e79"}
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", default="permutation", help="for the trajectories and the figure")
     parser.add_argument("--training", type=int, default=40, help="number of training structures")
     parser.add_argument("--seed", type=int, default=1)

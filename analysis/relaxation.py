@@ -79,7 +79,9 @@ def with_ase(potential, system, goal) -> tuple[int, float, bool]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name in ("crystal_potential", "crystal", "liquid_potential", "liquid"):
         parser.add_argument(name)
     parser.add_argument("--length-unit")

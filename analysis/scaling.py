@@ -148,7 +148,9 @@ FIGURES = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("figure", choices=FIGURES)
     parser.add_argument("-o", "--output", type=Path, default=Path(), metavar="DIR")
     parser.add_argument("--threads", type=int, default=1)

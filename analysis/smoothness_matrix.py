@@ -46,7 +46,9 @@ TEMPERATURE_K, TRAINING_TEMPERATURE_K = 110.0, 300.0
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", default="smoothness", help="for the trajectories")
     parser.add_argument("--output", default="smoothness_matrix.png", help="figure; the numbers go beside it, as .json")
     parser.add_argument("--cutoffs", type=int, nargs="+", default=list(range(9)), help="types 0-8")

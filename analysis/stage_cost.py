@@ -53,7 +53,7 @@ def run_stage(
         center, pairs = tables.center[e], radial.pair[e]
         envelopes = tables.envelope[center.envelope_first : center.envelope_end]
         channels = tables.channel[center.channel_first : center.channel_end]
-        sets, parts = wide.set[center.set_first : center.set_end], angular.part[center.part_first : center.part_end]
+        parts = angular.part[center.part_first : center.part_end]
         n = gather_edges(i, center.cutoff, positions, images, first, neighbor, image, x, y, z, r, who)
         n = kernels.arrange(i, n, center.cutoff, species, near)
         kernels.center_values(e, n, tables, work, raw)
@@ -67,8 +67,8 @@ def run_stage(
                 kernels.evaluate_channels(n, envelopes, channels, pairs, radial.used, near, line)
             elif stage == 2:
                 kernels.radial_values(pairs, radial.term, near, raw)
-            elif stage == 3 and sets.size > 0:
-                kernels.evaluate_moments(n, sets, wide.count, near, moments)
+            elif stage == 3 and center.wide_end > center.wide_first:
+                kernels.evaluate_moments(e, n, center, wide, near, moments)
                 kernels.wide_values(center, wide, moments, raw)
             elif stage == 4:
                 total = np.int64(0)
@@ -82,8 +82,8 @@ def run_stage(
                 network_gradient(e, layers, gradient, network, other)
             elif stage == 7:
                 kernels.radial_gradient(channels, pairs, radial.term, near, out.alpha, gradient)
-            elif stage == 8 and sets.size > 0:
-                kernels.wide_gradient(center, channels, wide, near, moments, line, out, gradient)
+            elif stage == 8 and center.wide_end > center.wide_first:
+                kernels.wide_gradient(e, center, channels, wide, near, moments, out, gradient)
             elif stage == 9:
                 for p in range(parts.size):
                     for start in range(triplets.part_start[p], triplets.part_start[p + 1], BLOCK):
@@ -94,7 +94,9 @@ def run_stage(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("potential")
     parser.add_argument("structure")
     parser.add_argument("--length-unit")

@@ -21,7 +21,9 @@ from mdnnp.potentials.load import load_potential
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("potential")
     parser.add_argument("structure")
     parser.add_argument("--length-unit")

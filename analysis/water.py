@@ -29,7 +29,9 @@ WARMUP_PS, BIN_A = 5.0, 0.05
 
 
 def arguments() -> argparse.Namespace:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("run", type=Path, help="H5MD trajectory of liquid water with velocities")
     p.add_argument("--reference", type=Path, help="directory of reference curves")
     p.add_argument("--name", default="reference", help="what the reference is called in the figure")

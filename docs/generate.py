@@ -9,8 +9,8 @@ is not what this script writes.
 import argparse
 from pathlib import Path
 
+from mdnnp.base.inputs.commented import reference
 from mdnnp.command.arguments import parser
-from mdnnp.command.init import reference
 from mdnnp.dynamics.input import SECTIONS as RUN
 from mdnnp.training.input import SECTIONS as TRAIN
 

@@ -213,6 +213,7 @@ def outcome(path) -> tuple[int, str]:
     said = io.StringIO()
     with redirect_stdout(said), redirect_stderr(said), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        warnings.simplefilter("error", RuntimeWarning)
         status = main(["analyze", str(path), "--json", "--no-figures"]) or _physics(path)
     return status, said.getvalue()
 

@@ -67,7 +67,8 @@ def mutated_checkpoint(meta: dict, arrays: dict[str, np.ndarray], rng: np.random
         elif change == 2:
             arrays[name] = have.reshape(-1)
         elif change == 3:
-            arrays[name] = have.astype([np.float32, np.int64, bool][int(rng.integers(3))])
+            with np.errstate(all="ignore"):
+                arrays[name] = have.astype([np.float32, np.int64, bool][int(rng.integers(3))])
         elif change == 4 and have.size:
             changed = have.astype(float)
             changed.flat[int(rng.integers(have.size))] = rng.choice([np.nan, np.inf, 1e300, -1e300, 0.0])

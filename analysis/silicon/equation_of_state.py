@@ -31,7 +31,9 @@ LATTICE_CONSTANT_A = 5.469  # of volume 1
 
 
 def arguments() -> argparse.Namespace:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("--potential", type=Path, default=SILICON / "potential")
     p.add_argument("--labels", type=Path, default=SILICON / "volumes.xyz")
     p.add_argument("--make", nargs="+", metavar="FILE V", help="write crystals of these relative volumes, and stop")

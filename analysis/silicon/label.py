@@ -45,7 +45,9 @@ SETTINGS = {
 
 
 def arguments() -> argparse.Namespace:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("configurations", type=Path, help="extended XYZ of silicon configurations")
     p.add_argument("labels", type=Path, help="directory of the labels, one file for each configuration")
     p.add_argument("-o", "--output", type=Path, help="collect all labels that are there into this file")

@@ -53,7 +53,9 @@ class Shell(NamedTuple):
 
 
 def arguments() -> argparse.Namespace:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("run", type=Path, help="trajectory of a cubic cell of silicon")
     p.add_argument("--potential", type=Path, default=SILICON / "potential")
     p.add_argument("--labelled", type=Path, default=SILICON / "melt.xyz", help="frames with DFT labels")

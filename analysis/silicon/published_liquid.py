@@ -42,7 +42,9 @@ class Curve(NamedTuple):
 
 
 def arguments() -> argparse.Namespace:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("run", type=Path, help="trajectory of liquid silicon at 2000 K")
     p.add_argument("published", type=Path, nargs="+", help="liquid properties of the silicon testing framework")
     p.add_argument("-o", "--output", type=Path, default=Path("silicon-liquid.png"))

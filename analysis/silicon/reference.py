@@ -161,7 +161,9 @@ def shear_modulus(last: dict[str, Atoms]) -> tuple[dict[str, float], dict[str, f
 
 
 def main() -> None:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("calculations", type=Path, help="directory of the calculations, one file for each")
     p.add_argument("-o", "--output", type=Path, help="the properties as JSON")
     p.add_argument("--frames", type=Path, help="collect the steps of the relaxations here, every second and the last")

@@ -116,7 +116,9 @@ def drawn(rng: np.random.Generator):
 
 
 def main() -> None:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("output", type=Path)
     args = p.parse_args()
     rng = np.random.default_rng(20261122)

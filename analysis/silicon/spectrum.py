@@ -31,7 +31,9 @@ PEAKS_THZ = {"transverse acoustic": (3.0, 7.5), "longitudinal": (8.5, 11.0), "op
 
 
 def arguments() -> argparse.Namespace:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("analysis", type=Path, help="folder of `mdnnp analyze`")
     p.add_argument("--cells", type=int, default=4, help="cubic cells along each edge of the run")
     p.add_argument("-o", "--output", type=Path, default=Path("silicon-spectrum.png"))

@@ -139,7 +139,9 @@ def training_frames(frames: dict[str, list[Atoms]]) -> list[Atoms]:
 
 
 def main() -> None:
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = argparse.ArgumentParser(
+        allow_abbrev=False, description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     p.add_argument("calculations", type=Path, help="directory of the calculations, one file for each")
     p.add_argument("-o", "--output", type=Path, help="JSON of `reference.py`, to which the surface energies are added")
     p.add_argument("--frames", type=Path, help="collect slabs to train on here")

@@ -244,10 +244,10 @@ def velocity_spectrum(frames: Frames, lag_fs: float | None = None) -> dict[str, 
         found[f"vacf {name}"] = Table(time * 1e-3, c, error, "lag / ps", "velocity autocorrelation")
         full = counts[:, -1] > 0
         each = np.array(
-            [_spectrum(s / k / norm, dt, padded) for s, k in zip(sums[name][full], counts[full], strict=True)]
+            [spectrum(s / k / norm, dt, padded) for s, k in zip(sums[name][full], counts[full], strict=True)]
         )
         _, g_error = block_mean(each, np.ones(len(each)))
-        g = _spectrum(c, dt, padded)
+        g = spectrum(c, dt, padded)
         g_error = g_error * math.sqrt(1 + n_lags / counts[0, 0])
         wave = frequency * CM_PER_THZ
         numbers = {
@@ -261,7 +261,7 @@ def velocity_spectrum(frames: Frames, lag_fs: float | None = None) -> dict[str, 
     return found
 
 
-def _spectrum(c: np.ndarray, dt_fs: float, padded: int) -> np.ndarray:
+def spectrum(c: np.ndarray, dt_fs: float, padded: int) -> np.ndarray:
     """4 int c(t) w(t) cos(2 pi nu t) dt in 1/THz, by the trapezoidal rule."""
     window = np.cos(0.5 * np.pi * np.arange(len(c)) / len(c)) ** 2
     values = c * window
@@ -270,7 +270,7 @@ def _spectrum(c: np.ndarray, dt_fs: float, padded: int) -> np.ndarray:
 
 
 def _peaks(g: np.ndarray) -> np.ndarray:
-    """Places of the maxima that stand out most from what is between them and higher ones, most prominent first."""
+    """Places of the maxima in order of their prominence (height above the minimum between them and a higher one)."""
     at, found = find_peaks(g, prominence=MIN_PROMINENCE * g.max())
     return at[np.argsort(-found["prominences"])]
 

@@ -48,7 +48,7 @@ class Series:
     shadow_eV : (T,) shadow energy, NaN where it is not known; (0,) if there is none at all
     momentum : (T, 3) u Å/fs, total; (0, 3) if there is none
     mass : of the whole system, u; NaN if the file gives none
-    offset_eV : constants in the potential energy (0 if the file does not tell)
+    offset_eV : constants in the potential energy (0 if the file does not give them)
     numbers : (N,) atomic numbers, or None; n_atoms, n_frames
     n_degrees : degrees of freedom of the temperature
     equilibration_fs : end of the equilibration
@@ -441,7 +441,7 @@ def _line(name: str, text: str) -> str:
 
 
 def as_dict(analysis: Analysis) -> dict:
-    """All numbers, with units in their names, ready for JSON (None for what is not known)."""
+    """All numbers, with units in their names, ready for JSON (None for unknown ones)."""
     series = analysis.series
     found = {
         "program": "mdnnp analyze",

@@ -18,7 +18,8 @@ MIN_BLOCKS = 4
 _VALUES_AT_ONCE = 6_000_000  # 48 MB
 _CELLS_AT_ONCE = 10_000
 _COPIES = 8  # of a piece that following atoms through images holds
-_ELEMENTS = {"positions": "position", "velocities": "velocity", "cells": "box/edges", "images": "image"}
+_ELEMENTS = {"positions": "position", "velocities": "velocity", "cells": "box/edges", "images": "image",
+             "charges": "charge"}  # fmt: skip
 LOWEST_CELL_A, DENSEST_PER_A3 = 0.5, 5.0  # beyond which a cell is not of atoms, but in another unit, or damaged
 
 
@@ -130,6 +131,10 @@ class Frames:
         view._index_frames(wanted)
         return view
 
+    def holds(self, what: str) -> bool:
+        """Whether all files have `what`."""
+        return all(file.holds(_ELEMENTS[what]) for file in self._files)
+
     def __len__(self) -> int:
         return len(self.times_fs)
 
@@ -164,7 +169,7 @@ class Frames:
         return float(np.mean(steps))
 
     def read(self, what: str, start: int, stop: int, *, optional: bool = False) -> np.ndarray | None:
-        """`positions`, `velocities`, `images` or `cells` of frames start to stop, as the file has them, in Å and fs.
+        """`positions`, `velocities`, `images`, `cells` or `charges` of some frames as the file has them; Å, fs, e.
 
         Raises InputError if there are none (optional: None then), FileError where the file is damaged or has none at
         one of the frames.

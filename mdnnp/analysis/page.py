@@ -32,6 +32,8 @@ _SECTIONS = (
     ("vacf", "Velocity autocorrelation", "Mass weighted; at zero lag, the fraction of the kinetic energy."),
     ("vdos", "Vibrational density of states",
      "Mass weighted, Hann window; its integral over the frequency in THz is the fraction of the kinetic energy."),
+    ("charge", "Charges", "Distributions over atoms and time."),
+    ("infrared", "Infrared spectrum", "Of the time derivative of the dipole; classical, Hann window."),
     ("stress autocorrelation", "Stress autocorrelation", "Mean of the five independent components, potential and "
      "kinetic."),
     ("shear viscosity", "Shear viscosity", "Running Green-Kubo integral. Dotted: where the plateau begins."),
@@ -132,7 +134,7 @@ def _numbers(report: Page, found: Physics) -> None:
         report.table(["quantity", "number", "value"], rows, text_columns=(1,))
 
 
-_PANELS = ("ramp", "rdf", "coordination", "angle", "structure factor", "vdos")
+_PANELS = ("ramp", "rdf", "coordination", "angle", "structure factor", "vdos", "charge")
 
 
 def _curves(prefix: str, tables: dict[str, Table]) -> Figure:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mdnnp.analysis import dynamics, structure
+from mdnnp.analysis import charges, dynamics, structure
 from mdnnp.analysis.frames import Frames
 from mdnnp.analysis.structure import Bonds, Table
 from mdnnp.atoms.quantities import VOIGT_NAMES, degrees_of_freedom, kinetic_energy, temperature
@@ -88,6 +88,9 @@ def physics(paths: Sequence[str | Path], settings: Settings, say: Callable[[str]
             "viscosity": lambda: _from_log(paths, frames, s, [f"pressure_{ij}" for ij in VOIGT_NAMES]),
             "thermal conductivity": lambda: _from_log(paths, frames, s, [f"heat_current_{i}" for i in "xyz"]),
         }
+        if frames.holds("charges"):
+            work["charges"] = lambda: charges.charge_distributions(frames)
+            work["infrared spectrum"] = lambda: charges.infrared_spectrum(frames, lag)
         meaningless, reason = _without_density(frames)
         notes += [reason] if reason else []
         if settings.ramp:
@@ -365,5 +368,5 @@ def bonds_csv(found: Physics) -> str:
 
 
 def as_dict(found: Physics) -> dict:
-    """The numbers, ready for JSON: quantity -> number -> [value, error], None for what is not known."""
+    """The numbers, ready for JSON: quantity -> number -> [value, error], None for unknown ones."""
     return plain({"run": dict(found.run), "numbers": found.numbers, "notes": found.notes})

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from ase.data import chemical_symbols
 
-from mdnnp.atoms.system import OVERLAP_A, System, complete_cell, heights, transformed, validate
+from mdnnp.atoms.system import OVERLAP_A, System, complete_cell, copied, heights, transformed, validate
 from mdnnp.base.compiled.jit import njit, njit_fast, run_chunks, vectorize_freely
 from mdnnp.base.errors import InputError
 
@@ -118,7 +118,7 @@ class VerletList:
         validate(system)
         self._list = None  # frees its memory before the new list takes as much
         self._list = build(system, self.cutoff + self.skin)
-        self.reference = System(*(np.array(a) for a in system))
+        self.reference = copied(system)
         self.n_builds += 1
 
     def is_safe(self, system: System) -> bool:
@@ -175,7 +175,7 @@ class VerletLists:
         validate(system)
         for one in self._each:
             one.restore(system)
-        self.reference = System(*(np.array(a) for a in system))
+        self.reference = copied(system)
         self.n_builds += 1
 
 
@@ -271,7 +271,7 @@ class _Grid(NamedTuple):
 
 def _make_grid(system, cutoff):
     """The grid (`start` still zero), wrap (N, 3), images (M, 3) and the wrapped fractional coordinates (N, 3)."""
-    positions, _, cell, pbc = system
+    positions, _, cell, pbc, _ = system
     transform = _reduction(cell, pbc)
     frame = complete_cell(transform @ cell, pbc)
     wrap = np.empty((len(system), 3), np.int64)

@@ -105,6 +105,16 @@ def pressure(kinetic_tensor_eV: np.ndarray, virial_eV: np.ndarray, volume_A3: Ar
     return np.trace(pressure_tensor(kinetic_tensor_eV, virial_eV, volume_A3), axis1=-2, axis2=-1) / 3.0
 
 
+def dipole_moment(positions: np.ndarray, charges: np.ndarray, masses: np.ndarray) -> np.ndarray:
+    """(..., 3) e Å of charges (..., N) e at positions (..., N, 3) Å, about the centre of mass; masses (N,) u.
+
+    For an open system: that of a periodic one depends on which image of each atom is taken. The place about which it is
+    taken matters where the charges do not add up to zero.
+    """
+    relative = positions - centre_of_mass(positions, masses)[..., None, :]
+    return np.sum(np.asarray(charges)[..., None] * relative, axis=-2)
+
+
 def heat_current(
     velocities: np.ndarray, masses: np.ndarray, atomic_energies_eV: np.ndarray, atomic_virials_eV: np.ndarray
 ) -> np.ndarray:

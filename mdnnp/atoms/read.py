@@ -223,7 +223,7 @@ def _check_atom_count(path: Path) -> None:
     size = path.stat().st_size
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         rows = [file.readline(xyz.LONGEST_LINE).split() for _ in range(7)]
-        for row in rows[5:]:  # the numbers of atoms stand in one of these, remarks after them
+        for row in rows[5:]:  # the numbers of atoms are in one of these, remarks after them
             words = takewhile(lambda word: word.isascii() and word.isdecimal() and len(word) < 4000, row)
             counts = [int(word) for word in words]
             if sum(counts) > size:
@@ -305,7 +305,8 @@ def _from_block(block: input_data.DataBlock, label: str, length: float, energy: 
     periodic = block.lattice is not None
     numbers = np.array([atomic_numbers[symbol] for symbol in block.symbols], dtype=np.int64)
     cell = block.lattice * length if periodic else np.zeros((3, 3))
-    system = sound(System(block.positions * length, numbers, cell, np.full(3, periodic)), label, said)
+    system = System(block.positions * length, numbers, cell, np.full(3, periodic), block.charge)
+    system = sound(system, label, said)
     # The format has places for labels whether or not there are any: an energy and forces of zero are none.
     has_forces = block.forces is not None and block.forces.any()
     unlabelled = not block.energy and not has_forces
@@ -319,5 +320,5 @@ def _from_block(block: input_data.DataBlock, label: str, length: float, energy: 
         config_type=(kind[1] or kind[2]) if kind else "",
         subset=block.subset,
         charges=block.charges if block.charges is not None and block.charges.any() else None,
-        dropped=(*(["charge"] if block.charge else []), *block.others),
+        dropped=block.others,
     )

@@ -19,16 +19,18 @@ from mdnnp.base.errors import InputError, MdnnpWarning, quoted
 
 # Columns of velocities that some programs write without saying in which unit.
 _UNITLESS_VELOCITIES = ("velocities", "velocity", "velo", "vel")
+LABELS = "energy, forces, stress (eV/Å^3, positive: tension) and virial (eV, minus volume times stress)"
 _LIKE_A_LABEL = re.compile(r"(^|[^a-z])(energy|forces?|stress|virials?)([^a-z]|$)")
 THINNEST_A = 0.1  # lattice planes nearer than this, and more atoms than the other number, are refused
 DENSEST_PER_A3 = 5.0
+_ROUNDED_E = 0.05  # what rounding may make of a total charge
 
 
 @dataclass(frozen=True, eq=False)
 class Structure:
     """A configuration of N atoms, with the data of its file. None: the file does not have it.
 
-    system : positions Å, numbers, cell Å, pbc
+    system : positions Å, numbers, cell Å, pbc, total charge e
     masses : (N,) u; isotopes as the file gives them, else standard atomic weights
     velocities : (N, 3) Å/fs
     energy : eV; forces : (N, 3) eV/Å; atomic_energies : (N,) eV
@@ -83,23 +85,49 @@ def from_atoms(atoms: Atoms, label: str = "structure", said: set[str] | None = N
     results = atoms.calc.results if _results_are_current(atoms) else {}
     energy = results.get("energy", results.get("free_energy"))
     subset = atoms.info.get("set")
-    charges = atoms.get_initial_charges() if atoms.has("initial_charges") else results.get("charges")
     n = len(system)
+    charges = _charges(atoms, results, label)
+    system = system._replace(charge=total_charge(atoms, charges, label))
     return Structure(
         system=system,
         masses=_masses(atoms, label, said),
         velocities=_velocities(atoms, label, said),
         energy=None if energy is None else float(_finite(energy, (), "energy", label)),
         forces=_finite(results.get("forces"), (n, 3), "forces", label),
-        stress=_stress_or_virial(results.get("stress"), atoms, label),
+        stress=_stress_or_virial(results.get("stress"), atoms, label, said),
         label=label,
         atomic_energies=_finite(results.get("energies"), (n,), "atomic energies", label),
         config_type=str(atoms.info.get("config_type", "")),
         unused=_unused_labels(atoms),
         subset=subset if subset in ("train", "test") else None,
-        charges=_finite(charges, (n,), "charges", label),
+        charges=charges,
         dropped=_dropped(atoms, results),
     )
+
+
+def _charges(atoms: Atoms, results: Mapping, label: str) -> np.ndarray | None:
+    """Charges (N,) of the atoms, of a calculation or of a column; initial ones that are all zero are none."""
+    columns = (atoms.arrays.get(name) for name in ("charges", "charge"))
+    found = next((c for c in (results.get("charges"), *columns) if c is not None), None)
+    if found is None and atoms.has("initial_charges") and atoms.get_initial_charges().any():
+        found = atoms.get_initial_charges()
+    return _finite(found, (len(atoms),), "charges", label)
+
+
+def total_charge(atoms: Atoms, charges: np.ndarray | None = None, label: str = "Atoms") -> float:
+    """Total charge, e: the entry `charge` or `total_charge` of `atoms.info`, else the sum of the atoms' charges (N,).
+
+    A sum within 0.05 of a whole number is that number, because tables are rounded. Without charges, zero.
+    Raises InputError for entries that are no number, or contradict each other.
+    """
+    given = {name: atoms.info[name] for name in ("charge", "total_charge") if name in atoms.info}
+    values = [float(_finite(value, (), f"total charge ({name})", label)) for name, value in given.items()]
+    if len(set(values)) > 1:
+        raise InputError(f"{label}: charge is {values[0]:g} e, but total_charge is {values[1]:g}; remove one of them")
+    if values:
+        return values[0]
+    total = 0.0 if charges is None else float(charges.sum())
+    return float(round(total)) if abs(total - round(total)) < _ROUNDED_E else total
 
 
 def _warn(said: set[str], kind: str, text: str) -> None:
@@ -115,7 +143,7 @@ def sound(system: System, label: str, said: set[str]) -> System:
     with np.errstate(all="ignore"):
         left_handed = bool(system.pbc.any() and np.isfinite(cell).all() and np.linalg.det(cell) < 0)
     if left_handed:
-        # Two vectors that are both periodic or both not: the lattice, and all that is Cartesian, stays as it is.
+        # Two vectors that are both periodic or both not: the lattice and all Cartesian data do not change.
         i, j = next(pair for pair in ((1, 2), (0, 1), (0, 2)) if system.pbc[pair[0]] == system.pbc[pair[1]])
         turned = cell.copy()
         turned[[i, j]] = cell[[j, i]]
@@ -143,15 +171,16 @@ def sound(system: System, label: str, said: set[str]) -> System:
 def _dropped(atoms: Atoms, results: Mapping[str, object]) -> tuple[str, ...]:
     """Names of entries that no field of a Structure holds."""
     kept = {"config_type", "set", "virial", "numbers", "positions", "momenta", "masses", "mass", "initial_charges"}
-    kept |= {"energy", "free_energy", "forces", "stress", "energies", "charges"}
-    return tuple(sorted({*atoms.info, *atoms.arrays, *results} - kept))
+    kept |= {"energy", "free_energy", "forces", "stress", "energies", "charges", "charge", "total_charge"}
+    return tuple(sorted({*atoms.info, *atoms.arrays, *results} - kept - {_virial_name(atoms)}))
 
 
 def _unused_labels(atoms: Atoms) -> tuple[str, ...]:
     """Names such as REF_energy or force, which ASE does not take for those of labels."""
     numeric = [name for name, value in atoms.info.items() if np.issubdtype(np.asarray(value).dtype, np.number)]
     names = [*numeric, *(name for name in atoms.arrays if atoms.arrays[name].shape == (len(atoms), 3))]
-    return tuple(sorted(name for name in names if name != "virial" and _LIKE_A_LABEL.search(name.lower())))
+    virial = _virial_name(atoms)
+    return tuple(sorted(name for name in names if name != virial and _LIKE_A_LABEL.search(name.lower())))
 
 
 def _results_are_current(atoms: Atoms) -> bool:
@@ -185,15 +214,24 @@ def _stress(values, label: str) -> np.ndarray | None:
     return _finite(np.reshape(values, (3, 3)) if shape == (9,) else values, (3, 3), "stress", label)
 
 
-def _stress_or_virial(stress, atoms: Atoms, label: str) -> np.ndarray | None:
+def _virial_name(atoms: Atoms) -> str:
+    """The entry that is the virial, which some programs call virials or Virial; "" if there is none."""
+    found = sorted((name for name in atoms.info if name.lower() in ("virial", "virials")), key=lambda n: n != "virial")
+    return found[0] if found else ""
+
+
+def _stress_or_virial(stress, atoms: Atoms, label: str, said: set[str]) -> np.ndarray | None:
     """The stress; else from a virial = -volume * stress (3 x 3, eV), which other programs write.
 
     Raises InputError if the two contradict each other.
     """
     stress = _stress(stress, label)
-    if "virial" not in atoms.info:
+    name = _virial_name(atoms)
+    if not name:
         return stress
-    virial = _stress(atoms.info["virial"], f"{label}: virial")
+    virial = _stress(atoms.info[name], f"{label}: {name}")
+    if name != "virial":
+        _warn(said, "virial", f"{label}: {name!r} is read as virial: in eV, minus volume times stress")
     size = volume(atoms.cell.array)
     if stress is None and size == 0.0:
         raise InputError(f"{label}: has a virial but no cell, so the stress is not defined; remove the virial")
@@ -251,10 +289,13 @@ def to_atoms(structure: Structure) -> Atoms:
         "forces": structure.forces,
         "energies": structure.atomic_energies,
         "stress": None if structure.stress is None else full_3x3_to_voigt_6_stress(structure.stress),
+        "charges": structure.charges,
     }
     results = {name: value for name, value in results.items() if value is not None}
     if structure.charges is not None:
         atoms.set_initial_charges(structure.charges)
+    if structure.charges is not None or system.charge:
+        atoms.info["charge"] = system.charge
     if structure.config_type:
         atoms.info["config_type"] = structure.config_type
     if structure.subset:

@@ -16,6 +16,7 @@ class _Fields(NamedTuple):
     numbers: np.ndarray
     cell: np.ndarray
     pbc: np.ndarray
+    charge: float = 0.0
 
 
 class System(_Fields):
@@ -25,6 +26,7 @@ class System(_Fields):
     numbers : (N,) int64, atomic numbers
     cell : (3, 3) float64, Å; rows a, b, c, right-handed. Rows of non-periodic directions may be zero.
     pbc : (3,) bool, periodic along a, b, c
+    charge : e, of all atoms together; potentials without charges do not look at it
     """
 
     __slots__ = ()
@@ -44,6 +46,7 @@ def make_system(
     numbers: ArrayLike,
     cell: ArrayLike | None = None,
     pbc: ArrayLike = False,
+    charge: float = 0.0,
     *,
     where: str = "structure",
 ) -> System:
@@ -57,7 +60,7 @@ def make_system(
     if cell.shape == (3,):
         cell = np.diag(cell)
     pbc = np.broadcast_to(np.asarray(pbc, dtype=bool), (3,)).copy()
-    system = System(positions, numbers, cell, pbc)
+    system = System(positions, numbers, cell, pbc, float(charge))
     validate(system, where)
     return system
 
@@ -68,7 +71,7 @@ def validate(system: System, where: str = "structure") -> None:
     Atoms at the same position are found by the neighbour search, not here.
     Raises InputError naming `where`, the atom and the value.
     """
-    positions, numbers, cell, pbc = system
+    positions, numbers, cell, pbc, charge = system
     n = len(numbers)
     if n == 0:
         raise InputError(f"{where}: no atoms")
@@ -84,6 +87,8 @@ def validate(system: System, where: str = "structure") -> None:
         )
     if cell.shape != (3, 3) or not np.isfinite(cell).all():
         raise InputError(f"{where}: the cell must be three finite vectors, found {cell.tolist()}")
+    if not np.isfinite(charge):
+        raise InputError(f"{where}: the total charge must be a finite number, found {charge}")
     lengths = np.linalg.norm(cell, axis=1)
     for k in np.flatnonzero(pbc):
         if lengths[k] == 0.0:
@@ -139,6 +144,12 @@ def heights(cell: np.ndarray) -> np.ndarray:
     return 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
 
 
+def copied(system: System) -> System:
+    """The same system with arrays of its own."""
+    positions, numbers, cell, pbc, charge = system
+    return System(positions.copy(), numbers.copy(), cell.copy(), pbc.copy(), charge)
+
+
 def wrap_counts(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
     """(N, 3) int64 n such that ``positions - n @ cell`` lies in the cell (0 along open directions)."""
     fractional = positions @ np.linalg.inv(complete_cell(cell, pbc))
@@ -158,7 +169,7 @@ def repeats_for(cell: np.ndarray, width_A: float) -> tuple[int, int, int]:
 
 
 def replicate(system: System, repeats: tuple[int, int, int]) -> System:
-    """`repeats` copies of the system along a, b, c; the copies of the first atom come first in each block.
+    """`repeats` copies of the system along a, b, c, with as many times its charge.
 
     Order: the whole original block, block after block (c fastest). Raises InputError for repeats below 1, or
     above 1 along an open direction.
@@ -173,7 +184,8 @@ def replicate(system: System, repeats: tuple[int, int, int]) -> System:
     shifts = blocks @ system.cell
     positions = (shifts[:, None, :] + system.positions[None, :, :]).reshape(-1, 3)
     numbers = np.tile(system.numbers, len(blocks))
-    return System(positions, numbers, system.cell * np.array(repeats)[:, None], system.pbc)
+    cell = system.cell * np.array(repeats)[:, None]
+    return System(positions, numbers, cell, system.pbc, len(blocks) * system.charge)
 
 
 def lower_triangular(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

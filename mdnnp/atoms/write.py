@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 from ase import units as ase_units
 from ase.data import atomic_masses, chemical_symbols
+from ase.io import read as ase_read
 from ase.io import write as ase_write
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
 from mdnnp.atoms import input_data
 from mdnnp.atoms.input_data import input_data_units
-from mdnnp.atoms.structure import Structure, to_atoms
+from mdnnp.atoms.structure import LABELS, Structure, from_atoms, to_atoms
 from mdnnp.base.errors import InputError, MdnnpWarning, quoted
 from mdnnp.base.files import new_file
 
@@ -42,6 +43,8 @@ def write_structures(
         format = {".xyz": "extxyz", ".extxyz": "extxyz", ".data": "n2p2"}.get(suffix)
     if dropped := sorted({name for s in structures for name in s.dropped}):
         text = f"{path}: left out unknown entries: {', '.join(map(quoted, dropped))}"
+        if labels := sorted({name for s in structures for name in s.unused}):
+            text += f"; if {', '.join(map(quoted, labels))} are labels, rename them to {LABELS}"
         warnings.warn(text, MdnnpWarning, stacklevel=2)
     if format == "n2p2":
         length, energy = input_data_units(path, length_unit, energy_unit)
@@ -75,11 +78,8 @@ def check_writable_format(path: str | Path) -> None:
 
 def _write_with_ase(path: Path, temporary: Path, structures: Sequence[Structure], format: str | None) -> None:
     try:
-        ase_write(
-            str(temporary),
-            [to_atoms(s) for s in structures],
-            format=format or filetype(str(path), read=False),
-        )
+        chosen = format or filetype(str(path), read=False)
+        ase_write(str(temporary), [to_atoms(s) for s in structures], format=chosen)
     except OSError as error:
         if error.errno is not None:
             raise
@@ -87,6 +87,34 @@ def _write_with_ase(path: Path, temporary: Path, structures: Sequence[Structure]
     except Exception as error:  # ASE's writers raise anything
         reason = str(error) or type(error).__name__
         raise InputError(f"{path}: cannot be written as {format or path.suffix or 'any format'}: {reason}") from None
+    if lost := _lost(temporary, structures, chosen):
+        warnings.warn(f"{path}: ASE's format {chosen} does not keep {', '.join(lost)}", MdnnpWarning, stacklevel=3)
+
+
+def _lost(written: Path, structures: Sequence[Structure], format: str) -> list[str]:
+    """What a file of ASE does not give back; nothing if ASE cannot read what it writes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            again = [from_atoms(atoms) for atoms in ase_read(str(written), ":", format=format)]
+        except Exception:
+            return []
+    if len(again) != len(structures):
+        return [f"{len(structures)} structures, but {len(again)}"]
+    names = ("energy", "forces", "stress", "velocities", "charges", "atomic_energies")
+    both = list(zip(structures, again, strict=True))
+    lost = [
+        name.replace("_", " ")
+        for name in names
+        if any(getattr(old, name) is not None and getattr(new, name) is None for old, new in both)
+    ]
+    if any(
+        len(old.masses) != len(new.masses) or not np.allclose(old.masses, new.masses, rtol=1e-3) for old, new in both
+    ):
+        lost.append("isotope masses")
+    if any((old.system.pbc != new.system.pbc).any() for old, new in both):
+        lost.append("the boundaries")
+    return lost
 
 
 def extended_xyz(structure: Structure, info: Mapping[str, int | float] | None = None) -> str:
@@ -102,7 +130,7 @@ def extended_xyz(structure: Structure, info: Mapping[str, int | float] | None = 
         ("momenta", momenta),
         ("forces", structure.forces),
         ("energies", structure.atomic_energies),
-        ("initial_charges", structure.charges),
+        ("charges", structure.charges),
     ):
         if values is not None:
             columns.append(np.reshape(values, (n, -1)))
@@ -116,6 +144,8 @@ def extended_xyz(structure: Structure, info: Mapping[str, int | float] | None = 
     if structure.subset:
         head.append(f"set={structure.subset}")
     head += [f"{name}={value!r}" for name, value in (info or {}).items()]
+    if structure.charges is not None or system.charge:
+        head.append(f"charge={float(system.charge)!r}")
     if structure.energy is not None:
         head.append(f"energy={float(structure.energy)!r}")
     if structure.stress is not None:
@@ -141,6 +171,12 @@ def _warn_of_losses(path: Path, structures: Sequence[Structure]) -> None:
         "atomic energies": any(s.atomic_energies is not None for s in structures),
         "isotope masses": any(not np.array_equal(s.masses, atomic_masses[s.system.numbers]) for s in structures),
     }
+    charged = next((s for s in structures if s.system.pbc.any() and s.system.charge), None)
+    if charged is not None:
+        text = (
+            f"{path}: {charged.label} is periodic with a charge of {charged.system.charge:g} e; n2p2 wants none there"
+        )
+        warnings.warn(text, MdnnpWarning, stacklevel=3)
     names = [name for name, present in lost.items() if present]
     if names:
         text = f"{path}: input.data cannot hold {', '.join(names)}; left out"
@@ -162,6 +198,7 @@ def _to_block(structure: Structure, length: float, energy: float) -> input_data.
         forces=forces / (energy / length),
         energy=None if structure.energy is None else structure.energy / energy,
         charges=structure.charges,
+        charge=system.charge,
         subset=structure.subset,
         comment=structure.label + (f' config_type="{structure.config_type}"' if structure.config_type else ""),
     )

@@ -237,7 +237,9 @@ def _reason(frame: Frame) -> str | None:
     for k, row in enumerate(frame.rows[2 : 2 + n_atoms], start=2):
         at, words = f"line {frame.line + k}", row.split()
         if len(words) < len(columns):
-            return f"{at}: atom {k - 2}: expected {len(columns)} words ({', '.join(names)}), found {len(words)}"
+            return (
+                f"{at}: atom {k - 2}: expected {len(columns)} words ({printable(', '.join(names))}), found {len(words)}"
+            )
         for name, word, convert in zip(columns, words, converters, strict=False):
             if name in ("species", "symbols") and word.capitalize() not in atomic_numbers:
                 return f"{at}: atom {k - 2}: {quoted(word)} is no chemical element"
@@ -247,7 +249,7 @@ def _reason(frame: Frame) -> str | None:
                 except (ValueError, OverflowError):
                     kind = "a whole number" if convert is int else "a number"
                     wrong = not_a_number(word) or f"expected {kind}, found {quoted(word)}"
-                    return f"{at}: atom {k - 2}: column {name}: {wrong}"
+                    return f"{at}: atom {k - 2}: column {printable(name, 60)}: {wrong}"
     return None
 
 

@@ -1,6 +1,6 @@
 """The kinds of errors. The command line turns each kind into its own exit status.
 
-A message names the file, the line or atom, the value found, what was expected, and the way out.
+A message names the file, the line or atom, the value found, what was expected, and what to do.
 """
 
 

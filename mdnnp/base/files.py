@@ -89,7 +89,7 @@ def new_directory(
 ) -> Iterator[Path]:
     """Yield an empty temporary directory beside `path`; it becomes `path` when the block ends well.
 
-    belongs : tells of the name of a file in it, as "member-1/input.nn", whether overwriting may delete it
+    belongs : for the name of a file in it, as "member-1/input.nn": whether overwriting may delete it
     Raises FileError if `path` exists and `overwrite` is False, or holds files that do not belong to it, or if
     the directory cannot be written.
     """

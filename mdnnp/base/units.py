@@ -1,4 +1,4 @@
-"""Units: Å, eV, u, fs, K and e inside; every conversion factor of the package stands here.
+"""Units: Å, eV, u, fs, K and e inside; every conversion factor of the package is here.
 
 Constants are CODATA 2018 (the 2019 SI fixes k_B, e and N_A exactly); source: https://physics.nist.gov/cuu/Constants
 """

@@ -6,7 +6,7 @@ The structure is rattled (and a cell strained) first, since zero forces prove no
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -37,6 +37,8 @@ GATES = {
     "sum of atomic virials": 1e-11,
     "forces": 1e-8,
     "virial": 1e-8,
+    "forces, unswitched": 1e-2,
+    "virial, unswitched": 1e-2,
     "cutoff energy": 1e-12,
     "cutoff force": 1e-11,
 }
@@ -170,11 +172,18 @@ def check(
             *cutoff_rows(potential, rattled, seed),
         )
 
-    return CheckReport(watched(rows, potential, begin), tuple(notes), magnified.energy)
+    measured = watched(rows, potential, begin)
+    if potential.unswitched and any(row.check in ("forces", "virial") and not row.passed for row in measured):
+        measured = _replaced_derivatives(measured, potential, rattled, seed)
+        notes.append(
+            f"{potential.unswitched}: its energy jumps where atoms cross, and forces and virial leave the jumps out; "
+            f"its derivatives are held to {GATES['forces, unswitched']:g}, those of all other terms to the usual gates"
+        )
+    return CheckReport(measured, tuple(notes), magnified.energy)
 
 
 def watched(measure: Callable[[Potential], T], potential: Potential, begin: Begin | None) -> T:
-    """measure(potential), with its progress counted in atoms; a rehearsal with results of zero tells their number."""
+    """measure(potential), with its progress counted in atoms; a rehearsal with results of zero counts them."""
     if begin is None:
         return measure(potential)
     n_atoms: list[int] = []
@@ -371,6 +380,20 @@ def _derivatives(potential, system, seed) -> list[Row]:
         _row("forces", "forces", forces, f"against finite differences of the energy{moved}"),
         _row("virial", "virial", virial, "against strain derivatives of the energy"),
     ]
+
+
+def _replaced_derivatives(rows: Sequence[Row], potential: Potential, system: System, seed: int) -> tuple[Row, ...]:
+    """The rows with the derivatives of the potential's parts, with and without a switch, in place of those of both."""
+    found: list[Row] = []
+    for part, addition in zip(potential.split_unswitched(), ("", ", unswitched"), strict=True):
+        if part is not None:
+            found += [
+                _row(f"{row.check}{addition}", row.quantity, row.value, f"{part.kind} alone, {row.remark}")
+                for row in _derivatives(part, system, seed)
+            ]
+    at = next(k for k, row in enumerate(rows) if row.check == "forces")
+    kept = [row for row in rows if row.check not in ("forces", "virial")]
+    return (*kept[:at], *found, *kept[at:])
 
 
 def cutoff_rows(potential: Potential, system: System, seed: int) -> list[Row]:

@@ -122,7 +122,7 @@ def _scales(reference: Evaluation, usual: Evaluation | None) -> tuple[float, flo
 
 
 class Watched(Potential):
-    """A potential that tells `advance` the number of atoms of each evaluation; all else is the potential's."""
+    """A potential that passes the number of atoms of each evaluation to `advance`, and is otherwise unchanged."""
 
     def __init__(self, potential: Potential, advance: Callable[[int], object]):
         self._potential, self._advance = potential, advance

@@ -98,7 +98,7 @@ class Certificate:
         return "\n".join([*_construction(self), "", *_scan(self), "", *_dynamics(self), "", *_verdict(self)])
 
     def as_dict(self) -> dict:
-        """The certificate by name; what is not known is NaN."""
+        """The certificate by name; unknown numbers are NaN."""
         return _as_dict(self)
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import tempfile
 import warnings
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -210,7 +211,10 @@ def perform(request: Request, say: Say = silent) -> Outcome:
     settings = replace(settings, ramp=energies.ramp, ramp_tables=ramp_tables(energies))
     found = Analyzed(energies, None if request.no_physics else _physics(paths, settings))
     try:
-        files = _write(folder, found)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:  # an earlier analysis stays until the end
+            files = [file.replace(folder / file.name) for file in _write(Path(scratch), found)]
+        for path in {folder / name for name in PHYSICS_FILES} - set(files):
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise FileError(f"{folder}: cannot be written: {error.strerror or error}") from None
     written = ", ".join(file.name for file in files)
@@ -219,7 +223,7 @@ def perform(request: Request, say: Say = silent) -> Outcome:
 
 
 def _write(folder: Path, found: Analyzed) -> list[Path]:
-    """Write numbers, figures and physics; what an earlier analysis left is removed. Returns the files."""
+    """Write numbers, figures and physics; returns the files."""
     from mdnnp.analysis import physics
     from mdnnp.analysis.energy_figures import draw
     from mdnnp.analysis.page import page
@@ -227,8 +231,6 @@ def _write(folder: Path, found: Analyzed) -> list[Path]:
 
     (folder / NUMBERS_FILE).write_text(to_json(found.as_dict()) + "\n", encoding="utf-8")
     written = [folder / NUMBERS_FILE, *draw(found.energies, folder)]
-    for name in PHYSICS_FILES:
-        (folder / name).unlink(missing_ok=True)
     if found.physics is None:
         return written
     texts = (

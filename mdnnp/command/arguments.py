@@ -34,7 +34,10 @@ exit status: 0 success, 1 internal error, 2 wrong input, 3 the simulation went w
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argument parser that reports errors as everything else does."""
+    """An argument parser that reports errors as everything else does, and takes options by their whole names alone."""
+
+    def __init__(self, **options):
+        super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str):
         self.print_usage(sys.stderr)

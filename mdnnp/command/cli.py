@@ -57,16 +57,28 @@ def _show_warning(message, category, filename, lineno, file=None, line=None) -> 
         print(warnings.formatwarning(message, category, filename, lineno, line), file=sys.stderr, end="")
 
 
+def _place_in_own_potential(error: Exception) -> str | None:
+    """FILE:LINE of a potential of the user's own that raised the error."""
+    own = sys.modules.get("mdnnp.potentials.own")  # not loaded: no potential was at work
+    return None if own is None else own.place_of(error)
+
+
 def report_error(error: Exception) -> int:
     """Print an error in the form `error: ...`; returns the exit status."""
     if isinstance(error, MdnnpError):
         message, status = str(error), error.exit_code
     elif isinstance(error, OSError):
-        message, status = f"{error.filename or 'file'}: {error.strerror or error}", 4
+        message, status = f"{error.filename or 'output'}: {error.strerror or error}", 4
     elif isinstance(error, UnicodeEncodeError):  # a name of a file; what is printed is never refused
         encoding = sys.getfilesystemencoding()
         message = f"{error.object!a:.300}: names of files are {encoding} here; set LC_ALL=C.UTF-8, or rename the file"
         status = 4
+    elif place := _place_in_own_potential(error):
+        message = (
+            f"{place}: {type(error).__name__}: {error}; raised by the code of the potential (MDNNP_DEBUG=1 in the "
+            "environment shows the whole traceback)"
+        )
+        status = 2
     elif isinstance(error, MemoryError):
         message, status = f"not enough memory: {error}" if str(error) else "not enough memory", 1
     else:
@@ -76,8 +88,9 @@ def report_error(error: Exception) -> int:
         )
         status = 1
     first, *rest = message.split("\n")
-    print(f"error: {printable(first)}", file=sys.stderr)
     more = "error" if isinstance(error, Mistakes) else "note"
-    for line in rest:
-        print(printable(line if line.startswith(" ") else f"{more}: {line}"), file=sys.stderr)
+    with contextlib.suppress(OSError):  # the exit status counts, though stderr goes to a full disk
+        print(f"error: {printable(first)}", file=sys.stderr)
+        for line in rest:
+            print(printable(line if line.startswith(" ") else f"{more}: {line}"), file=sys.stderr)
     return status

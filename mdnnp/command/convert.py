@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
+from mdnnp.base.errors import InputError
 from mdnnp.base.files import check_distinct
 from mdnnp.command.arguments import add_units
 from mdnnp.command.verb import Say, silent
@@ -73,19 +74,29 @@ def perform(request: Request, say: Say = silent) -> Converted:
     """Convert. Raises InputError and FileError; what is there stays then."""
     source = Path(request.input)
     check_distinct([request.output], [source])
+    if source.suffix == ".toml":
+        raise InputError(
+            f"{source}: a potential in a TOML file states its units and has no other form; only directories of n2p2's "
+            "format, and structures, are converted"
+        )
     convert = _potential if source.is_dir() else _structures
     return Converted(request.output, convert(request, source))
 
 
 def _potential(request: Request, source: Path) -> str:
     from mdnnp.potentials.hdnnp.files import read_potential, write_potential
-    from mdnnp.potentials.hdnnp.files.reader import TERMS_FILE
+    from mdnnp.potentials.hdnnp.files.reader import TERMS_FILE, read_charged
+    from mdnnp.potentials.hdnnp.files.settings import has_charges
     from mdnnp.potentials.load import potential_files
 
     check_distinct([request.output], potential_files(source))
-    model = read_potential(source, **request.units)
+    charges = None
+    if (source / "input.nn").exists() and has_charges(source / "input.nn"):
+        model, charges = read_charged(source, **request.units)
+    else:
+        model = read_potential(source, **request.units)
     terms = (source / TERMS_FILE).read_bytes() if (source / TERMS_FILE).exists() else None
-    write_potential(model, request.output, overwrite=request.overwrite, terms=terms)
+    write_potential(model, request.output, overwrite=request.overwrite, terms=terms, charges=charges)
     return f"potential ({' '.join(model.elements)}; {model.length_unit}, {model.energy_unit})"
 
 

@@ -13,9 +13,9 @@ from mdnnp.command.verb import OfStructures, Outcome, Say, Written, check_choice
 HELP = "Compute the errors of a potential on structures with reference values."
 EPILOG = """\
 Use it to judge a potential on test data. It prints RMSE, mean absolute error, 95 % quantile, maximum and bias of
-energies, force components and stresses, by config_type and element; the worst configurations by name; and how many
-atomic environments are outside the range of the training data. Structures are read one by one, so a data set may be
-larger than the memory.
+energies, force components, stresses and charges, by config_type and element; the worst configurations by name; and how
+many atomic environments are outside the range of the training data. Structures are read one by one, so a data set may
+be larger than the memory.
 
 examples:
   mdnnp evaluate potential/ test.xyz
@@ -44,7 +44,7 @@ def add_arguments(p: ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Request(OfStructures):
-    """Files of labelled structures, and which kinds of them to tell apart; output : a report to write."""
+    """Files of labelled structures, and which kinds of them to distinguish; output : a report to write."""
 
     data: Sequence[str | Path]
     _: KW_ONLY

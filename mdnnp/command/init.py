@@ -1,14 +1,14 @@
-"""Starting inputs and the reference of every key, from the records of both inputs: the verb `mdnnp init`."""
+"""The verb `mdnnp init`: inputs to start from, and the reference of every key."""
 
-import inspect
-import textwrap
+import contextlib
 from argparse import ArgumentParser
-from dataclasses import Field, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args, get_origin
 
 from mdnnp.base.errors import FileError
-from mdnnp.base.inputs.records import Sections, default_of, is_required, toml_value
+from mdnnp.base.files import new_file
+from mdnnp.base.inputs.commented import reference, starting_input
+from mdnnp.base.inputs.records import Sections
 from mdnnp.command.verb import Say, check_choice, silent
 
 Values = dict[str, str]  # 'section.key' -> TOML text
@@ -144,7 +144,9 @@ def starting_files(kind: str) -> dict[str, str]:
     """Names and texts of the files of a starting input; the first is the one for `mdnnp run` or `mdnnp train`."""
     if kind == "argon":
         return {
-            "argon.toml": starting_input(_ARGON_TITLE.format(name="argon.toml", stem="argon"), _ARGON_VALUES),
+            "argon.toml": starting_input(
+                _ARGON_TITLE.format(name="argon.toml", stem="argon"), _ARGON_VALUES, _sections()
+            ),
             "argon.xyz": _ARGON_XYZ,
             "argon-lj.toml": _ARGON_POTENTIAL,
         }
@@ -152,7 +154,8 @@ def starting_files(kind: str) -> dict[str, str]:
         return {
             "train.toml": starting_input(_TRAIN_TITLE.format(name="train.toml", stem="train"), {}, _sections("train"))
         }
-    return {"run.toml": starting_input(_HDNNP_TITLE.format(name="run.toml", stem="run"), {})}
+    title = _HDNNP_TITLE.format(name="run.toml", stem="run")
+    return {"run.toml": starting_input(title, {}, _sections(), also=["dynamics.temperature_K"])}
 
 
 def write_starting_files(kind: str, directory: str | Path) -> list[Path]:
@@ -163,46 +166,12 @@ def write_starting_files(kind: str, directory: str | Path) -> list[Path]:
             raise FileError(f"{path} exists already and is not replaced; choose another directory with -o")
     try:
         Path(directory).mkdir(parents=True, exist_ok=True)
-        for path, text in files.items():
-            with path.open("x", encoding="utf-8", newline="\n") as file:
-                file.write(text)
     except OSError as error:
         raise FileError(f"{directory}: cannot be written: {error.strerror}") from None
+    with contextlib.ExitStack() as stack:  # all files appear, or none of them
+        for path, text in files.items():
+            stack.enter_context(new_file(path)).write_text(text, encoding="utf-8", newline="\n")
     return list(files)
-
-
-def starting_input(title: str, values: Values, sections: Sections | None = None) -> str:
-    """A commented input: every key with its help; keys with a default are comments, unless `values` has them."""
-    lines = [f"# {line}".rstrip() for line in title.rstrip().split("\n")]
-    lines += ["#", "# A key behind '#' is not set: the line shows its default, or an example if it has no default."]
-    lines += ["# Paths are relative to this file."]
-    for section, record in (sections or _sections()).items():
-        lines += ["", f"[{section}]", *_commented(record.__doc__)]
-        for f in fields(record):
-            lines += ["", *_commented(f.metadata["help"])]
-            value = values.get(f"{section}.{f.name}")
-            if value is not None:
-                lines.append(f"{f.name} = {value}")
-            elif _is_wanted(section, f):
-                lines.append(f"{f.name} = {f.metadata['example']}")
-            else:
-                lines.append(f"# {f.name} = {_shown(f)}")
-    return "\n".join(lines) + "\n"
-
-
-def reference(sections: Sections | None = None) -> str:
-    """Every key of an input in Markdown, one table for each section: key, type, default and meaning."""
-    lines = []
-    for section, record in (sections or _sections()).items():
-        lines += [f"## [{section}]", "", inspect.cleandoc(record.__doc__), ""]
-        lines += ["| key | type | default | meaning |", "|---|---|---|---|"]
-        for f in fields(record):
-            rule = f.metadata["rule"]
-            meaning = f.metadata["help"] + (f" It {rule.text}." if rule else "")
-            star = "*" if f.metadata.get("restart") == "free" else ""
-            lines.append(f"| `{f.name}`{star} | {_type_name(f)} | {_default_text(f)} | {meaning} |")
-        lines.append("")
-    return "\n".join(lines)
 
 
 def _sections(kind: str = "") -> Sections:
@@ -211,48 +180,3 @@ def _sections(kind: str = "") -> Sections:
     from mdnnp.training.input import SECTIONS as TRAIN_SECTIONS
 
     return TRAIN_SECTIONS if kind == "train" else SECTIONS
-
-
-def _is_wanted(section: str, f: Field) -> bool:
-    """Whether a key is written out: it is required, or needed with the default of another."""
-    return is_required(f) or (section, f.name) == ("dynamics", "temperature_K")
-
-
-def _shown(f: Field) -> str:
-    """The default as TOML, or an example where the default cannot be written."""
-    default = default_of(f)
-    return f.metadata["example"] if default in (None, {}, ()) else toml_value(default)
-
-
-def _default_text(f: Field) -> str:
-    if is_required(f):
-        return "required"
-    default = default_of(f)
-    return "" if default in (None, {}, ()) else f"`{toml_value(default)}`"
-
-
-def _type_name(f: Field) -> str:
-    hint = f.type
-    names = {int: "whole number", float: "number", bool: "true or false", str: "text", Path: "path"}
-    if hint in names:
-        return names[hint]
-    args = get_args(hint)
-    if type(None) in args:
-        return names.get(args[0]) or _list_name(args[0], names)
-    if isinstance(args[0], str):
-        return ", ".join(f"`{toml_value(a)}`" for a in args)
-    return _list_name(hint, names)
-
-
-def _list_name(hint, names) -> str:
-    args = get_args(hint)
-    if get_origin(hint) is dict:
-        return "table of numbers"
-    if args[-1] is Ellipsis:
-        return f"list: {names[args[0]]}"
-    return f"list of {len(args)}: {names[args[0]]}"
-
-
-def _commented(text: str) -> list[str]:
-    paragraphs = inspect.cleandoc(text).split("\n\n")
-    return [f"# {line}" for paragraph in paragraphs for line in textwrap.wrap(paragraph, 100)]

@@ -4,13 +4,12 @@ import contextlib
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mdnnp.base.errors import MdnnpError
 from mdnnp.command.arguments import add_threads
-from mdnnp.command.verb import Say, silent, use_threads
+from mdnnp.command.verb import OfInput, Say, silent, use_threads
 
 if TYPE_CHECKING:
     from mdnnp.dynamics.run import Summary
@@ -37,14 +36,8 @@ def add_arguments(p: ArgumentParser) -> None:
 
 
 @dataclass(frozen=True)
-class Request:
-    """The input file, and what to do with an earlier run; threads : None: all cores."""
-
-    input: str | Path
-    _: KW_ONLY
-    resume: bool = False
-    overwrite: bool = False
-    threads: int | None = None
+class Request(OfInput):
+    """The input file, and what to do with an earlier run."""
 
 
 def perform(request: Request, say: Say = silent) -> "Summary":

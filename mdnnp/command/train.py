@@ -1,12 +1,11 @@
 """The verb `mdnnp train`: a potential fitted as an input file says."""
 
 from argparse import ArgumentParser
-from dataclasses import KW_ONLY, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mdnnp.command.arguments import add_threads
-from mdnnp.command.verb import Say, silent, use_threads
+from mdnnp.command.verb import OfInput, Say, silent, use_threads
 
 if TYPE_CHECKING:
     from mdnnp.training.train import Trained
@@ -34,14 +33,8 @@ def add_arguments(p: ArgumentParser) -> None:
 
 
 @dataclass(frozen=True)
-class Request:
-    """The input file, and what to do with an earlier fit; threads : None: all cores."""
-
-    input: str | Path
-    _: KW_ONLY
-    resume: bool = False
-    overwrite: bool = False
-    threads: int | None = None
+class Request(OfInput):
+    """The input file, and what to do with an earlier fit."""
 
 
 def perform(request: Request, say: Say = silent) -> "Trained":

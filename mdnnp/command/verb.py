@@ -75,6 +75,17 @@ def finish(outcome: Outcome, as_json: bool) -> int:
 
 
 @dataclass(frozen=True)
+class OfInput:
+    """An input file, and whether to resume or replace what an earlier run or fit wrote; threads : None: all cores."""
+
+    input: str | Path
+    _: KW_ONLY
+    resume: bool = False
+    overwrite: bool = False
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
 class OfPotential:
     """What is asked of a potential. Units are those of an n2p2 directory; None: mdnnp.toml in it states them."""
 
@@ -93,12 +104,12 @@ class OfPotential:
         self, outputs: Iterable[str | Path | None], inputs: Iterable[str | Path | None], overwrite: bool = False
     ) -> None:
         """Refuse, before any work is done, outputs that would replace an input, exist or could not be written."""
-        outputs = [path for path in outputs if path]
-        check_distinct(outputs, [*inputs, self.potential])
-        for path in outputs:
+        wanted = [path for path in outputs if path]
+        check_distinct(wanted, [*inputs, self.potential])
+        for path in wanted:
             check_new(path, overwrite)
-        if outputs:
-            self.keep_potential(outputs)
+        if wanted:
+            self.keep_potential(wanted)
 
     def keep_potential(self, outputs: Iterable[str | Path]) -> None:
         """Refuse outputs that would replace a file of the potential."""

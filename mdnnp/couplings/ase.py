@@ -12,7 +12,8 @@ from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from mdnnp.atoms.alternating_lists import AlternatingLists
-from mdnnp.atoms.structure import Structure
+from mdnnp.atoms.quantities import dipole_moment
+from mdnnp.atoms.structure import Structure, total_charge
 from mdnnp.atoms.system import System, make_system, volume
 from mdnnp.atoms.unit_suspicion import question_units
 from mdnnp.base.errors import DisagreementWarning, ExtrapolationWarning, InputError
@@ -32,12 +33,16 @@ class HDNNPCalculator(Calculator):
 
     Results are in ASE's units (eV, Å) and with its sign of the stress (positive: tension). `results` also holds
     "extrapolations", how many symmetry functions are out of range, and of a committee "forces_disagreement" (N,) eV/Å
-    and "energy_disagreement" eV/atom; `extrapolation` names the atoms and functions (`potential.Extrapolation`).
+    and "energy_disagreement" eV/atom; of a potential with charges "charges" (N,) e and, of an open system, "dipole" e Å
+    about the centre of mass. The total charge is `atoms.info["charge"]`, or else the sum of the initial charges.
+    `extrapolation` names the atoms and functions (`potential.Extrapolation`).
     Raises InputError for atoms that the potential cannot treat, PhysicsError for results that are not finite. Warns
     once: ExtrapolationWarning, DisagreementWarning, and MdnnpWarning of lengths that look like another unit's.
     """
 
-    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress", "stresses"]  # noqa: RUF012 (ASE)
+    implemented_properties = [  # noqa: RUF012 (ASE)
+        "energy", "free_energy", "energies", "forces", "stress", "stresses", "charges", "dipole",
+    ]  # fmt: skip
 
     def __init__(
         self,
@@ -70,7 +75,9 @@ class HDNNPCalculator(Calculator):
         atoms = self.atoms if atoms is None else atoms
         if atoms is None:
             raise InputError("no atoms to compute: give them to calculate(), or attach the calculator to them")
-        system = make_system(atoms.positions, atoms.numbers, atoms.cell.array, atoms.pbc, where="Atoms")
+        initial = atoms.get_initial_charges() if atoms.has("initial_charges") else None
+        charge = total_charge(atoms, initial)
+        system = make_system(atoms.positions, atoms.numbers, atoms.cell.array, atoms.pbc, charge, where="Atoms")
         if not self._looked_at_units:
             list(question_units([Structure(system, atoms.get_masses(), label="Atoms")]))
             self._looked_at_units = True
@@ -88,6 +95,10 @@ class HDNNPCalculator(Calculator):
         if results.disagreement is not None:
             self.results["forces_disagreement"] = results.disagreement.forces
             self.results["energy_disagreement"] = results.disagreement.energy
+        if len(results.charges):
+            self.results["charges"] = results.charges
+            if not system.pbc.any():
+                self.results["dipole"] = dipole_moment(system.positions, results.charges, atoms.get_masses())
         self._warn(system, results)
         if system.pbc.all():
             self.results["stress"] = full_3x3_to_voigt_6_stress(results.stress(system))
@@ -95,6 +106,13 @@ class HDNNPCalculator(Calculator):
                 stresses = -results.atomic_virials / volume(system.cell)
                 symmetric = 0.5 * (stresses + np.swapaxes(stresses, 1, 2))
                 self.results["stresses"] = full_3x3_to_voigt_6_stress(symmetric)
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """As ASE's, and the total charge, which is in `atoms.info`."""
+        changes = super().check_state(atoms, tol)
+        if self.atoms is not None and _stated_charge(self.atoms) != _stated_charge(atoms):
+            changes.append("initial_charges")
+        return changes
 
     def _warn(self, system: System, results: Results) -> None:
         """Warn of what makes the results doubtful, of each kind once."""
@@ -121,3 +139,7 @@ class HDNNPCalculator(Calculator):
         if kind not in self._warned:
             self._warned.add(kind)
             warnings.warn(f"{text} (this warning comes once per calculator)", kind, stacklevel=5)
+
+
+def _stated_charge(atoms: Atoms) -> tuple:
+    return tuple(atoms.info.get(name) for name in ("charge", "total_charge"))

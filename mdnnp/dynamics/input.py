@@ -15,7 +15,7 @@ from mdnnp.base import units
 from mdnnp.base.checkpoint import previous_path
 from mdnnp.base.inputs.records import Rule, key, read_records, refuse
 from mdnnp.base.inputs.rules import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SEED
-from mdnnp.base.inputs.toml import Document, Mistake, parse_toml, read_toml, toml_value
+from mdnnp.base.inputs.toml import Document, Flaw, parse_toml, read_toml, toml_value
 
 STEPS = Rule(lambda v: 0 <= v <= 10**12, "must not be negative (nor above 1e12)")
 TIMESTEP = Rule(
@@ -449,7 +449,7 @@ def _build(document: Document, source: Path) -> RunConfig:
     return RunConfig(**records, source=source.absolute(), text=document.text, lines=document.by_name())
 
 
-def _missing_temperature(document: Document, dynamics: dict) -> list[Mistake]:
+def _missing_temperature(document: Document, dynamics: dict) -> list[Flaw]:
     if "temperature_K" in dynamics or ("dynamics", "temperature_K") in document.lines:
         return []
     reasons = []
@@ -463,22 +463,22 @@ def _missing_temperature(document: Document, dynamics: dict) -> list[Mistake]:
         return []
     where = _place(document)
     text = f"missing key 'temperature_K' in [dynamics] at {where}: {' and '.join(reasons)} needs it"
-    return [Mistake(math.inf, text)]
+    return [Flaw(math.inf, text)]
 
 
-def _unfit(document: Document, dynamics: dict) -> list[Mistake]:
+def _unfit(document: Document, dynamics: dict) -> list[Flaw]:
     """What the ensemble lacks, and what it has no use for."""
     if ("dynamics", "ensemble") in document.lines and "ensemble" not in dynamics:
         return []  # reported already, and unknown
     ensemble = dynamics.get("ensemble", "nve")
-    mistakes: list[Mistake] = []
+    mistakes: list[Flaw] = []
 
     def complain(name: str, text: str) -> None:
         path = ("dynamics", name)
         shown = (
             f"dynamics.{name} = {toml_value(dynamics[name])} at {document.at(path)}: " if path in document.lines else ""
         )
-        mistakes.append(Mistake(document.lines.get(path, math.inf), shown + text))
+        mistakes.append(Flaw(document.lines.get(path, math.inf), shown + text))
 
     for name in _meaningless(ensemble) & dynamics.keys():
         users = [f'"{e}"' for e, names in KEYS_OF_ENSEMBLES.items() if name in names]
@@ -487,7 +487,7 @@ def _unfit(document: Document, dynamics: dict) -> list[Mistake]:
     for name in needed.keys() & set(KEYS_OF_ENSEMBLES[ensemble]):
         if ("dynamics", name) not in document.lines:
             text = f"missing key '{name}' in [dynamics] at {_place(document)}: ensemble = \"{ensemble}\" needs it"
-            mistakes.append(Mistake(math.inf, f"{text}; add, for example: {name} = {needed[name]}"))
+            mistakes.append(Flaw(math.inf, f"{text}; add, for example: {name} = {needed[name]}"))
     if ensemble == "nve":
         return mistakes
     for name in ("temperature_K", "temperature_end_K"):

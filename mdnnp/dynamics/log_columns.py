@@ -18,6 +18,7 @@ THERMO_UNITS = {
 }
 CELL_COLUMNS = {f"cell_{'abc'[k]}{'xyz'[l]}": (k, l) for k in range(3) for l in range(k + 1)}
 HEAT_CURRENT_UNITS = {f"heat_current_{i}": "eV Angstrom fs-1" for i in "xyz"}
+DIPOLE_UNITS = {f"dipole_{i}": "e Angstrom" for i in "xyz"}
 BAROSTAT_UNITS = {"volume": "Angstrom3", "density": "g cm-3", **dict.fromkeys(CELL_COLUMNS, "Angstrom")}
 
 
@@ -34,5 +35,8 @@ def thermo_units(config: RunConfig) -> dict[str, str]:
 
 
 def log_columns(config: RunConfig, start: Start) -> dict[str, str]:
-    """As `thermo_units`, with what a committee adds."""
-    return thermo_units(config) | (COLUMNS if start.potential.has_disagreement else {})
+    """As `thermo_units`, with what a committee and charges add."""
+    charges = {}
+    if start.potential.has_charges:  # a dipole needs an end of the system
+        charges = {"total_charge": "e"} | ({} if start.system.pbc.any() else DIPOLE_UNITS)
+    return thermo_units(config) | (COLUMNS if start.potential.has_disagreement else {}) | charges

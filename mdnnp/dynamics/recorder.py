@@ -19,6 +19,7 @@ from mdnnp import __version__
 from mdnnp.atoms.quantities import (
     VOIGT,
     VOIGT_NAMES,
+    dipole_moment,
     heat_current,
     momentum,
 )
@@ -145,9 +146,19 @@ class Recorder:
             **{f"momentum_{'xyz'[i]}": total[i] for i in range(3)},
             "extrapolations": self.extrapolations,
             **columns(state),
+            **self._of_charges(state),
             **self._of_ensemble(seen),
             **self._heat_current(state),
         }
+
+    def _of_charges(self, state: MDState) -> dict[str, float]:
+        if not self._start.potential.has_charges:
+            return {}
+        found = {"total_charge": float(state.results.charges.sum())}
+        if not state.system.pbc.any():
+            dipole = dipole_moment(state.system.positions, state.results.charges, state.masses)
+            found |= {f"dipole_{'xyz'[i]}": float(dipole[i]) for i in range(3)}
+        return found
 
     def _heat_current(self, state: MDState) -> dict[str, float]:
         if not self._config.output.heat_current:
@@ -186,6 +197,7 @@ class Recorder:
             observables,
             velocities=state.velocities,
             forces=state.results.forces,
+            charges=state.results.charges,
         )
 
 
@@ -195,7 +207,7 @@ def start_record(config: RunConfig, start: Start, state: MDState, reference: Sys
     What is at their places is replaced: `find_checkpoint` has made sure that this is wanted.
     """
     path = config.trajectory_path
-    _check_space(config, len(start.system))
+    _check_space(config, start)
     nothing = ShadowEnergy(config.dynamics.timestep_fs, start.masses).saved()
     collected = Collector(config).saved()
     run_id = uuid.uuid4().hex
@@ -264,18 +276,20 @@ def _create(path: Path, config: RunConfig, start: Start, run_id: str) -> Traject
         parameters=parameters,
         velocities=config.output.velocities,
         forces=config.output.forces,
+        charges=start.potential.has_charges,
         overwrite=True,
     )
 
 
-def _check_space(config: RunConfig, n_atoms: int) -> None:
+def _check_space(config: RunConfig, start: Start) -> None:
     output, steps = config.output, config.total_steps
     size = expected_bytes(
-        n_atoms,
+        len(start.system),
         steps // output.frame_interval + 1,
         steps // output.thermo_interval + 1,
         velocities=output.velocities,
         forces=output.forces,
+        charges=start.potential.has_charges,
     )
     path = config.trajectory_path
     freed = path.stat().st_size if path.exists() else 0

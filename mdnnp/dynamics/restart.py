@@ -1,5 +1,6 @@
 """The checkpoint of a run: found, read, compared with the input, and saved."""
 
+import math
 import re
 import warnings
 from collections.abc import Mapping
@@ -40,6 +41,7 @@ class Checkpoint(NamedTuple):
     extrapolations : total, and steps with any
     collected : see `Collector.saved`
     run_id : of the run, also in its trajectory
+    memory : see `Potential.memory`
     held : rows of the dense log that wait for their shadow energy; window : what that is made of
     settings : of the input, which must not change; digests : of structure and potential
     """
@@ -61,6 +63,7 @@ class Checkpoint(NamedTuple):
     version: str
     collected: dict
     run_id: str
+    memory: dict[str, np.ndarray]
 
 
 def find_checkpoint(config: RunConfig, *, resume: bool, overwrite: bool) -> Checkpoint | None:
@@ -126,9 +129,11 @@ def _read(config: RunConfig) -> Checkpoint:
         version=meta["version"],
         collected=meta["collected"],
         run_id=meta["run_id"],
+        memory={name.removeprefix(_MEMORY): a for name, a in arrays.items() if name.startswith(_MEMORY)},
     )
 
 
+_MEMORY = "memory_"  # of the potential, before the names of its arrays
 _KINDS = {
     "step": lambda v: count(v) and v <= 2 * 10**12,
     "trajectory": str,
@@ -192,6 +197,10 @@ def _check_shapes(saved: Checkpoint, config: RunConfig, start: Start) -> None:
         "the number of atoms": len(saved.positions) == len(start.system),
         "thermostat and barostat": [np.asarray(a).shape for a in saved.bath] == [np.asarray(b).shape for b in bath],
         "rows of the log": all(values.keys() == columns and _all_numbers(values) for *_, values in saved.held),
+        "what the potential remembers": all(
+            a.dtype == np.float64 and a.ndim == 3 and a.shape[2] == len(start.system) and np.isfinite(a).all()
+            for a in saved.memory.values()
+        ),
         "the last steps": steps == list(range(saved.step - len(steps) + 1, saved.step + 1))
         and len(steps) == len(energies) == len(saved.window[1]["window_positions"]),
     }
@@ -206,7 +215,7 @@ def _check_shapes(saved: Checkpoint, config: RunConfig, start: Start) -> None:
 
 
 def _all_numbers(values: dict) -> bool:
-    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values.values())
+    return all(number(v) or (isinstance(v, float) and math.isnan(v)) for v in values.values())
 
 
 def save(
@@ -246,5 +255,6 @@ def save(
         "reference_cell": reference.cell,
         **{f"bath_{name}": getattr(state.bath, name) for name in Bath._fields[1:]},
         **window[1],
+        **{_MEMORY + name: value for name, value in start.potential.memory().items()},
     }
     save_checkpoint(config.checkpoint_path, meta, arrays, **more)

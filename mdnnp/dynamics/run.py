@@ -120,7 +120,11 @@ def _run(config: RunConfig, resume: bool, overwrite: bool) -> Summary:
         for remark in start.potential.remarks(state.system, state.results):
             warnings.warn(remark, MdnnpWarning, stacklevel=3)
         _look_for_vibrations(config, start, state, neighbors)
+        start.potential.begin()
+        if start.potential.remembers:  # as a run that resumes here does it
+            state = first_state(start, compute)
     else:
+        start.potential.begin(saved.memory)
         neighbors.restore(start.system._replace(positions=saved.reference, cell=saved.reference_cell))
         system = start.system._replace(positions=saved.positions, cell=saved.cell)
         state = MDState(system, saved.velocities, start.masses, compute(system), saved.step, start.fixed, saved.bath)

@@ -6,7 +6,7 @@ potential is smooth. With D the central difference over the time step h and q, p
     2 H~_n = (D q)_n . p_n - (D p)_n . q_n - (D beta)_n,  beta_{n+1} = beta_n - (h/2) (a_n + a_{n+1}),  a = 2 U + q . F
 
 estimates it to the order of D (R. D. Skeel, D. J. Hardy, SIAM J. Sci. Comput. 23, 1172 (2001)), here the eighth:
-what is left of the energy's fluctuation tells how smooth the potential is, and its drift has a far smaller error bar.
+the remaining fluctuation shows how smooth the potential is, and the drift has a far smaller error bar.
 
 Written as above it cancels: beta grows with the run, and q . F with the distance from the origin. The origin is free,
 atom by atom, since (D p)_n is the same weighted sum of forces as in (D beta)_n; so every atom's position is taken

@@ -116,7 +116,8 @@ def structure_digest(structure: Structure) -> str:
     """SHA-256 of everything in a structure that the dynamics depends on."""
     system, velocities = structure.system, structure.velocities
     digest = hashlib.sha256()
-    for array in (*system, structure.masses, np.empty(0) if velocities is None else velocities):
+    charge = [np.float64(system.charge)] if system.charge else []
+    for array in (*system[:4], structure.masses, np.empty(0) if velocities is None else velocities, *charge):
         digest.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 

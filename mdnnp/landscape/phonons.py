@@ -68,7 +68,8 @@ def crystal_phonons(
     phonon = Phonopy(cell, supercell_matrix=np.diag(repeats), primitive_matrix=guess_primitive_matrix(cell))
     big = phonon.supercell
     element = dict(zip(kinds + 1, system.numbers, strict=True))
-    supercell = make_system(big.positions, [element[k] for k in big.numbers], big.cell, True)
+    charge = system.charge * np.prod(repeats)
+    supercell = make_system(big.positions, [element[k] for k in big.numbers], big.cell, True, charge)
     phonon.force_constants = force_constants(potential, supercell, phonon.primitive.p2s_map)
     path = Cell(phonon.primitive.cell).bandpath(npoints=points * 6)
     distance, places, names = path.get_linear_kpoint_axis()

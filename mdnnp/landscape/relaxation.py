@@ -1,6 +1,6 @@
 """Relaxation of positions and cell: L-BFGS, Newton-CG with products of the Hessian, FIRE.
 
-Unknowns are steps from where one stands: r_i -> (r_i + v_i)(1 + eta), cell -> cell (1 + eta), eta symmetric, which
+Unknowns are steps from the present point: r_i -> (r_i + v_i)(1 + eta), cell -> cell (1 + eta), eta symmetric, which
 lower the enthalpy H = E + P V. The gradient by v_i is -F_i, that by eta is sym(-virial) + P V. The strain is counted
 as a length L eta, L = sqrt(N) (V/N)^(1/3) / 2, so that it is about as stiff as the atoms.
 

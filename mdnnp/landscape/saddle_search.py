@@ -16,6 +16,7 @@ from mdnnp.atoms.neighbors import neighbor_list
 from mdnnp.atoms.system import System
 from mdnnp.base.errors import InputError
 from mdnnp.potentials.interface import Potential, Results
+from mdnnp.potentials.lanczos import lanczos
 
 _MOST_MOVE_A = 0.15
 _MOST_LANCZOS = 20
@@ -102,7 +103,7 @@ def find_saddle(
         uphill = np.vdot(point.results.forces, mode)
         climb = -uphill / max(abs(point.curvature), 1e-6)
         move = np.clip(climb, -_MOST_MOVE_A, _MOST_MOVE_A) * mode
-        if point.max_force <= force_tolerance:  # at a minimum: there is no force to tell up from down
+        if point.max_force <= force_tolerance:  # at a minimum: there is no force that distinguishes up from down
             move = _MOST_MOVE_A * mode
         move = move + _descend(landscape.product, point.results.forces - uphill * mode, mode)
         longest = np.sqrt(np.square(move).sum(axis=1).max())
@@ -165,25 +166,10 @@ def _checked(direction, system: System) -> np.ndarray:
 
 def lowest_mode(product: Callable[[np.ndarray], np.ndarray], start: np.ndarray) -> tuple[float, np.ndarray]:
     """Lowest eigenvalue and vector (N, 3) of the Hessian behind `product`, near `start`, by Lanczos' method."""
-    basis = [start.ravel() / np.linalg.norm(start)]
-    images, matrix = [], np.zeros((_MOST_LANCZOS, _MOST_LANCZOS))
-    while True:
-        k = len(basis)
-        images.append(product(basis[-1].reshape(start.shape)).ravel())
-        for a in range(k):
-            matrix[a, k - 1] = matrix[k - 1, a] = basis[a] @ images[-1]
-        values, vectors = np.linalg.eigh(matrix[:k, :k])
-        vector = np.array(basis).T @ vectors[:, 0]
-        residual = np.array(images).T @ vectors[:, 0] - values[0] * vector
-        rest = images[-1].copy()
-        for _ in range(2):  # twice is enough to be orthogonal
-            for b in basis:
-                rest -= (b @ rest) * b
-        size = np.linalg.norm(rest)
-        small = np.linalg.norm(residual) <= _LANCZOS_TOLERANCE * abs(values[0]) and k > 1
-        if small or k == min(_MOST_LANCZOS, start.size - 3) or size < 1e-10:
-            return float(values[0]), _without_drift(vector.reshape(start.shape))
-        basis.append(rest / size)
+    for k, found in enumerate(lanczos(product, start, max(1, min(_MOST_LANCZOS, start.size - 3)))):
+        if k and found.rest * abs(found.weights[-1, 0]) <= _LANCZOS_TOLERANCE * abs(found.values[0]):
+            break
+    return float(found.values[0]), _without_drift(found.vector(0).reshape(start.shape))
 
 
 def _descend(product, force: np.ndarray, mode: np.ndarray) -> np.ndarray:

@@ -200,25 +200,30 @@ def _supercell_remark(potential: Potential, structure: Structure, repeats: tuple
     if not structure.system.pbc.all():
         return ""
     size, enough, exact = supercell_advice(potential, structure.system, repeats)
-    reach = potential.near_reach
+    reach, far = potential.near_reach, potential.reach > potential.near_reach
+    name = "distance beyond which forces are taken to be weak" if far else "cutoff"
+    least, most = (_words(wanted, len(structure.system)) for wanted in (enough, exact))
     if size < 2.0 - 1e-9:
         warnings.warn(
-            f"{structure.label}: the supercell is {size * reach:.2f} Å wide, less than twice the cutoff "
-            f"of {reach:.2f} Å: force constants wrap around it, and the frequencies away from q = 0 are "
-            f"wrong; use at least --supercell {_words(enough)}, or {_words(exact)} for exact force constants",
+            f"{structure.label}: the supercell is {size * reach:.2f} Å wide, less than twice the {name}, "
+            f"{reach:.2f} Å: force constants wrap around it, and the frequencies away from q = 0 are "
+            f"wrong; use at least {least}, or {most} for {'better' if far else 'exact'} force constants",
             MdnnpWarning,
             stacklevel=3,
         )
-    elif size < 4.0 - 1e-9:
+    elif size < 4.0 - 1e-9 and not far:
+        return f"The supercell is {size:.2f} cutoffs wide; from four cutoffs, force constants are exact ({most})"
+    elif far:
         return (
-            f"The supercell is {size:.2f} cutoffs wide; from four cutoffs, force constants are exact (--supercell "
-            f"{_words(exact)})"
+            f"The supercell is {size * reach:.2f} Å wide, and the potential reaches further, weakly; compare with a "
+            "larger one, or a smaller one, to see what that changes"
         )
     return ""
 
 
-def _words(repeats: tuple[int, int, int]) -> str:
-    return " ".join(map(str, repeats))
+def _words(repeats: tuple[int, int, int], n_atoms: int) -> str:
+    a, b, c = repeats
+    return f"--supercell {a} {b} {c} of {a * b * c * n_atoms} atoms"
 
 
 def table(modes: Modes, most: int = 30) -> str:

@@ -67,7 +67,7 @@ def worst(coverages: Iterable[Coverage]) -> Coverage:
 class Crystal(NamedTuple):
     """A crystal to be examined.
 
-    system : relaxed, unless it was to be taken as it is; results : of it; masses (N,) u
+    system : relaxed, unless the request says otherwise; results : of it; masses (N,) u
     symmetry : its space group, None without spglib; relaxed : whether cell and positions were relaxed
     """
 

@@ -57,7 +57,7 @@ def slabs(system: System, indices: tuple[int, int, int], thickness_A: float = _T
     layers = max(1, int(np.ceil(thickness_A / heights(one)[2] - 1e-9)))
     inside = system.positions @ np.linalg.inv(one)
     inside -= np.floor(inside + 1e-9)
-    block = replicate(System(inside @ one, system.numbers, one, system.pbc), (1, 1, layers))
+    block = replicate(System(inside @ one, system.numbers, one, system.pbc, system.charge), (1, 1, layers))
     cell = block.cell
     fractional = block.positions @ np.linalg.inv(cell)
     level = np.sort(fractional[:, 2])
@@ -66,7 +66,7 @@ def slabs(system: System, indices: tuple[int, int, int], thickness_A: float = _T
     out = []
     for cut in cuts[: max(1, round(len(cuts) / layers))]:  # those of one cell
         above = fractional + np.outer(fractional[:, 2] < cut, [0.0, 0.0, 1.0])
-        out.append(make_system(above @ cell, block.numbers, cell, (True, True, False)))
+        out.append(make_system(above @ cell, block.numbers, cell, (True, True, False), block.charge))
     return out
 
 
@@ -80,7 +80,7 @@ def _in_primitive_cell(system: System, indices: tuple[int, int, int]) -> tuple[S
     gap = inside[:, None] - inside
     same = np.linalg.norm((gap - np.round(gap)) @ lattice, axis=2) < 2 * _SAME_PLACE_A
     kept = ~np.tril(same, -1).any(axis=1)  # the first of the atoms in each place
-    reduced = System(inside[kept] @ lattice, system.numbers[kept], lattice, system.pbc)
+    reduced = System(inside[kept] @ lattice, system.numbers[kept], lattice, system.pbc, system.charge / copies)
     return reduced, tuple((planes // np.gcd.reduce(planes)).tolist())
 
 
@@ -128,11 +128,8 @@ def surface_energy(
     potential: Potential, system: System, energy_per_atom: float, indices: tuple[int, int, int]
 ) -> Surface:
     """Energy of a surface of a crystal; relaxed from slightly displaced positions, which break the symmetry."""
-    best, results = None, None
-    for slab in slabs(system, indices, max(_THICKNESS_A, 2.0 * potential.near_reach + 5.0)):
-        found = potential.compute(slab)
-        if results is None or found.energy < results.energy:
-            best, results = slab, found
+    cuts = slabs(system, indices, max(_THICKNESS_A, 2.0 * potential.near_reach + 5.0))
+    best, results = min(((slab, potential.compute(slab)) for slab in cuts), key=lambda cut: cut[1].energy)
     area = float(np.linalg.norm(np.cross(best.cell[0], best.cell[1])))
     perfect = energy_per_atom * len(best)
     shaken = best.positions + np.random.default_rng(0).normal(0.0, _SHAKE_A, best.positions.shape)

@@ -60,6 +60,20 @@ class Assembly:
                 "another system; use the list's update(system)"
             )
 
+    def run_kernel(self, kernel: Callable, *arguments: object) -> None:
+        """Call ``kernel(begin, end, *geometry, *arguments, *sums)`` for the centres begin .. end - 1 of all chunks.
+
+        sums : forces, strain, atomic_virials, clashes. Raises InputError as `run` does.
+        """
+
+        def work(c: int) -> None:
+            kernel(
+                self.bounds[c], self.bounds[c + 1], *self.geometry, *arguments,
+                self.forces[c], self.strain[c], self.atomic_virials[c], self.clashes[c:],
+            )  # fmt: skip
+
+        self.run(work)
+
     def unsorted(self, values: np.ndarray) -> np.ndarray:
         """(N, ...) values in the list's order, in the order of the system's atoms."""
         out = np.empty_like(values)

@@ -16,9 +16,9 @@ from mdnnp.potentials.smoothness import Ingredient
 
 
 class Committee(Potential):
-    """Several potentials of the same elements as one, whose energy, forces and virials are the members' mean.
+    """Several potentials of the same elements as one, whose energy, forces, virials and charges are the members' mean.
 
-    `compute` also gives the members' disagreement. Extrapolations and charges are those of the first member. HDNNPs
+    `compute` also gives the members' disagreement. Extrapolations are those of the first member. HDNNPs
     with the same symmetry functions share their evaluation; other members are evaluated one after the other.
     Raises InputError for fewer than two members, or members of other elements.
     """
@@ -41,6 +41,7 @@ class Committee(Potential):
         self.numbers = members[0].numbers
         self.cutoff = max(member.cutoff for member in members)
         self.files = tuple(file for member in members for file in member.files)
+        self.has_charges = all(member.has_charges for member in members)
         self.exact_derivatives = all(member.exact_derivatives for member in members)
         self._shared = SharedFunctions.of(members)
 
@@ -58,7 +59,7 @@ class Committee(Potential):
         return float(np.mean([member.offset_energy(numbers) for member in self.members]))
 
     def compute(self, system: System, neighbors: Neighbors | None = None, *, atomic_virials: bool = False) -> Results:
-        """Means of energy, forces, virials over the members, and their disagreement."""
+        """Means of energy, forces, virials, charges over the members, and their disagreement."""
         neighbors = self.neighbors_of(system, neighbors)
         if self._shared is not None:
             own = neighbors if isinstance(neighbors, NeighborList) else neighbors[0]
@@ -78,6 +79,7 @@ class Committee(Potential):
                 np.sqrt(np.mean(np.sum(np.square(forces - mean), axis=2), axis=0)),
                 float(np.std(energies)) / len(system),
             ),
+            charges=np.mean([r.charges for r in results], axis=0) if self.has_charges else np.empty(0),
             terms=_mean_terms(results),
         )
 

@@ -5,7 +5,7 @@ default. docs/guide/potentials.md shows one.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,6 +105,7 @@ class Potential(ABC):
     source : where it comes from, for messages
     files : all files that define it, so that a restart knows the potential again
     parts, share : the potentials that it is made of, and the factor of each: terms of a sum, members of a committee
+    unswitched : in words, which of its sums end at a distance without a switch, so that its energy jumps; "" if none
     """
 
     numbers: tuple[int, ...]
@@ -113,7 +114,9 @@ class Potential(ABC):
     files: tuple[Path, ...] = ()
     parts: tuple["Potential", ...] = ()
     share: float = 1.0
+    unswitched: str = ""
     has_disagreement: bool = False  # whether `Results.disagreement` is there: committees
+    has_charges: bool = False  # whether `Results.charges` is there
     exact_derivatives: bool = False  # whether `results_derivative` is exact
 
     # --- computing -----------------------------------------------------------------------------------------
@@ -155,6 +158,26 @@ class Potential(ABC):
     ) -> np.ndarray:
         """(N, 3) eV/Å: the Hessian of the energy times `displacements` (N, 3) Å. Default: as `results_derivative`."""
         return -differences(self, system, np.asarray(displacements, float), None)[0]
+
+    # --- memory --------------------------------------------------------------------------------------------
+
+    @property
+    def remembers(self) -> bool:
+        """Whether evaluations of a run start from those before, so that `memory` belongs to its state."""
+        return any(part.remembers for part in self.parts)
+
+    def begin(self, memory: Mapping[str, np.ndarray] | None = None) -> None:
+        """A run begins: evaluations that solve equations may start from the last ones.
+
+        memory : what `memory` gave, to go on from there: the next evaluation is the last one again, to the bit
+        """
+        for k, part in enumerate(self.parts):
+            own = {name.split(".", 1)[1]: value for name, value in (memory or {}).items() if name.startswith(f"{k}.")}
+            part.begin(own)
+
+    def memory(self) -> dict[str, np.ndarray]:
+        """What the last evaluation started from, by name: part of the state of a run. Default: that of the parts."""
+        return {f"{k}.{name}": value for k, part in enumerate(self.parts) for name, value in part.memory().items()}
 
     # --- geometry ------------------------------------------------------------------------------------------
 
@@ -212,6 +235,10 @@ class Potential(ABC):
     def function_ingredients(self) -> dict[str, tuple[Ingredient, ...]]:
         """For each element, what limits the smoothness of each of its symmetry functions. Default: none."""
         return {}
+
+    def split_unswitched(self) -> tuple["Potential | None", "Potential | None"]:
+        """Its part without, and its part with sums that end without a switch; None where there is none."""
+        return (None, self) if self.unswitched else (self, None)
 
     def remarks(self, system: System, results: Results) -> list[str]:
         """Sentences on what looks wrong with these results. Default: none."""

@@ -101,14 +101,7 @@ class LennardJones(LocalPotential):
     def _run(self, kernel, assembly: Assembly, own: tuple) -> None:
         species = assembly.species(self._element_of)
         parameters = self._epsilon, self._sigma, _SMOOTHINGS[self.smoothing], self.inner_cutoff, self.cutoff
-
-        def work(c):
-            kernel(
-                assembly.bounds[c], assembly.bounds[c + 1], *assembly.geometry, species, *parameters, *own,
-                assembly.forces[c], assembly.strain[c], assembly.atomic_virials[c], assembly.clashes[c:],
-            )  # fmt: skip
-
-        assembly.run(work)
+        assembly.run_kernel(kernel, species, *parameters, *own)
 
     @property
     def kind(self) -> str:

@@ -1,9 +1,6 @@
 """Opening potentials: n2p2/RuNNer directories, committees, and TOML files that name one term or a sum of terms."""
 
-import importlib
-import inspect
 import re
-import sys
 import tomllib
 from pathlib import Path
 
@@ -14,16 +11,18 @@ from mdnnp.potentials.dispersion import D3
 from mdnnp.potentials.electrostatics.fixed_charges import FixedCharges
 from mdnnp.potentials.electrostatics.fourth_generation import FourthGeneration
 from mdnnp.potentials.hdnnp.files.reader import TERMS_FILE
-from mdnnp.potentials.hdnnp.files.settings import is_fourth_generation
+from mdnnp.potentials.hdnnp.files.settings import has_charges
 from mdnnp.potentials.hdnnp.files.writer import belongs
 from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.interface import Potential
 from mdnnp.potentials.keys import check_keys, check_number
 from mdnnp.potentials.lennard_jones import LennardJones
+from mdnnp.potentials.own import own_potential
 from mdnnp.potentials.total import TotalPotential
 from mdnnp.potentials.zbl import ZBL
 
-_READ_ONLY = ("optweights.*.out", "weightse.*.data", "hardness.*.data")  # files of a potential that are never written
+_READ_ONLY = ("optweights.*.out",)  # files of a potential that are never written
+_CHARGE_KEYS = {"total_charge", "charge_tolerance"}  # attributes of potentials with charges
 _MEMBER = re.compile(r"member-(\d+)")
 _KINDS = {
     "lennard-jones": LennardJones.from_table,
@@ -120,11 +119,9 @@ def member_paths(path: Path) -> list[Path]:
 def _from_directory(path: Path, units: tuple[str | None, str | None], precision: str) -> Potential:
     paths = member_paths(path)
     if (path / "input.nn").exists() or not paths:
-        if (path / "input.nn").exists() and is_fourth_generation(path / "input.nn"):
+        if (path / "input.nn").exists() and has_charges(path / "input.nn"):
             if precision != "double":
-                raise InputError(
-                    f"{path}: precision {precision!r} is not for fourth-generation potentials; leave it out"
-                )
+                raise InputError(f"{path}: precision {precision!r} is not for potentials with charges; leave it out")
             return FourthGeneration.read(path, *units)
         return HDNNP.read(path, *units, precision=precision)
     for k, member in enumerate(paths, start=1):
@@ -151,7 +148,7 @@ def _from_table(table: dict, path: Path, units: tuple, precision: str, where: st
         added = _terms(table, path, units, precision, None)
         potential: Potential = TotalPotential([term for _, term in added], source, [name for name, _ in added])
     elif kind == "python":
-        potential = _own(table, path, source)
+        potential = own_potential(table, path, source)
     elif kind in _KINDS:
         if precision != "double":
             raise InputError(f"{source}: precision {precision!r} is for neural network potentials; leave it at double")
@@ -191,11 +188,12 @@ def _terms(
 
 
 def _at_path(entry: dict, path: Path, units: tuple, precision: str, where: str) -> Potential:
-    check_keys(entry, {"path", "length_unit", "energy_unit", "total_charge"}, where)
-    charge = entry.get("total_charge")
+    check_keys(entry, {"path", "length_unit", "energy_unit", *_CHARGE_KEYS}, where)
     for name, value in entry.items():
-        if name == "total_charge":
+        if name in _CHARGE_KEYS:
             check_number(name, value, where)
+            if name == "charge_tolerance" and not 0.0 < value < 1.0:
+                raise InputError(f"{where}: charge_tolerance must be between 0 and 1, found {value!r}")
         elif not isinstance(value, str):
             raise InputError(f"{where}: {name} must be text, found {value!r}")
     target = path.parent / Path(entry["path"]).expanduser()
@@ -203,37 +201,9 @@ def _at_path(entry: dict, path: Path, units: tuple, precision: str, where: str) 
         raise InputError(f"{where}: path = {entry['path']!r} is this file itself")
     own = entry.get("length_unit", units[0]), entry.get("energy_unit", units[1])
     potential = load_potential(target, *own, precision=precision if target.is_dir() else "double")
-    if charge is not None:
-        members = potential.members if isinstance(potential, Committee) else (potential,)
-        for member in members:
+    for name in _CHARGE_KEYS & entry.keys():
+        for member in potential.members if isinstance(potential, Committee) else (potential,):
             if not isinstance(member, FourthGeneration):
-                raise InputError(f"{where}: total_charge is for fourth-generation potentials; {entry['path']} is none")
-            member.total_charge = float(charge)
-    return potential
-
-
-def _own(table: dict, path: Path, source: str) -> Potential:
-    """A potential that a function of the user's makes: factory = "module:function", [arguments]."""
-    check_keys(table, {"factory", "arguments"}, source)
-    factory, arguments = table.get("factory"), table.get("arguments", {})
-    if not isinstance(factory, str) or factory.count(":") != 1 or not isinstance(arguments, dict):
-        raise InputError(f'{source}: needs factory = "module:function", and may have [arguments] for it')
-    name, function = factory.split(":")
-    sys.path.insert(0, str(path.parent.resolve()))
-    try:
-        module = importlib.import_module(name)
-        potential = getattr(module, function)(**arguments)
-    except Exception as error:  # of code that is not ours
-        reason = f"{type(error).__name__}: {error}"
-        raise InputError(f"{source}: factory = {factory!r} made no potential: {reason}") from None
-    finally:
-        sys.path.pop(0)
-    if not isinstance(potential, Potential):
-        raise InputError(
-            f"{source}: {factory} gave a {type(potential).__name__}, not a subclass of "
-            "mdnnp.potentials.interface.Potential"
-        )
-    potential.source = source
-    file = inspect.getsourcefile(module)
-    potential.files = (*potential.files, *([Path(file)] if file else []))
+                raise InputError(f"{where}: {name} is for potentials with charges; {entry['path']} is none")
+            setattr(member, name, float(entry[name]))
     return potential

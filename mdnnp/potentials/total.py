@@ -38,6 +38,8 @@ class TotalPotential(Potential):
         self.names = _distinct([term.kind for term in terms] if names is None else names)
         self.numbers = tuple(sorted(common))
         self.has_disagreement = any(term.has_disagreement for term in terms)
+        self.unswitched = "; ".join(term.unswitched for term in terms if term.unswitched)
+        self.has_charges = any(term.has_charges for term in terms)
         self.exact_derivatives = all(term.exact_derivatives for term in terms)
         self.files = tuple(file for term in terms for file in term.files)
         wanted = sorted({cutoff for term in terms for cutoff in term.cutoffs})
@@ -139,6 +141,17 @@ class TotalPotential(Potential):
     def reach(self) -> float:
         """Å: the largest of the terms'."""
         return max(term.reach for term in self.terms)
+
+    @property
+    def near_reach(self) -> float:
+        """Å: the largest of the terms'."""
+        return max(term.near_reach for term in self.terms)
+
+    def split_unswitched(self) -> tuple[Potential | None, Potential | None]:
+        """Sums of the parts of its terms."""
+        each = zip(*(term.split_unswitched() for term in self.terms), strict=True)
+        rest, unswitched = ([part for part in parts if part is not None] for parts in each)
+        return (TotalPotential(rest) if rest else None), (TotalPotential(unswitched) if unswitched else None)
 
     def radii(self) -> list[float]:
         """Those of all terms."""

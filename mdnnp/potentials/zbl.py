@@ -52,7 +52,9 @@ class ZBL(LocalPotential):
             raise InputError(f"{source}: no elements; to use all elements, remove the key")
         z = sorted(atomic_numbers[s] for s in set(elements)) if elements else range(1, MAX_Z + 1)
         self.numbers, self.source = tuple(z), source
-        self.uniform_A = None if cutoff_A is None else (float(inner_cutoff_A), float(cutoff_A))
+        self.uniform_A = (
+            None if inner_cutoff_A is None or cutoff_A is None else (float(inner_cutoff_A), float(cutoff_A))
+        )
         charges = np.arange(MAX_Z + 1, dtype=float)
         self._charge = charges[:, None] * charges[None, :] * COULOMB_EV_A
         power = charges**0.23
@@ -103,14 +105,7 @@ class ZBL(LocalPotential):
     def _run(self, kernel, assembly: Assembly, own: tuple) -> None:
         species = assembly.system.numbers[assembly.order]
         parameters = self._charge, self._inverse_length, self._inner, self._outer, self.cutoff
-
-        def work(c):
-            kernel(
-                assembly.bounds[c], assembly.bounds[c + 1], *assembly.geometry, species, *parameters, *own,
-                assembly.forces[c], assembly.strain[c], assembly.atomic_virials[c], assembly.clashes[c:],
-            )  # fmt: skip
-
-        assembly.run(work)
+        assembly.run_kernel(kernel, species, *parameters, *own)
 
     @property
     def kind(self) -> str:

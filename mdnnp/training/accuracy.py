@@ -23,7 +23,7 @@ from mdnnp.training.dataset import LabelledStructure
 
 SAMPLE = 50_000
 WORST = 10  # configurations listed for each quantity
-UNITS = {"energy": "meV/atom", "force": "meV/Å", "stress": "GPa"}
+UNITS = {"energy": "meV/atom", "force": "meV/Å", "stress": "GPa", "charge": "me"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Worst(NamedTuple):
 
 @dataclass(frozen=True)
 class Quantity:
-    """Errors of the energies, forces (by component) or stresses (six components).
+    """Errors of the energies, forces (by component), stresses (six components) or charges.
 
     unit : of the statistics; by_kind, by_element (of forces) : statistics of parts; worst : largest errors first
     """
@@ -133,7 +133,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Errors:
-    """Errors against labels; `quantities` holds those of energy, force, stress for which there are labels.
+    """Errors against labels; `quantities` holds those of energy, force, stress, charge for which there are labels.
 
     calibration : of a committee's force disagreement, if there are force labels; else None
     """
@@ -180,7 +180,7 @@ def evaluate(
 ) -> Errors:
     """Errors of a potential against the labels of structures, which are taken one by one.
 
-    by : what tells kinds of configurations apart; those that their file marks as for training or test are always
+    by : what distinguishes kinds of configurations; those that their file marks as for training or test are always
         told apart, and by "set" nothing else is
     Threads: those of `set_threads`. Raises InputError, naming the structure that cannot be computed, and if there
     are no labels at all.
@@ -237,6 +237,14 @@ class ErrorTally:
             for z in np.unique(s.system.numbers):
                 of_element = s.system.numbers == z
                 forces.by_element[chemical_symbols[z]].add(s.forces[of_element], residual[of_element])
+        if s.charges is not None and len(results.charges):
+            residual = results.charges - s.charges
+            atom = int(np.argmax(np.abs(residual)))
+            charges = self._quantities["charge"]
+            charges.add(s, kind, s.charges, residual, 1e3 * float(residual[atom]), atom)
+            for z in np.unique(s.system.numbers):
+                of_element = s.system.numbers == z
+                charges.by_element[chemical_symbols[z]].add(s.charges[of_element], residual[of_element])
         stress = results.stress(s.system)
         if s.stress is not None and stress is not None:
             of_six = tuple(zip(*VOIGT, strict=True))
@@ -379,7 +387,7 @@ class _CoverageTally:
 
 def brief(errors: Errors) -> list[str]:
     """One line for each quantity."""
-    names = {"energy": "energy", "force": "force components", "stress": "stress components"}
+    names = {"energy": "energy", "force": "force components", "stress": "stress components", "charge": "charges"}
     return [
         f"{names[q.name]:<18} rms {q.overall.rmse:.4g}, mean absolute {q.overall.mae:.4g}, "
         f"largest {q.overall.maximum:.4g} {q.unit} ({q.overall.n} values)"

@@ -29,7 +29,10 @@ _STRESS_UNITS = {  # in eV/Å^3
     "GPa": 1 / EV_PER_A3_IN_GPA,
     "kbar": 0.1 / EV_PER_A3_IN_GPA,
     "bar": 1e-4 / EV_PER_A3_IN_GPA,
+    "MPa": 1e-3 / EV_PER_A3_IN_GPA,
+    "Pa": 1e-9 / EV_PER_A3_IN_GPA,
     "Hartree/Bohr^3": HARTREE_EV / BOHR_A**3,
+    "Rydberg/Bohr^3": 0.5 * HARTREE_EV / BOHR_A**3,
 }
 # Pairs of structures that stress is judged by: how far their cells and their atoms may differ, how many are needed.
 _STRAINS, _MOVES_A, _FEWEST_PAIRS, _MOST_ALIKE = (0.002, 0.05), 0.1, 5, 100
@@ -365,7 +368,7 @@ def _units_of_length(structures: Sequence[LabelledStructure]) -> list[Finding]:
 
 
 def _units_of_energy(structures: Sequence[LabelledStructure]) -> list[Finding]:
-    """Files whose energies, or forces, stand to those of the largest file as one unit to another."""
+    """Files whose energies, or forces, differ from those of the largest file by the factor between two units."""
     files = defaultdict(list)
     for s in structures:
         files[s.file].append(s)
@@ -382,7 +385,7 @@ def _units_of_energy(structures: Sequence[LabelledStructure]) -> list[Finding]:
 
 
 def _units_within_files(structures: Sequence[LabelledStructure]) -> list[Finding]:
-    """Structures whose energy stands to what most of the same composition have as one unit to another."""
+    """Structures whose energy differs from that of most of the same composition by the factor between two units."""
     groups = defaultdict(list)
     for s in structures:
         if s.energy_eV is not None:
@@ -411,7 +414,7 @@ def _units_of_stress(structures: Sequence[LabelledStructure]) -> list[Finding]:
 
     Between two structures that are nearly the same but for a strain e, the energy changes by V stress:e minus the
     work of the forces (trapezoidal rule). The unit and sign that explain these changes are those of the labels.
-    Where there are no such pairs, only stress beyond all reason is found.
+    Where there are no such pairs, or none explains them, only stress beyond all reason is found.
     """
     files = defaultdict(list)
     for s in structures:
@@ -421,14 +424,11 @@ def _units_of_stress(structures: Sequence[LabelledStructure]) -> list[Finding]:
     for members in files.values():
         energy, work, volumes = _strained_pairs(members)
         pressure = np.median([abs(np.trace(s.stress)) / 3 for s in members])
-        if len(energy) >= _FEWEST_PAIRS:
-            text = _stress_that_explains(energy, work, volumes)
-        elif len(members) >= FEWEST and pressure > _LARGEST_PRESSURE:
+        text = _stress_that_explains(energy, work, volumes) if len(energy) >= _FEWEST_PAIRS else None
+        if text is None and len(members) >= FEWEST and pressure > _LARGEST_PRESSURE:
             text = (
                 f"the median pressure is {pressure * EV_PER_A3_IN_GPA:.4g} GPa, so the stress is probably not in eV/Å^3"
             )
-        else:
-            continue
         if text:
             text += "; bring stress to eV/Å^3, positive: tension (a virial to eV, minus volume times stress)"
             findings.append(Finding("warning", "unit or sign of stress", members[0].name, text))

@@ -15,7 +15,7 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from mdnnp.atoms.read import stream_structures
-from mdnnp.atoms.structure import Structure
+from mdnnp.atoms.structure import LABELS, Structure
 from mdnnp.atoms.system import System, complete_cell, heights
 from mdnnp.base.errors import InputError, MdnnpWarning
 
@@ -31,6 +31,7 @@ class LabelledStructure:
     config_type : kind of configuration, "" if it has none
     name : "file.xyz:17", for messages
     subset : "train" or "test", as the data set divides itself (`begin set=test`), else None
+    charges : (N,) e; their sum is that of the system, which charges of a fit add up to
     """
 
     system: System
@@ -40,6 +41,7 @@ class LabelledStructure:
     config_type: str = ""
     name: str = "structure"
     subset: str | None = None
+    charges: np.ndarray | None = None
 
     @property
     def file(self) -> str:
@@ -70,10 +72,7 @@ def stream_labelled(
             new = [name for name in structure.unused if name not in warned]
             if new:
                 warned.update(new)
-                text = (
-                    f"{structure.label}: {', '.join(map(repr, new))} not used as a label; labels are called energy, "
-                    "forces, stress (eV/Å^3, positive: tension) and virial (eV, minus volume times stress)"
-                )
+                text = f"{structure.label}: {', '.join(map(repr, new))} not used as a label; labels are called {LABELS}"
                 warnings.warn(text, MdnnpWarning, stacklevel=2)
             yield as_labelled(structure)
 
@@ -116,7 +115,7 @@ def excluded_numbers(paths: Iterable[str | Path], names: Iterable[str]) -> dict[
 def as_labelled(structure: Structure) -> LabelledStructure:
     """The labels that a structure carries."""
     s = structure
-    return LabelledStructure(s.system, s.energy, s.forces, s.stress, s.config_type, s.label, s.subset)
+    return LabelledStructure(s.system, s.energy, s.forces, s.stress, s.config_type, s.label, s.subset, s.charges)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -126,9 +125,9 @@ def as_labelled(structure: Structure) -> LabelledStructure:
 def duplicate_groups(structures: Sequence[LabelledStructure]) -> np.ndarray:
     """(n,) index of the first structure with the same geometry; its own index if there is none before.
 
-    The same: atoms of the same elements in the same order, in cells of the same shape, at the same fractional
-    coordinates (whole cell vectors apart), each within SAME_A. So a rotated copy of a crystal is found, one with
-    its atoms in another order is not.
+    The same: as much charge, and atoms of the same elements in the same order, in cells of the same shape, at the same
+    fractional coordinates (whole cell vectors apart), each within SAME_A. So a rotated copy of a crystal is found, one
+    with its atoms in another order is not.
     """
     from scipy.spatial import cKDTree
 
@@ -136,7 +135,7 @@ def duplicate_groups(structures: Sequence[LabelledStructure]) -> np.ndarray:
     exact: dict[bytes, int] = {}
     alike: dict[bytes, list[int]] = {}
     for k, s in enumerate(structures):
-        kind = s.system.numbers.tobytes() + s.system.pbc.tobytes()
+        kind = s.system.numbers.tobytes() + s.system.pbc.tobytes() + np.float64(s.system.charge).tobytes()
         first[k] = exact.setdefault(kind + s.system.positions.tobytes() + s.system.cell.tobytes(), k)
         if first[k] == k:
             alike.setdefault(kind, []).append(k)
@@ -249,7 +248,7 @@ def fit_offsets(structures: Iterable[LabelledStructure], given: Mapping[str, flo
     Least squares of the energy per atom on the composition. Where the compositions leave a choice (fixed
     stoichiometry), the offsets nearest to the energies of free atoms are taken if the set has one of each element
     (a single atom with no neighbour within ISOLATED_A), else the smallest ones. Free atoms are not fitted.
-    given : offsets of some elements, which stay as they are
+    given : offsets of some elements, which are kept
     An element of which no energy says anything gets 0. Raises InputError for given offsets that are not finite.
     """
     given = dict(given or {})
@@ -334,4 +333,7 @@ def _digest(s: LabelledStructure, purpose: str) -> bytes:
     digest.update(s.system.numbers.astype("<i8").tobytes() + s.system.pbc.astype("u1").tobytes())
     for values in (s.system.positions, s.system.cell, s.energy_eV, s.forces, s.stress):
         digest.update(b"none" if values is None else np.asarray(values, "<f8").tobytes() + b"|")
+    if s.system.charge or s.charges is not None:
+        charges = np.zeros(0) if s.charges is None else s.charges
+        digest.update(np.append(charges, s.system.charge).astype("<f8").tobytes())
     return digest.digest()

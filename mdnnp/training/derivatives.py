@@ -33,7 +33,7 @@ class Predictions(NamedTuple):
 
 
 class Layout:
-    """Where the weights of all networks stand in one vector: by element and layer, matrix (rows first), then biases.
+    """The places of the weights of all networks in one vector: by element and layer, matrix (rows first), then biases.
 
     sizes : per element, the number of nodes of every layer, inputs and output included
     activations : letters of the layers, as `mlp.Network` has them; the same for all elements

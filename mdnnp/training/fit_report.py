@@ -22,7 +22,7 @@ _HISTORY_LABELS = {  # panels of the learning curves
     **{name: f"{name} RMSE / ({unit})" for name, unit in UNITS.items()},
 }
 _COLOURS = (MAIN, ACCENT, DATA)
-_PARITY_UNITS = {"energy": ("eV/atom", 1e3), "force": ("eV/Å", 1e3), "stress": ("GPa", 1.0)}
+_PARITY_UNITS = {"energy": ("eV/atom", 1e3), "force": ("eV/Å", 1e3), "stress": ("GPa", 1.0), "charge": ("e", 1e3)}
 
 
 def write_report(
@@ -44,7 +44,7 @@ def write_report(
         (GPa), where X is "train", "validation" or "test"; NaN where nothing was measured. best_epoch : is marked
     notes : sentences of the reader's concern, such as findings on the data
     facts : name and value of what the head names, such as the potential
-    provenance : name and value of settings, hashes, versions; a value of several lines is shown as it is
+    provenance : name and value of settings, hashes, versions; a value of several lines is shown unchanged
     Raises FileError if the file exists and `overwrite` is False, or cannot be written.
     """
     page = Page(title, (facts or {}).items())
@@ -111,7 +111,9 @@ def _errors(page: Page, quantity: str, sets: Mapping[str, Errors]) -> None:
             rows.append([label if k == 0 else "", name, *shown, str(s.n)])
             classes.append("all" if label == "all" else "part")
     head = ["", "set", "RMSE", "MAE", "95 % quantile", "maximum", "max/RMSE", "bias", "values"]
-    what = {"energy": "energy", "force": "force components", "stress": "stress components"}[quantity]
+    what = {"energy": "energy", "force": "force components", "stress": "stress components", "charge": "charges"}[
+        quantity
+    ]
     page.section(f"Errors of {what} / ({UNITS[quantity]})").table(head, rows, classes=classes)
 
 

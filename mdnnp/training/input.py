@@ -10,7 +10,7 @@ from ase.data import atomic_numbers
 
 from mdnnp.base.inputs.records import Rule, key, read_records, refuse
 from mdnnp.base.inputs.rules import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SEED
-from mdnnp.base.inputs.toml import Document, Mistake, parse_toml, read_toml
+from mdnnp.base.inputs.toml import Document, Flaw, parse_toml, read_toml
 from mdnnp.dynamics.input import ENERGY_UNIT, LENGTH_UNIT
 from mdnnp.potentials.hdnnp.networks import ACTIVATION_NAMES, TRAINABLE
 
@@ -143,6 +143,42 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True)
+class ChargesConfig:
+    """Charges of a fourth-generation potential: every charge depends on all atoms (docs/guide/electrostatics.md)."""
+
+    learned_from: Literal["none", "labels"] = key(
+        "What the charges are fitted to. none: a potential without charges. labels: reference charges of all training "
+        "structures; electronegativities and hardness are fitted to these first, then the short-range networks, which "
+        "see the charges, to the energies and forces minus those of the charges.",
+        "none",
+        example='"labels"',
+    )
+    hidden: tuple[int, ...] = key(
+        "Number of nodes in each hidden layer of the networks of the electronegativities.",
+        (15, 15),
+        rule=LAYERS,
+        example="[15, 15]",
+    )
+    widths_A: dict[str, float] = key(
+        "Width of the Gaussian charge of each element, in Å; by default its covalent radius.",
+        {},
+        rule=Rule(lambda v: all(0.1 <= w <= 5 for w in v.values()), "must have widths between 0.1 and 5 Å"),
+        example="{Na = 1.66, Cl = 1.02}",
+    )
+    hardness_eV: dict[str, float] = key(
+        "Hardness of each element at the start of the fit, in eV/e^2; by default 5.",
+        {},
+        rule=Rule(lambda v: all(j > 0 for j in v.values()), "must have positive hardness"),
+        example="{Na = 5.0, Cl = 5.0}",
+    )
+    tolerance_e: float = key("Tolerance of a charge, in e.", 0.01, rule=POSITIVE)
+    epochs: int = key("Largest number of epochs of the fit to the charges.", 50, rule=AT_LEAST_ONE, restart="free")
+    prior: float = key(
+        "Strength of the regularization of the fit to the charges, as fit.prior.", 1.0, rule=NOT_NEGATIVE
+    )
+
+
+@dataclass(frozen=True)
 class FitConfig:
     """The loss and how it is minimised.
 
@@ -238,6 +274,7 @@ SECTIONS: dict[str, type] = {
     "data": DataConfig,
     "descriptors": DescriptorsConfig,
     "network": NetworkConfig,
+    "charges": ChargesConfig,
     "fit": FitConfig,
     "output": OutputConfig,
 }
@@ -255,6 +292,7 @@ class TrainConfig:
     data: DataConfig
     descriptors: DescriptorsConfig
     network: NetworkConfig
+    charges: ChargesConfig
     fit: FitConfig
     output: OutputConfig
     source: Path
@@ -279,6 +317,11 @@ class TrainConfig:
     def checkpoint_path(self) -> Path:
         """The checkpoint, beside the input."""
         return self.source.with_suffix(".checkpoint")
+
+    @property
+    def charges_checkpoint_path(self) -> Path:
+        """The checkpoint of the fit to the charges, beside the input."""
+        return self.source.with_suffix(".charges.checkpoint")
 
     @property
     def epochs_path(self) -> Path:
@@ -311,7 +354,7 @@ def _build(document: Document, source: Path) -> TrainConfig:
     return TrainConfig(**records, source=source.absolute(), text=document.text, lines=document.by_name())
 
 
-def _contradictions(document: Document, values: dict[str, dict]) -> list[Mistake]:
+def _contradictions(document: Document, values: dict[str, dict]) -> list[Flaw]:
     """Keys that exclude each other."""
     excluding = (
         ("data", "test", "test_fraction"),
@@ -323,8 +366,19 @@ def _contradictions(document: Document, values: dict[str, dict]) -> list[Mistake
         ("descriptors", "functions", "angular"),
         ("descriptors", "functions", "max_zeta"),
     )
-    mistakes = [
-        Mistake(
+    if values["charges"].get("learned_from", "none") != "none" and values["fit"].get("members", 1) > 1:
+        at = document.lines["fit", "members"]
+        mistakes = [
+            Flaw(
+                at,
+                f"fit.members at {document.at(('fit', 'members'))}: a committee with charges cannot be "
+                "fitted; fit.networks can be more than 1",
+            )
+        ]
+    else:
+        mistakes = []
+    mistakes += [
+        Flaw(
             document.lines[section, key],
             f"{section}.{key} at {document.at((section, key))} has no effect without {section}.{needed}; give both",
         )
@@ -334,12 +388,16 @@ def _contradictions(document: Document, values: dict[str, dict]) -> list[Mistake
     for name in values["data"].get("offsets_eV", {}):
         if atomic_numbers.get(name, 0) == 0:
             mistakes.append(_of_table(document, "offsets_eV", name, f"{name!r} is no chemical element"))
+    for table in ("widths_A", "hardness_eV"):
+        for name in values["charges"].get(table, {}):
+            if atomic_numbers.get(name, 0) == 0:
+                mistakes.append(_of_table(document, table, name, f"{name!r} is no chemical element", "charges"))
     for name in values["data"].get("weights", {}):
         if name.rpartition(".")[2] not in QUANTITIES:
             known = "expected CONFIG_TYPE = {energy = ..., force = ..., stress = ...}, any of the three"
             mistakes.append(_of_table(document, "weights", name, f"{name!r}: {known}"))
     return mistakes + [
-        Mistake(
+        Flaw(
             document.lines.get((section, b), math.inf),
             f"{section}.{b} at {document.at((section, b))} contradicts {section}.{a}; remove one of them",
         )
@@ -348,10 +406,10 @@ def _contradictions(document: Document, values: dict[str, dict]) -> list[Mistake
     ]
 
 
-def _of_table(document: Document, table: str, name: str, text: str) -> Mistake:
-    """A mistake in an entry of a table of [data]; `name` is dotted."""
-    path = ("data", table, *name.split("."))
+def _of_table(document: Document, table: str, name: str, text: str, section: str = "data") -> Flaw:
+    """A mistake in an entry of a table of a section; `name` is dotted."""
+    path = (section, table, *name.split("."))
     found = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in document.lines), None)
     if found is None:  # the section itself is misspelt, which is a mistake of its own
-        return Mistake(math.inf, f"data.{table}: {text}")
-    return Mistake(document.lines[found], f"data.{table} at {document.at(found)}: {text}")
+        return Flaw(math.inf, f"{section}.{table}: {text}")
+    return Flaw(document.lines[found], f"{section}.{table} at {document.at(found)}: {text}")

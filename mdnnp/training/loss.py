@@ -41,7 +41,7 @@ class Tolerances(NamedTuple):
 class Labels(NamedTuple):
     """Labels of S structures with A atoms: energies (S,) without offsets, eV; forces (A, 3); strain (S, 6), eV.
 
-    What is not labelled is 0 and has weight 0. n_atoms (S,); weights: of each structure.
+    Missing labels are 0 and have weight 0. n_atoms (S,); weights: of each structure.
     """
 
     n_atoms: np.ndarray

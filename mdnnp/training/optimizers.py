@@ -47,7 +47,7 @@ def restart_levenberg(state: State, loss: Loss) -> State:
 
 def levenberg_epoch(state: State, loss: Loss) -> Step:
     """One step that lowers the loss: damping increases until it does, and decreases while the model is accurate."""
-    theta, (damping, growth, before) = state.theta, state.numbers
+    theta, (damping, growth, before) = state.theta, state.numbers.tolist()
     matrix, half_gradient = loss.normal_equations(theta)
     diagonal = np.diag_indices_from(matrix)
     own = matrix[diagonal]

@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from ase.data import chemical_symbols
 
+from mdnnp.atoms.quantities import dipole_moment
 from mdnnp.atoms.structure import Structure
 from mdnnp.base.errors import InputError, MdnnpWarning, PhysicsError
 from mdnnp.base.units import EV_PER_A3_IN_GPA
@@ -44,6 +46,7 @@ class Prediction:
             atomic_energies=r.atomic_energies,
             forces=r.forces,
             stress=self.stress,
+            charges=r.charges if len(r.charges) else self.structure.charges,
         )
 
 
@@ -76,6 +79,15 @@ def table_row(prediction: Prediction) -> str:
         f"{label:<32} {n:>7} {results.energy:>20.9f} {results.energy / n:>15.9f} {largest:>12.6f} "
         f"{pressure:>13} {results.extrapolation.count:>9}"
     )
+
+
+def charge_row(prediction: Prediction) -> str:
+    """A line below that of `table_row`, for a potential with charges."""
+    found = _of_charges(prediction.structure, prediction.results)
+    parts = [f"{s} {q['mean']:+.4f} ({q['min']:+.4f} .. {q['max']:+.4f})" for s, q in found["charges_e"].items()]
+    dipole = np.linalg.norm(found.get("dipole_e_A", np.nan))
+    text = f"  charges/e: {', '.join(parts)}; total {round(found['total_charge_e'], 9) + 0.0:g}"
+    return text if np.isnan(dipole) else f"{text}; dipole {dipole:.6f} e Å"
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +123,24 @@ def numbers(prediction: Prediction) -> dict:
         "max_force_eV_per_A": results.largest_force,
         "pressure_GPa": prediction.pressure_GPa,
         "extrapolations": results.extrapolation.count,
+        **_of_charges(structure, results),
     }
+
+
+def _of_charges(structure: Structure, results: Results) -> dict:
+    """Charges of each element, and the dipole of an open system; nothing of a potential without charges."""
+    charges, system = results.charges, structure.system
+    if not len(charges):
+        return {}
+    of_element = {chemical_symbols[z]: charges[system.numbers == z] for z in np.unique(system.numbers)}
+    found = {
+        "total_charge_e": float(charges.sum()),
+        "charges_e": {s: {"mean": float(q.mean()), "min": float(q.min()), "max": float(q.max())}
+                      for s, q in of_element.items()},
+    }  # fmt: skip
+    if not system.pbc.any():
+        found["dipole_e_A"] = dipole_moment(system.positions, charges, structure.masses).tolist()
+    return found
 
 
 def predict_all(
@@ -122,6 +151,8 @@ def predict_all(
     rows, kept, tally = [], [], ErrorTally(potential)
     for prediction in predict(potential, structures):
         say(table_row(prediction))
+        if len(prediction.results.charges):
+            say(charge_row(prediction))
         rows.append(numbers(prediction))
         tally.add(as_labelled(prediction.structure), prediction.results)
         if keep:

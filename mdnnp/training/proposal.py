@@ -23,7 +23,7 @@ class Proposal:
     """Functions by centre, lengths in Å; cost by centre; report on the structures.
 
     candidates : how many functions by centre there were to choose from; unexplained : share of the labels' (or of the
-        pool's) squares that no linear model of the functions explains, NaN if the method does not tell
+        pool's) squares that no linear model of the functions explains, NaN if the method does not compute it
     """
 
     functions: FunctionSets
@@ -53,7 +53,7 @@ class Proposal:
         return "\n".join([*(f"# {line}".rstrip() for line in lines), "", *functions])
 
     def as_dict(self) -> dict:
-        """The proposal in terms of JSON; functions as lines of `input.nn`; None for what is not finite."""
+        """The proposal in terms of JSON; functions as lines of `input.nn`; None for numbers that are not finite."""
         return {
             "functions": {s: [function_line(f) for f in own] for s, own in self.functions.items()},
             "cost": {s: plain(c) for s, c in self.cost.items()},

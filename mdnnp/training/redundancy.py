@@ -1,7 +1,7 @@
 """The resolution of a set of symmetry functions: its rank, dependent functions, and similar environments.
 
 Values count in units of their standard deviation over the environments of their element, as networks see them. A
-high-dimensional network with functions of at most three bodies cannot tell all environments apart: S. N. Pozdnyakov
+high-dimensional network with functions of at most three bodies cannot distinguish all environments: S. N. Pozdnyakov
 et al., Phys. Rev. Lett. 125, 166001 (2020).
 """
 
@@ -97,9 +97,9 @@ class ElementRedundancy:
 
 @dataclass(frozen=True)
 class Redundancy:
-    """Report on a set: `elements` by symbol; pairs that it hardly tells apart, most suspicious first.
+    """Report on a set: `elements` by symbol; pairs that it hardly distinguishes, most suspicious first.
 
-    by_pool : environments that the larger set tells apart; by_force : that differ by their forces;
+    by_pool : environments that the larger set distinguishes; by_force : that differ by their forces;
     structures : that differ by their energies
     """
 

@@ -22,16 +22,24 @@ from mdnnp.base.files import check_distinct, check_replaceable, check_writable, 
 from mdnnp.base.report import screen
 from mdnnp.dynamics import messages
 from mdnnp.potentials.committee import Committee
+from mdnnp.potentials.electrostatics.fourth_generation import FourthGeneration
 from mdnnp.potentials.hdnnp.files.reader import TERMS_FILE
 from mdnnp.potentials.hdnnp.files.writer import belongs, write_potential
 from mdnnp.potentials.hdnnp.functions.descriptors import Descriptors
-from mdnnp.potentials.hdnnp.model import ElementModel, HDNNPModel, scaling_coefficients
+from mdnnp.potentials.hdnnp.model import ChargeModel, ElementModel, HDNNPModel, scaling_coefficients
 from mdnnp.potentials.hdnnp.networks import Network, mean_network
 from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.interface import Potential
 from mdnnp.potentials.load import load_terms
 from mdnnp.potentials.total import TotalPotential
 from mdnnp.training.accuracy import Errors, brief, evaluate
+from mdnnp.training.charge_fit import (
+    ChargedDescriptors,
+    ChargeLoss,
+    charge_model,
+    check_charge_labels,
+    widths_and_hardness,
+)
 from mdnnp.training.dataset import (
     Weights,
     data_hash,
@@ -112,6 +120,8 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
     _check_outputs(config, resume, overwrite)
     with locked(config.report_path, config.checkpoint_path), _interruptible(config):
         sets, findings = read_sets(config)
+        if config.charges.learned_from != "none":
+            check_charge_labels([*sets.train, *sets.validation])
         if findings:
             lines = ["about the data (also in the report):", *findings, _WAY_OUT]
             warnings.warn("\n".join(lines), MdnnpWarning, stacklevel=2)
@@ -131,22 +141,26 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
         )
         skeleton = _model(config, chosen, stored, offsets, None)
         if not resume:  # an earlier fit that may be replaced
-            for path in (config.checkpoint_path, previous_path(config.checkpoint_path)):
+            for path in _checkpoints(config):
                 path.unlink(missing_ok=True)
+        charges = None
+        if config.charges.learned_from != "none":
+            charges, stored, sets = _with_charges(config, sets, stored, skeleton, resume)
+            offsets = fit_offsets(sets.train, config.data.offsets_eV)
         members, layout = make_members(config, sets, stored, skeleton, make_labels_of(config, sets, offsets))
         result = fit(
             members,
             _settings(config),
             config.checkpoint_path,
             _key(config, sets, stored, offsets),
-            resume=resume and _has_checkpoint(config),
+            resume=resume and _is_there(config.checkpoint_path),
             on_epoch=_Reporter(config),
         )
         models = [
             _model(config, chosen, stored, offsets, _networks(layout, own.best, members[0].train.inputs, skeleton))
             for own in result.members
         ]
-        trained = _finish(config, given, fixed, models, result, findings, overwrite or resume)
+        trained = _finish(config, given, fixed, models, charges, result, findings, overwrite or resume)
         if not config.output.keep_descriptors:
             remove_descriptors(config.descriptors_path)
         return trained
@@ -167,8 +181,8 @@ def _interruptible(config: TrainConfig) -> Iterator[None]:
         number = interrupt.args[0] if interrupt.args else signal.SIGINT
         kept = "no epoch was finished; start it again"
         if _has_checkpoint(config):
-            epoch = load_checkpoint(config.checkpoint_path)[0].get("epoch")
-            where = messages.short(config.checkpoint_path)
+            last = next(path for path in _checkpoints(config)[::2] if _is_there(path))
+            epoch, where = load_checkpoint(last)[0].get("epoch"), messages.short(last)
             kept = (
                 f"saved: {where} of epoch {epoch}; continue with: mdnnp train {messages.short(config.source)} --resume"
             )
@@ -184,7 +198,7 @@ def _interruptible(config: TrainConfig) -> Iterator[None]:
 
 def _check_outputs(config: TrainConfig, resume: bool, overwrite: bool) -> None:
     """Refuse, before any work, outputs that exist or could not be written, or that would replace an input."""
-    checkpoints = (config.checkpoint_path, previous_path(config.checkpoint_path))
+    checkpoints = _checkpoints(config)
     outputs = (config.potential_path, config.descriptors_path, config.report_path, config.epochs_path, *checkpoints)
     inputs = (config.source, *config.data.train, *(config.data.test or ()), config.descriptors.functions)
     check_distinct(outputs, inputs)
@@ -207,6 +221,14 @@ def _check_outputs(config: TrainConfig, resume: bool, overwrite: bool) -> None:
         check_replaceable(config.potential_path, allowed, _belongs(config))
 
 
+def _checkpoints(config: TrainConfig) -> list[Path]:
+    """The checkpoints of this fit, with those before them."""
+    own = [config.checkpoint_path]
+    if config.charges.learned_from != "none":
+        own.append(config.charges_checkpoint_path)
+    return [path for one in own for path in (one, previous_path(one))]
+
+
 def _belongs(config: TrainConfig) -> Callable[[str], bool]:
     """Whether overwriting the directory of the result may delete the file of this name."""
     if config.fit.members == 1:
@@ -217,7 +239,11 @@ def _belongs(config: TrainConfig) -> Callable[[str], bool]:
 
 
 def _has_checkpoint(config: TrainConfig) -> bool:
-    return config.checkpoint_path.exists() or previous_path(config.checkpoint_path).exists()
+    return any(path.exists() for path in _checkpoints(config))
+
+
+def _is_there(checkpoint: Path) -> bool:
+    return checkpoint.exists() or previous_path(checkpoint).exists()
 
 
 def make_labels_of(config: TrainConfig, sets: Sets, offsets: Mapping[str, float]) -> Labels:
@@ -236,13 +262,88 @@ def make_labels_of(config: TrainConfig, sets: Sets, offsets: Mapping[str, float]
     return make_labels(fitted, offsets, weights)
 
 
+def _with_charges(
+    config: TrainConfig, sets: Sets, stored: StoredDescriptors, skeleton: HDNNPModel, resume: bool
+) -> tuple[ChargeModel, ChargedDescriptors, Sets]:
+    """The first stage: charges, the stored functions with them, and the labels without their energy."""
+    fitted, c = [*sets.train, *sets.validation], config.charges
+    widths, hardness = widths_and_hardness(stored.elements, c.widths_A, c.hardness_eV, config.source.name)
+    rng = np.random.default_rng([config.fit.seed, 2])
+    inputs = [
+        half_whitened(stored.values(symbol), *scaling_coefficients(part, skeleton))
+        for symbol, part in skeleton.elements.items()
+    ]
+    letter = ACTIVATION_LETTERS[config.network.activation]
+    layout = Layout([(own.number, *c.hidden, 1) for own in inputs], letter * len(c.hidden) + "l")
+    theta = np.concatenate([0.1 * layout.initial(rng), np.zeros(len(inputs))])
+    bare = FourthGeneration(
+        _with_networks(skeleton, {e: 1 for e in stored.elements}),
+        charge_model(layout, theta, inputs, list(hardness.values()), widths, skeleton),
+    )
+    common = (
+        stored, [s.system.numbers for s in fitted], layout, inputs,
+        [bare.hardness_matrix(s.system) for s in fitted], [s.charges for s in fitted],
+        np.array([s.system.charge for s in fitted]), np.array(list(hardness.values())), c.tolerance_e,
+    )  # fmt: skip
+    n, m = len(sets.train), len(fitted)
+    loss = ChargeLoss(*common, c.prior, 0, n)
+    member = Member(loss, ChargeLoss(*common, 0.0, n, m) if m > n else None, theta[None])
+    result = fit(
+        [member],
+        FitSettings("levenberg-marquardt", c.epochs, config.fit.patience),
+        config.charges_checkpoint_path,
+        _key_of_charges(config, sets, stored),
+        resume=resume and _is_there(config.charges_checkpoint_path),
+        on_epoch=_say_charges,
+    )
+    best = result.members[0].best[0]
+    model = charge_model(layout, best, inputs, loss.hardness(best).tolist(), widths, skeleton)
+    potential = FourthGeneration(_with_networks(skeleton, {e: 1 for e in stored.elements}), model)
+    return model, ChargedDescriptors(stored, fitted, potential, *loss.frozen(best)), without_terms(sets, potential)
+
+
+def _with_networks(skeleton: HDNNPModel, extra: Mapping[str, int]) -> HDNNPModel:
+    """The skeleton with networks that give zero, `extra` inputs more, and no offsets."""
+    return dataclasses.replace(
+        skeleton,
+        elements={
+            e: dataclasses.replace(
+                part,
+                atom_energy=0.0,
+                network=Network((np.zeros((len(part.functions) + extra[e], 1)),), (np.zeros(1),), "l"),
+            )
+            for e, part in skeleton.elements.items()
+        },
+    )
+
+
+def _key_of_charges(config: TrainConfig, sets: Sets, stored: StoredDescriptors) -> str:
+    """What must be the same for the fit of the charges to be resumed, as JSON."""
+    values = {
+        "form of the checkpoint": 1,
+        "structures or symmetry functions": stored.key,
+        "labels": data_hash([*sets.train, *sets.validation]),
+        "division of the data": [len(sets.train), len(sets.validation)],
+        "activation": config.network.activation,
+        "seed": config.fit.seed,
+    }
+    values |= {k: v for k, v in dataclasses.asdict(config.charges).items() if k != "epochs"}
+    return json.dumps(values, sort_keys=True)
+
+
+def _say_charges(epoch: int, progress: list[Progress], seconds: float) -> None:
+    row = dict(zip(COLUMNS, progress[0].history[-1], strict=True))
+    texts = [f"{name} {1e3 * row[f'energy_{name}']:.3f} me" for name in ("train", "validation")]
+    screen.say(f"charges, epoch {epoch:4d}: {'; '.join(t for t in texts if 'nan' not in t)}")
+
+
 def make_members(
     config: TrainConfig, sets: Sets, stored: StoredDescriptors, skeleton: HDNNPModel, labels: Labels
 ) -> tuple[list[Member], Layout]:
     """The networks to fit, those of a member together, with weights to start from: network k draws from seed + k."""
     hidden, letter = config.network.hidden, ACTIVATION_LETTERS[config.network.activation]
     inputs = [
-        half_whitened(stored.values(symbol), *scaling_coefficients(part, skeleton))
+        half_whitened(stored.values(symbol), *_in_fit(stored.values(symbol), part, skeleton))
         for symbol, part in skeleton.elements.items()
     ]
     layout = Layout([(own.number, *hidden, 1) for own in inputs], letter * len(hidden) + "l")
@@ -268,11 +369,27 @@ def make_members(
     return members, layout
 
 
+def _in_fit(values: np.ndarray, part: ElementModel, skeleton: HDNNPModel) -> tuple[np.ndarray, np.ndarray]:
+    """Factor and shift (f,) of values (n, f) to variance one, that of the charge too, if it is one of them."""
+    factor, shift = scaling_coefficients(part, skeleton)
+    if values.shape[1] == len(factor):
+        return factor, shift
+    spread = float(values[:, -1].std())
+    return np.append(factor, 1.0 / spread if spread > _ROUNDING else 0.0), np.append(shift, 0.0)
+
+
+def _as_written(inputs: Inputs, part: ElementModel, skeleton: HDNNPModel) -> tuple[np.ndarray, np.ndarray]:
+    """Factor and shift (f,) of what the written networks see: the charge itself, if there is one."""
+    factor, shift = scaling_coefficients(part, skeleton)
+    extra = len(inputs.matrix) - len(factor)
+    return np.append(factor, np.ones(extra)), np.append(shift, np.zeros(extra))
+
+
 def _networks(layout: Layout, thetas: np.ndarray, inputs: Sequence[Inputs], skeleton: HDNNPModel) -> list[Network]:
     """The networks of the scaled functions, element by element: the means of those with weights `thetas`."""
     fits = zip(*(layout.networks(theta) for theta in thetas), strict=True)
     return [
-        mean_network([fold(network, x, *scaling_coefficients(part, skeleton)) for network in own])
+        mean_network([fold(network, x, *_as_written(x, part, skeleton)) for network in own])
         for own, x, part in zip(fits, inputs, skeleton.elements.values(), strict=True)
     ]
 
@@ -318,7 +435,7 @@ def _model(config: TrainConfig, chosen: Functions, stored: StoredDescriptors, of
     """
     elements = {}
     for k, symbol in enumerate(stored.elements):
-        values = stored.values(symbol)
+        values = stored.values(symbol)[:, : len(chosen.functions[symbol])]
         mean, sigma = values.mean(axis=0), values.std(axis=0)
         sigma[sigma < _ROUNDING * np.maximum(1.0, np.abs(mean))] = 0.0 if networks is None else 1.0
         scaling = np.stack([values.min(axis=0), values.max(axis=0), mean, sigma], axis=1)
@@ -412,14 +529,15 @@ def _finish(
     sets: Sets,
     fixed: Potential | None,
     models: list[HDNNPModel],
+    charges: ChargeModel | None,
     result: FitResult,
     findings: list[str],
     overwrite: bool,
 ) -> Trained:
     """Write the potential, measure it, write the report."""
     origin = _provenance(config, sets, result)
-    _write(config, models, origin, overwrite)
-    networks = [HDNNP(model) for model in models]
+    _write(config, models, charges, origin, overwrite)
+    networks = [HDNNP(model) if charges is None else FourthGeneration(model, charges) for model in models]
     source = str(config.potential_path)
     potential: Potential = networks[0] if len(networks) == 1 else Committee(networks, source)
     if fixed is not None:
@@ -441,12 +559,18 @@ def _finish(
 
 
 def _write(
-    config: TrainConfig, models: list[HDNNPModel], origin: Mapping[str, str | int | float], overwrite: bool
+    config: TrainConfig,
+    models: list[HDNNPModel],
+    charges: ChargeModel | None,
+    origin: Mapping[str, str | int | float],
+    overwrite: bool,
 ) -> None:
     terms = config.network.terms
     if len(models) == 1:
         fixed = None if terms is None else terms.read_bytes()
-        write_potential(models[0], config.potential_path, overwrite=overwrite, provenance=origin, terms=fixed)
+        write_potential(
+            models[0], config.potential_path, overwrite=overwrite, provenance=origin, terms=fixed, charges=charges
+        )
         return
     with new_directory(config.potential_path, overwrite, _belongs(config)) as directory:
         for k, model in enumerate(models, start=1):

@@ -3,7 +3,7 @@
 Format: P. de Buyl, P. H. Colberg, F. Höfling, Comput. Phys. Commun. 185, 1546 (2014), https://www.nongnu.org/h5md, in
 the dialect that MDAnalysis, pyh5md and znh5md/ASE all read with the right numbers: the particle group is called
 "trajectory", every element depends on time, units are plain strings, the box is lower-triangular, and what is denser
-than the frames stands outside /observables, in /thermo. Positions are not wrapped.
+than the frames is outside /observables, in /thermo. Positions are not wrapped.
 
 A frame is committed when its `step` is written: the values are flushed first (HDF5's single-writer mode). A run that
 resumes overwrites what follows its checkpoint with the same bits, so that nothing committed is ever taken away.

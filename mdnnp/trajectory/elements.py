@@ -18,6 +18,11 @@ from mdnnp.trajectory.layout import reason_of
 TIMES_FS = {"fs": 1.0, "ps": 1e3, "ns": 1e6, "us": 1e9, "s": 1e15}
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises on damaged files
 _DENSEST = 1100  # values per stored byte that compression reaches (deflate: 1032)
+_LARGEST = 1e36  # of any quantity in any unit; single precision holds it
+_SQUARED_IN_SINGLE = 1e15  # beyond this, float32 is too narrow for a square
+# Numbers, text and arrays of them. On damaged attributes of other classes (sequences of variable length, references)
+# the HDF5 library ends the process.
+_READ = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING, h5py.h5t.BITFIELD, h5py.h5t.ENUM)
 
 
 @dataclass(frozen=True)
@@ -77,19 +82,25 @@ class Element:
             ) from None
 
     def numbers(self, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """`read` of finite numbers of a shape; raises FileError, which names the frame and the atom, for others."""
+        """`read` of numbers of a shape and of sane size.
+
+        Raises FileError, which names the frame and the atom, for others.
+        """
         self.require(shape)
         values = self.read(rows)
         if values.dtype not in (np.float64, np.float32, np.int64, np.int32):  # of half precision, or of other machines
             values = values.astype(np.float64 if values.dtype.kind == "f" else np.int64)
-        bad = ~np.isfinite(values)
+        bad = ~(np.abs(values) < _LARGEST)
         if bad.any():
             k, *at = (int(i) for i in np.argwhere(bad)[0])
             atom = f" of atom {at[0]}" if len(at) == 2 and at[0] < shape[0] and shape != (3, 3) else ""
             raise FileError(
                 f"{self.path}: {self.name}{atom} is {values[(k, *at)]} in {self.where(int(rows[k]))}, expected a "
-                "number (files with a varying number of atoms have such values, and cannot be analysed)"
+                f"number of size below {_LARGEST:g} (files with a varying number of atoms have nan, and cannot be "
+                "analysed)"
             )
+        if values.dtype == np.float32 and values.size and np.abs(values).max() > _SQUARED_IN_SINGLE:
+            values = values.astype(np.float64)
         return values
 
     def require(self, shape: tuple[int, ...]) -> None:
@@ -122,7 +133,7 @@ class Element:
     def rows_at(self, clock: "Element") -> np.ndarray:
         """(len(clock),) row of this element at each value of another, -1 where it has none.
 
-        Raises FileError where steps and times contradict each other, or neither tells.
+        Raises FileError where steps and times contradict each other, or both are missing.
         """
         if self.constant:
             return np.zeros(len(clock), np.int64)
@@ -221,9 +232,12 @@ def _axis(file: str, element: h5py.Group, name: str, n: int) -> np.ndarray | Non
             values = series[:n]
     except DAMAGE as error:
         raise FileError(f"{file}: {where} cannot be read ({reason_of(error)})") from None
-    if not np.isfinite(values).all():
-        k = int(np.argmin(np.isfinite(values)))
-        raise FileError(f"{file}: {where} is {values[k]} in frame {k}, expected a number")
+    if np.asarray(values).dtype.kind == "f":
+        values = np.asarray(values, dtype=np.float64)
+    sane = np.abs(values) < _LARGEST
+    if not sane.all():
+        k = int(np.argmin(sane))
+        raise FileError(f"{file}: {where} is {values[k]} in frame {k}, expected a number of size below {_LARGEST:g}")
     return values
 
 
@@ -238,12 +252,18 @@ def item_of(file: str, group: Any, name: str) -> Any:
 
 
 def check_size(file: str, series: h5py.Dataset) -> None:
-    """Raise FileError if a dataset says that it is far larger than what is stored of it, or is damaged."""
+    """Raise FileError if a dataset says that it is far larger than what is stored of it, or is damaged.
+
+    So do those that hold neither numbers nor text.
+    """
     try:
+        plain = _is_plain(series.id.get_type())
         stored, declared, kind = series.id.get_storage_size(), series.size * series.dtype.itemsize, series.dtype.kind
         elsewhere = series.external
     except DAMAGE as error:
         raise FileError(f"{file}: {series.name} cannot be read ({reason_of(error)})") from None
+    if not plain:
+        raise FileError(f"{file}: {series.name} holds neither numbers nor text")
     if kind in "iufS" and declared > _DENSEST * (stored + 4096) and not elsewhere:
         raise FileError(
             f"{file}: {series.name} should have shape {series.shape}, but only {stored} bytes are stored: it was "
@@ -254,9 +274,16 @@ def check_size(file: str, series: h5py.Dataset) -> None:
 def attribute(item: Any, name: str, default: Any = None) -> Any:
     """An attribute, or the default where it is missing or cannot be read."""
     try:
-        return item.attrs.get(name, default)
+        if name not in item.attrs or not _is_plain(item.attrs.get_id(name).get_type()):
+            return default
+        return item.attrs[name]
     except DAMAGE:
         return default
+
+
+def _is_plain(kind: h5py.h5t.TypeID) -> bool:
+    """Whether a type is that of numbers or text, or arrays of them."""
+    return kind.get_class() in _READ or (kind.get_class() == h5py.h5t.ARRAY and _is_plain(kind.get_super()))
 
 
 def text(value: Any) -> str:

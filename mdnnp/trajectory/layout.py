@@ -54,6 +54,7 @@ def make_layout(
     parameters: Mapping[str, Any],
     velocities: bool,
     forces: bool,
+    charges: bool,
     author: str,
 ) -> None:
     """Make all groups and empty datasets of a file open for writing: numbers (N,), masses (N,) u, pbc (3,), flags."""
@@ -82,6 +83,9 @@ def make_layout(
         elements.append((group.create_group("velocity"), (n, 3), np.float64, "Angstrom fs-1"))
     if forces:
         elements.append((group.create_group("force"), (n, 3), np.float64, FORCE_UNIT))
+    if charges:
+        elements.append((group.create_group("charge"), (n,), np.float64, "e"))
+        group["charge"].attrs["type"] = "effective"
     for name, values, kind, of in (("species", numbers, np.int32, None), ("mass", masses, np.float64, "u")):
         constant = group.create_group(name)
         constant.attrs["constant"] = np.asarray(values, dtype=kind)

@@ -15,6 +15,7 @@ from mdnnp.base.errors import InputError
 from mdnnp.base.files import check_writable, new_file
 from mdnnp.potentials.interface import Results
 from mdnnp.trajectory import STEPS, TrajectoryWriter
+from mdnnp.trajectory.writer import WriteError
 
 H5_SUFFIXES = (".h5", ".h5md", ".hdf5")
 
@@ -32,10 +33,11 @@ class Step(Protocol):
 
 
 def with_results(structure: Structure, step: Step) -> Structure:
-    """`structure` where `step` stands, with energies (eV), forces (eV/Å) and stress (eV/Å^3, tension positive)."""
+    """`structure` where `step` is, with energies (eV), forces (eV/Å), stress (eV/Å^3, positive: tension), charges."""
     return replace(
         structure, system=step.system, velocities=None, energy=step.results.energy, forces=step.results.forces,
         atomic_energies=step.results.atomic_energies, stress=step.results.stress(step.system),
+        charges=step.results.charges if len(step.results.charges) else None,
     )  # fmt: skip
 
 
@@ -74,13 +76,17 @@ def write_steps(
         return
     kept = {"version": __version__, "structure": structure.label, "kind": STEPS} | dict(parameters or {})
     with new_file(path, overwrite) as temporary:
-        writer = TrajectoryWriter.create(
-            temporary, numbers=structure.system.numbers, masses=structure.masses, pbc=structure.system.pbc,
-            thermo_units={}, parameters=kept, velocities=False, overwrite=True,
-        )  # fmt: skip
-        with writer:
-            for number, step in enumerate(steps):
-                _write_frame(writer, number, with_results(structure, step))
+        try:
+            writer = TrajectoryWriter.create(
+                temporary, numbers=structure.system.numbers, masses=structure.masses, pbc=structure.system.pbc,
+                thermo_units={}, parameters=kept, velocities=False,
+                charges=len(steps) > 0 and len(steps[0].results.charges) > 0, overwrite=True,
+            )  # fmt: skip
+            with writer:
+                for number, step in enumerate(steps):
+                    _write_frame(writer, number, with_results(structure, step))
+        except WriteError as error:  # it names a temporary file, and how to continue a run
+            raise WriteError(f"{path}: the steps cannot be written; is the disk full?") from error
 
 
 def _write_frame(writer: TrajectoryWriter, number: int, frame: Structure) -> None:
@@ -96,5 +102,5 @@ def _write_frame(writer: TrajectoryWriter, number: int, frame: Structure) -> Non
     }
     writer.write_frame(
         number, float(number), transformed(frame.system.positions, rotation.T), cell, observables,
-        forces=transformed(frame.forces, rotation.T),
+        forces=transformed(frame.forces, rotation.T), charges=frame.charges,
     )  # fmt: skip

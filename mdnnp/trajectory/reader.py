@@ -243,7 +243,7 @@ class Trajectory:
         return self._values("velocity", frames, (self._n_atoms, 3), factors)
 
     def _has_ase_velocities(self) -> bool:
-        """Whether znh5md took the velocities from ASE's atoms: it writes those as they are, but calls them Å/fs."""
+        """Whether znh5md took the velocities from ASE's atoms: it writes those unconverted, but calls them Å/fs."""
         element = item_of(str(self.path), self._group, "velocity")
         if element is None:
             return False
@@ -331,6 +331,11 @@ class Trajectory:
             {FORCE_UNIT: kj, "kJ mol-1 nm-1": 0.1 * kj, "kcal mol-1 Angstrom-1": kcal, "kcal mol-1 A-1": kcal,
              "eV Angstrom-1": 1.0, "eV/Angstrom": 1.0},
         )  # fmt: skip
+
+    def charges(self, frames: Frames = slice(None)) -> np.ndarray | None:
+        """Charges (T, N), e; None if there are none."""
+        unit = {"e": 1.0} if (own := self._element("charge")) is not None and own.unit else None
+        return self._values("charge", frames, (self._n_atoms,), unit)
 
     def cells(self, frames: Frames = slice(None)) -> np.ndarray | None:
         """Cells (T, 3, 3) Å, rows a, b, c; None if the file gives none."""
@@ -480,7 +485,7 @@ class Trajectory:
         for name in self._observable_groups():
             try:
                 element = self._element(f"observables/{name}")
-            except FileError:  # of which `notes` tell
+            except FileError:  # `notes` name it
                 element = None
             found[name] = "" if element is None else element.unit
         return found
@@ -555,7 +560,7 @@ class Trajectory:
         if "parameters" not in self._facts:
             group = item_of(str(self.path), item_of(str(self.path), self._file, "parameters"), "mdnnp")
             try:
-                found = {} if group is None else dict(group.attrs)
+                found = {} if group is None else {name: attribute(group, name) for name in group.attrs}
             except DAMAGE as error:
                 raise FileError(f"{self.path}: parameters/mdnnp cannot be read ({reason_of(error)})") from None
             for name in _NUMBERS_KEPT:

@@ -23,7 +23,7 @@ def atomic_numbers(
 ) -> np.ndarray:
     """(N,) atomic numbers of the atoms of these labels, which are text or numbers.
 
-    given : as --species has them, symbols of the types in ascending order or LABEL=SYMBOL of each; () : the file tells
+    given : as --species has them, symbols of the types in ascending order or LABEL=SYMBOL of each; () : as in the file
     names : of an enumeration, in its order; creator : of the file; masses : gives those of the atoms, u, or None
     Raises FileError if labels are no elements or may be types, InputError if `given` does not fit them.
     """

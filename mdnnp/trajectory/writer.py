@@ -38,7 +38,7 @@ class OtherRun(FileError):
     """A trajectory that another run has written."""
 
 
-RUN_ID = "run_id"  # parameter that tells runs apart
+RUN_ID = "run_id"  # parameter that distinguishes runs
 
 
 def exit_at_once(code: int) -> NoReturn:
@@ -57,7 +57,7 @@ class TrajectoryWriter:
         self._frames, self._thermo, self._extrapolations = counts
         self._thermo_rows: list[tuple] = []
         self._thermo_names = [name for name in file["thermo"] if name not in ("step", "time")]
-        self._frame_names = [name for name in ("velocity", "force") if name in file[GROUP]]
+        self._frame_names = [name for name in ("velocity", "force", "charge") if name in file[GROUP]]
         self._constants = {name: file[f"{GROUP}/{name}"].attrs["constant"] for name in ("species", "mass")}
         self._open_series: dict[str, h5py.Dataset] = {}
         self._failed = False
@@ -74,6 +74,7 @@ class TrajectoryWriter:
         parameters: Mapping[str, str | int | float | np.ndarray],
         velocities: bool = True,
         forces: bool = True,
+        charges: bool = False,
         author: str = "unknown",
         overwrite: bool = False,
     ) -> "TrajectoryWriter":
@@ -94,11 +95,12 @@ class TrajectoryWriter:
         try:
             # Made under another name and closed, so that what is at `path` is replaced by a whole file or not at all.
             with h5py.File(temporary, "w", libver=HDF5_VERSION) as file:
-                make_layout(file, numbers, masses, pbc, thermo_units, parameters, velocities, forces, author)
+                make_layout(file, numbers, masses, pbc, thermo_units, parameters, velocities, forces, charges, author)
             os.replace(temporary, path)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
+            raise WriteError(f"{path}: cannot be created: {reason_of(error)}") from None
+        finally:
             temporary.unlink(missing_ok=True)
-            raise FileError(f"{path}: cannot be created: {reason_of(error)}") from None
         return cls.reopen(path, Counts())
 
     @classmethod
@@ -155,13 +157,14 @@ class TrajectoryWriter:
         observables: Mapping[str, float | np.ndarray],
         velocities: np.ndarray | None = None,
         forces: np.ndarray | None = None,
+        charges: np.ndarray | None = None,
     ) -> None:
-        """Commit a frame: positions (N, 3) Å, cell (3, 3) Å, velocities (N, 3) Å/fs, forces (N, 3) eV/Å.
+        """Commit a frame: positions (N, 3), cell (3, 3), Å; velocities (N, 3) Å/fs, forces (N, 3) eV/Å, charges (N,) e.
 
         observables : a value for each of FRAME_OBSERVABLES. The thermo rows before it are committed too.
         """
         self.flush()
-        values = {"position": positions, "velocity": velocities}
+        values = {"position": positions, "velocity": velocities, "charge": charges}
         if "force" in self._frame_names:
             values["force"] = forces * units.EV_IN_KJ_PER_MOL
         with self._writing():
@@ -273,9 +276,11 @@ def recover(path: str | Path) -> Counts:
         return writer.counts
 
 
-def expected_bytes(n_atoms: int, n_frames: int, n_thermo: int, *, velocities: bool = True, forces: bool = True) -> int:
+def expected_bytes(
+    n_atoms: int, n_frames: int, n_thermo: int, *, velocities: bool = True, forces: bool = True, charges: bool = False
+) -> int:
     """About how large a trajectory becomes."""
-    return n_frames * (24 * n_atoms * (1 + velocities + forces) + 1000) + n_thermo * 168 + 100_000
+    return n_frames * (8 * n_atoms * (3 + 3 * velocities + 3 * forces + charges) + 1000) + n_thermo * 168 + 100_000
 
 
 def check_space(path: Path, size: int) -> None:

@@ -16,6 +16,7 @@ from mdnnp.analysis.physics import Settings, physics
 from mdnnp.base.errors import FileError, InputError
 from mdnnp.command.cli import main
 from mdnnp.trajectory import Trajectory
+from mdnnp.trajectory.elements import attribute, check_size
 
 
 def start(path, creator="casemaker"):
@@ -665,6 +666,33 @@ def check_mutations(tmp_path, seeds):
 
 def test_mutated_files_give_results_or_errors_of_our_own(tmp_path):
     check_mutations(tmp_path, range(60))
+    check_mutations(tmp_path, (207, 663, 1084, 1183, 1358, 1743, 2319, 2381))  # overflows; crashes within HDF5
+
+
+def test_attributes_that_are_neither_numbers_nor_text_are_not_read(tmp_path):
+    """On damaged ones the HDF5 library ends the process."""
+    whole(tmp_path / "x.h5")
+    with h5py.File(tmp_path / "x.h5", "a") as file:
+        values = file["particles/all/position/value"]
+        lists = np.empty((), dtype=object)
+        lists[()] = np.arange(3)
+        values.attrs.create("unit", lists, shape=(), dtype=h5py.vlen_dtype(np.int64))
+        lists = file["particles/all"].create_dataset("charge", (2,), h5py.vlen_dtype(np.int64))
+        assert attribute(values, "unit", "none") == "none"
+        with pytest.raises(FileError, match="charge holds neither numbers nor text"):
+            check_size("x.h5", lists)
+
+
+@pytest.mark.parametrize("value", [1e300, -1e61, np.inf])
+def test_values_too_large_for_any_quantity_are_refused(tmp_path, value):
+    whole(tmp_path / "x.h5")
+    with h5py.File(tmp_path / "x.h5", "a") as file:
+        file["particles/all/velocity/value"][3, 2, 1] = value
+    with (
+        Trajectory(tmp_path / "x.h5") as trajectory,
+        pytest.raises(FileError, match=r"velocity of atom 2 is .* frame 3"),
+    ):
+        trajectory.velocities()
 
 
 @pytest.mark.slow

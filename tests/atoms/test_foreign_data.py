@@ -287,3 +287,51 @@ def test_tiny_cells_are_refused_at_once(tmp_path, lattice):
 def test_reading_needs_no_compiled_kernels():
     code = "import sys, mdnnp.atoms.structure; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["virials", "Virial", "VIRIALS"])
+def test_virials_by_other_names(tmp_path, name):
+    virial = np.array([[12.0, 1.0, 2.0], [1.0, -24.0, 6.0], [2.0, 6.0, 36.0]])
+    with pytest.warns(MdnnpWarning, match=f"a.xyz:0: '{name}' is read as virial: in eV, minus volume times stress"):
+        (s,) = read(tmp_path, frame(f'{name}="{numbers(virial)}"'))
+    assert np.allclose(s.stress, -virial / VOLUME_A3, rtol=1e-14)
+    assert not s.unused and not s.dropped
+
+
+def test_virial_itself_comes_first(tmp_path):
+    virial = np.diag([12.0, -24.0, 36.0])
+    (s,) = read(tmp_path, frame(f'Virial="{numbers(2 * virial)}" virial="{numbers(virial)}"'))
+    assert np.allclose(s.stress, -virial / VOLUME_A3, rtol=1e-14)
+    assert s.unused == s.dropped == ("Virial",)
+
+
+def test_convert_says_which_entries_may_be_labels(tmp_path):
+    structures = read(tmp_path, frame(f'REF_virial="{numbers(STRESS)}" REF_energy=-3.0 pbe="x"'))
+    with pytest.warns(
+        MdnnpWarning, match="'pbe'; if 'REF_energy', 'REF_virial' are labels, rename them to energy, forces"
+    ):
+        write_structures(tmp_path / "out.xyz", structures)
+
+
+@pytest.mark.parametrize(
+    ("name", "lost"),
+    [
+        ("out.vasp", "format vasp does not keep energy, forces, stress, charges, isotope masses"),
+        ("out.cif", "format cif does not keep energy, forces"),
+        ("out.traj", None),
+    ],
+)
+def test_formats_of_ase_that_lose_something_say_so(tmp_path, name, lost):
+    atoms = bulk("Ar", a=5.3, cubic=True)
+    atoms.set_masses([36.0, 40.0, 40.0, 40.0])
+    atoms.set_initial_charges([0.1, -0.1, 0.0, 0.0])
+    atoms.set_velocities(np.full((4, 3), 0.01))
+    forces, stress = np.full((4, 3), 0.1), np.full(6, 1e-3)
+    atoms.calc = SinglePointCalculator(atoms, energy=-1.0, forces=forces, stress=stress)
+    ase.io.write(tmp_path / "in.traj", atoms)
+    structures = read_structures(tmp_path / "in.traj")
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        write_structures(tmp_path / name, structures)
+    said = [str(w.message) for w in said if issubclass(w.category, MdnnpWarning)]
+    assert [lost in text for text in said] == [True] if lost else said == []

@@ -24,6 +24,10 @@ def test_faults_are_refused(tmp_path, first):
     }  # the faults are neither all harmless nor all fatal
 
 
+def test_messages_stay_short(tmp_path):
+    assert outcome(tmp_path, 1000)[0] == "refused"  # a column's name of 20,000 characters
+
+
 @pytest.mark.slow
 def test_many_faults_are_refused(tmp_path):
     found = {seed: outcome(tmp_path, seed) for seed in range(200_000, 206_000)}

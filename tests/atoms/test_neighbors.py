@@ -21,7 +21,7 @@ BOUNDARY = 1e-9  # pairs this near to the cutoff may be in the list or not
 
 def brute_force(system, cutoff):
     """i, j, S, r_ij of all pairs, by trying every image that could matter."""
-    positions, _, cell, pbc = system
+    positions, _, cell, pbc, _ = system
     full = complete_cell(cell, pbc)
     home = np.where(pbc, np.floor(positions @ np.linalg.inv(full)), 0).astype(int)
     reach = np.where(pbc, np.ceil(cutoff / heights(full)) + 1, 0).astype(int)

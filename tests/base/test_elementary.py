@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.special
 
 from mdnnp.base.compiled import elementary
 from mdnnp.base.compiled.jit import njit, njit_fast
@@ -11,6 +12,16 @@ from mdnnp.base.compiled.jit import njit, njit_fast
 def tanh_unit(u):
     p, q = elementary.tanh_unit(u)
     return p / q
+
+
+@njit_fast
+def erfc(x):
+    return elementary.erfc_exp(x)[0]
+
+
+@njit_fast
+def gauss(x):
+    return elementary.erfc_exp(x)[1]
 
 
 def applied(function):
@@ -72,3 +83,12 @@ def test_exp_underflows_to_zero():
     assert np.array_equal(applied(elementary.exp)(np.array([-61.0, -1e30], np.float32)), np.zeros(2))
     assert np.array_equal(applied(elementary.exp)(np.array([-709.0, -1e5, -1e300])), np.zeros(3))
     assert applied(elementary.exp)(np.array([0.0]))[0] == 1.0
+
+
+def test_error_function_and_its_gaussian():
+    """Of numbers beyond any pair of atoms, too: the widths of points are nearly zero."""
+    x = np.concatenate([np.linspace(0.0, 8.0, 100_001), [1e3, 1e9]])
+    assert np.abs(applied(erfc)(x) - scipy.special.erfc(x)).max() < 3e-15
+    near = x < 6.0
+    assert np.abs(applied(erfc)(x)[near] / scipy.special.erfc(x[near]) - 1.0).max() < 1e-14
+    assert np.abs(applied(gauss)(x) - np.exp(-x * x)).max() < 1e-15

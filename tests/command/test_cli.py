@@ -19,8 +19,9 @@ from reference_data import REAL
 from mdnnp import __version__
 from mdnnp.atoms.read import read_structures
 from mdnnp.atoms.write import write_structures
+from mdnnp.base.inputs.commented import reference
 from mdnnp.command.cli import main
-from mdnnp.command.init import reference, starting_files
+from mdnnp.command.init import starting_files
 from mdnnp.dynamics.input import SECTIONS, parse_config
 from mdnnp.potentials.hdnnp.files import read_potential
 from mdnnp.training.fit_data import read_sets
@@ -100,6 +101,14 @@ def test_help_is_quick():
 ])  # fmt: skip
 def test_wrong_arguments(argv, expected, capfd):
     assert expected in fails(capfd, 2, *argv)
+
+
+@pytest.mark.parametrize("typo", ["--over", "--index=0 --form=n2p2", "--length=Bohr"])
+def test_options_are_not_abbreviated(in_tmp, argon_xyz, typo, capfd):
+    """A typo such as --over must not come to mean --overwrite."""
+    (in_tmp / "out.xyz").write_text("mine")
+    assert "unrecognized arguments: --" in fails(capfd, 2, "convert", str(argon_xyz), "out.xyz", *typo.split())
+    assert (in_tmp / "out.xyz").read_text() == "mine"
 
 
 def test_internal_errors_are_told_apart_and_debugged(monkeypatch, capfd):
@@ -203,11 +212,11 @@ def test_init_in_another_directory(in_tmp, capsys):
 
 def test_init_prints_the_reference_of_every_key(capsys):
     assert main(["init", "--reference"]) == 0
-    assert capsys.readouterr().out.strip() == reference().strip()
+    assert capsys.readouterr().out.strip() == reference(SECTIONS).strip()
     for section, record in SECTIONS.items():
-        assert f"## [{section}]" in reference()
+        assert f"## [{section}]" in reference(SECTIONS)
         for name in record.__dataclass_fields__:
-            assert f"| `{name}`" in reference()
+            assert f"| `{name}`" in reference(SECTIONS)
 
 
 # run

@@ -188,7 +188,10 @@ def test_small_supercells_are_warned_of(files, capsys):
     words = ["phonons", "lj.toml", "cell.xyz", "--threads", "1", "--supercell"]
     assert main([*words, "2", "4", "4", "-o", "small"]) == 0
     said = capsys.readouterr()
-    assert "10.52 Å wide" in said.err and "at least --supercell 4 4 4, or 7 7 7" in said.err
+    assert (
+        "10.52 Å wide" in said.err
+        and "at least --supercell 4 4 4 of 256 atoms, or --supercell 7 7 7 of 1372 atoms" in said.err
+    )
     assert main([*words, "4", "4", "4", "-o", "enough"]) == 0
     said = capsys.readouterr()
     assert "wrap" not in said.err and "--supercell 7 7 7" in said.out

@@ -4,15 +4,16 @@ import math
 
 import numpy as np
 import pytest
-from ase.build import molecule
+from ase.build import bulk, molecule
 from systems import tiny_triclinic, water_molecule
 
 from mdnnp import LennardJones, TotalPotential, load_potential
 from mdnnp.atoms.structure import from_atoms
 from mdnnp.base.errors import InputError
-from mdnnp.certify.invariances import cutoff_rows
+from mdnnp.certify.invariances import check, cutoff_rows
 from mdnnp.certify.measures import atomic_virial_sum
 from mdnnp.potentials.dispersion import D3
+from mdnnp.potentials.interface import Potential
 
 pytest.importorskip("dftd3")
 
@@ -67,3 +68,51 @@ def test_it_can_be_checked_alone(tmp_path):
     assert [row.check for row in rows[:3]] == ["cutoff H-H", "cutoff H-H", "cutoff H-H, slope"]
     assert len(rows) == 9 and all(row.passed is None and "names no radius" in row.remark for row in rows)
     assert math.isnan(atomic_virial_sum(potential, water_molecule()))
+
+
+class Wrong(LennardJones):
+    """Forces and virial that are wrong by a relative error."""
+
+    error = 1e-6
+
+    def compute(self, system, neighbors=None, *, atomic_virials=False):
+        results = super().compute(system, neighbors, atomic_virials=atomic_virials)
+        return results._replace(forces=results.forces * (1 + self.error), virial=results.virial * (1 + self.error))
+
+
+def sum_with_d3(error: float) -> TotalPotential:
+    wrong = Wrong({"Si": (0.1, 2.1)}, 5.0, "poly3", 4.0)
+    wrong.error = error
+    return TotalPotential([_Alone(wrong), D3("pbe")])
+
+
+class _Alone(Potential):
+    """A local potential that computes for itself in a sum."""
+
+    def __init__(self, potential):
+        self.potential, self.numbers, self.cutoff = potential, potential.numbers, potential.cutoff
+
+    def compute(self, system, neighbors=None, *, atomic_virials=False):
+        return self.potential.compute(system, neighbors, atomic_virials=atomic_virials)
+
+
+def test_check_knows_that_its_sums_end_without_a_switch():
+    silicon = from_atoms(bulk("Si", cubic=True)).system
+    report = check(sum_with_d3(0.0), silicon)
+    by_name = {row.check: row for row in report.rows}
+    assert report.passed
+    assert by_name["forces"].gate == by_name["virial"].gate == 1e-8
+    assert 1e-7 < by_name["virial, unswitched"].value < by_name["virial, unswitched"].gate == 0.01
+    assert any("dftd3 ends the sums of D3(BJ) at 31.8 Å" in note for note in report.notes)
+
+
+def test_check_finds_a_small_error_beside_it():
+    silicon = from_atoms(bulk("Si", cubic=True)).system
+    assert {row.check for row in check(sum_with_d3(1e-6), silicon).failures} == {"forces", "virial"}
+
+
+def test_supercells_are_made_for_where_its_forces_end():
+    lj = LennardJones({"Cu": (0.1, 2.2), "S": (0.1, 2.2)}, 5.0)
+    total = TotalPotential([lj, D3("pbe")])
+    assert total.near_reach == 10.0 and np.isinf(total.reach)
+    assert TotalPotential([lj, lj]).near_reach == 5.0

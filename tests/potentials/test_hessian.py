@@ -15,7 +15,13 @@ from mdnnp.potentials.hdnnp.functions import shapes, shapes_second
 from mdnnp.potentials.hdnnp.functions.definitions import SymmetryFunction
 from mdnnp.potentials.hdnnp.functions.tables import COMPACT_KINDS
 from mdnnp.potentials.hdnnp.model import ElementModel, HDNNPModel
-from mdnnp.potentials.hdnnp.networks import ACTIVATIONS, Network, build_layers, make_network_scratch
+from mdnnp.potentials.hdnnp.networks import (
+    ACTIVATIONS,
+    Network,
+    build_layers,
+    make_network_scratch,
+    make_network_tangent_scratch,
+)
 from mdnnp.potentials.hdnnp.networks import network_gradient as network_gradient_kernel
 from mdnnp.potentials.hdnnp.networks import network_tangent as network_tangent_kernel
 from mdnnp.potentials.hdnnp.potential import HDNNP
@@ -123,7 +129,7 @@ def test_network_tangent_is_the_derivative_of_its_gradient(letter):
     layers = build_layers([network])
     x, v = rng.normal(size=5), rng.normal(size=5)
     gradient, gradient_t, plain = np.empty(7), np.empty(7), np.empty(7)
-    output = network_tangent(0, layers, x, v, np.empty((16, layers.widest)), gradient, gradient_t)
+    output = network_tangent(0, layers, x, v, make_network_tangent_scratch(layers), gradient, gradient_t)
 
     def gradient_at(h):
         network_gradient(0, layers, x + h * v, make_network_scratch(layers), plain)

@@ -1,5 +1,6 @@
 """A potential of a third party (`harmonic`) through the verbs, the ASE calculator and a committee: right numbers."""
 
+import inspect
 import json
 import math
 import shutil
@@ -126,3 +127,68 @@ def test_a_factory_that_makes_no_potential(files, text, message):
     Path("bad.toml").write_text(text)
     with pytest.raises(InputError, match=message):
         load_potential("bad.toml")
+
+
+def test_modules_of_one_name_in_two_folders(files):
+    source = Path("harmonic.py").read_text()
+    for folder in ("first", "second"):
+        Path(folder).mkdir()
+        Path(folder, "own.toml").write_text(FILE)
+        Path(folder, "harmonic.py").write_text(f"{source}\n\nFOLDER = {folder!r}\n")
+    for folder in ("first", "second", "first"):
+        potential = load_potential(f"{folder}/own.toml")
+        assert folder == inspect.getmodule(type(potential)).FOLDER
+        assert Path(folder, "harmonic.py").resolve() in potential.files
+
+
+def spoil(old: str, new: str) -> None:
+    text = Path("harmonic.py").read_text()
+    assert text.count(old) == 1
+    Path("harmonic.py").write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    "verb", ["predict own.toml rattled.xyz", "check own.toml rattled.xyz", "relax own.toml rattled.xyz -o out.xyz"]
+)
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("stretch = distance - self.length", "stretch = distanze - self.length", "NameError: name 'distanze'"),
+        ("r = neighbor_list(system, self.cutoff)", "r = neighbor_list(system)", "TypeError: neighbor_list() missing"),
+        ("np.add.at(forces, i, gradient)", "np.add.at(forces, i, gradient[:1, :2])", "ValueError: "),
+    ],
+)
+def test_an_error_in_its_code_is_told_by_file_and_line(files, capfd, verb, old, new, message):
+    spoil(old, new)
+    assert main(verb.split()) == 2
+    line = 1 + Path("harmonic.py").read_text()[: Path("harmonic.py").read_text().index(new)].count("\n")
+    said = capfd.readouterr().err
+    assert f"error: {files}/harmonic.py:{line}: {message}" in said and "internal" not in said
+
+
+def test_an_error_while_it_is_made_is_told_by_file_and_line(files):
+    spoil("return HarmonicCrystal(spring, length)", "return HarmonicCristal(spring, length)")
+    with pytest.raises(InputError, match=r"NameError: name 'HarmonicCristal'.* \(at .*harmonic.py:\d+\)"):
+        load_potential("own.toml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("forces=forces,", "forces=forces[:, 0],", r"compute gave forces of shape \(108,\) .* expected .* \(108, 3\)"),
+        ("energy=float(energies.sum()),", "energy=energies,", r"compute gave energy of shape \(108,\)"),
+        ("virial=virials.sum(axis=0),", "virial=None,", r"compute gave virial of shape \(\) and type object"),
+        ("return Results(", "return dict(", "compute gave a dict, expected mdnnp.Results"),
+    ],
+)
+def test_results_of_another_form_are_refused(files, old, new, message):
+    spoil(old, new)
+    potential, atoms = load_potential("own.toml"), ase.io.read("rattled.xyz")
+    with pytest.raises(InputError, match=f"own.toml: {message}"):
+        potential.compute(from_atoms(atoms).system)
+
+
+def test_convert_says_that_it_has_no_other_form(files, capfd):
+    assert main(["convert", "own.toml", "out"]) == 2
+    assert "own.toml: a potential in a TOML file states its units and has no other form" in capfd.readouterr().err
+    assert not Path("out").exists()

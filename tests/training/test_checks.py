@@ -184,6 +184,9 @@ def of_stress(structures):
     [
         (lambda s: s.stress * EV_PER_A3_IN_GPA, "in GPa:"),
         (lambda s: s.stress * EV_PER_A3_IN_GPA * 10, "in kbar:"),
+        (lambda s: s.stress * EV_PER_A3_IN_GPA * 1e3, "in MPa:"),
+        (lambda s: s.stress * EV_PER_A3_IN_GPA * -1e9, "in Pa, positive: compression:"),
+        (lambda s: s.stress * 2 * BOHR_A**3 / HARTREE_EV, "in Rydberg/Bohr^3:"),
         (lambda s: s.stress * -EV_PER_A3_IN_GPA * 10, "in kbar, positive: compression:"),
         (lambda s: -s.stress, "in eV/Å^3, positive: compression:"),
         (lambda s: s.stress * BOHR_A**3 / HARTREE_EV, "in Hartree/Bohr^3:"),
@@ -196,6 +199,12 @@ def test_unit_and_sign_of_stress(change, named):
     assert of_stress(structures) == []
     (finding,) = of_stress(with_stress(structures, change))
     assert finding.name == "ar.xyz:0" and f"stress seems to be {named}" in finding.text
+
+
+def test_stress_in_a_unit_that_no_one_knows():
+    structures = with_stress(strained_argon(), lambda s: s.stress * 12345.0 + 1e4 * np.diag([1.0, 2.0, 3.0]))
+    (finding,) = of_stress(structures)
+    assert "the median pressure is" in finding.text and "probably not in eV/Å^3" in finding.text
 
 
 def test_stress_that_is_merely_wrong_is_no_other_unit():

@@ -43,7 +43,7 @@ class _SinglePrecisionConstants(FunctionPass):
     """Make literals and scalar arguments single in functions for which `_is_single`.
 
     A literal is double, and so is what is computed with it. This is GCC's -fsingle-precision-constant: it spares every
-    formula a conversion of each of its numbers, and leaves the functions in double precision as they are.
+    formula a conversion of each of its numbers, and does not change the functions in double precision.
     """
 
     _name = "single_precision_constants"

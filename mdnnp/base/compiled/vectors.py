@@ -3,9 +3,12 @@
 They are written in LLVM's terms, for vectors of any width that the machine has: nothing here is of one processor.
 """
 
+import operator
+
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, models, register_model
 
 LANES = 8
 _INT32, _INT64, _DOUBLE = ir.IntType(32), ir.IntType(64), ir.DoubleType()
@@ -67,6 +70,100 @@ def subtract_scaled(typingctx, target, row, factor, vectors, source, last):
         return context.get_dummy_value()
 
     return types.none(target, row, factor, vectors, source, last), codegen
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Vectors of LANES numbers as values of their own: `load`, `load_all`, `spread`, +, -, *, `total`, `store`. They stay in
+# registers where a loop over a short strip would go through memory after each operation.
+
+
+class _Vector(types.Type):
+    """Type of a vector of LANES float64."""
+
+    def __init__(self):
+        super().__init__(name=f"vector of {LANES} float64")
+
+
+VECTOR = _Vector()
+_FUSED = ("contract", "nsz", "nnan", "ninf")
+
+
+@register_model(_Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, of_type):
+        super().__init__(manager, of_type, ir.VectorType(_DOUBLE, LANES))
+
+
+def _arithmetic(function, build: str) -> None:
+    """Make `function` known for two vectors."""
+
+    @infer_global(function)
+    class Template(ConcreteTemplate):
+        cases = (signature(VECTOR, VECTOR, VECTOR),)
+
+    @lower_builtin(function, VECTOR, VECTOR)
+    def lower(context, builder, signature, args):
+        return getattr(builder, build)(*args, flags=_FUSED)
+
+
+_arithmetic(operator.add, "fadd")
+_arithmetic(operator.sub, "fsub")
+_arithmetic(operator.mul, "fmul")
+
+
+@intrinsic
+def spread(typingctx, value):
+    """A vector with the number `value` in every lane."""
+
+    def codegen(context, builder, signature, args):
+        return _all(builder, args[0], LANES)
+
+    return VECTOR(types.float64), codegen
+
+
+@intrinsic
+def load(typingctx, array, place):
+    """The numbers of a contiguous float64 array from `place` on, counted over all its dimensions."""
+
+    def codegen(context, builder, signature, args):
+        return _load(builder, _element(context, builder, signature, args, 0, args[1]), _DOUBLE, LANES)
+
+    return VECTOR(array, types.int64), codegen
+
+
+@intrinsic
+def load_all(typingctx, array, place):
+    """A vector with the number at `place` of a contiguous float64 array, counted over all dimensions, in every lane."""
+
+    def codegen(context, builder, signature, args):
+        return _all(builder, builder.load(_element(context, builder, signature, args, 0, args[1])), LANES)
+
+    return VECTOR(array, types.int64), codegen
+
+
+@intrinsic
+def total(typingctx, vector):
+    """The sum of the numbers in a vector."""
+
+    def codegen(context, builder, signature, args):
+        value = args[0]
+        for half in (4, 2, 1):
+            lanes = ir.Constant(ir.VectorType(_INT32, LANES), [(k + half) % LANES for k in range(LANES)])
+            value = builder.fadd(value, builder.shuffle_vector(value, value, lanes), flags=_FUSED)
+        return builder.extract_element(value, _INT32(0))
+
+    return types.float64(VECTOR), codegen
+
+
+@intrinsic
+def store(typingctx, array, place, vector):
+    """Write a vector into a contiguous float64 array from `place` on, counted over all its dimensions."""
+
+    def codegen(context, builder, signature, args):
+        _store(builder, args[2], _element(context, builder, signature, args, 0, args[1]))
+        return context.get_dummy_value()
+
+    return types.none(array, types.int64, VECTOR), codegen
 
 
 def _element(context, builder, signature, args, array, place):

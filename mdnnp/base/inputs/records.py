@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from mdnnp.base.errors import Mistakes
-from mdnnp.base.inputs.toml import Document, Key, Mistake, toml_value
+from mdnnp.base.inputs.toml import Document, Flaw, Key, toml_value
 
 MAX_MISTAKES_SHOWN = 20
 
@@ -47,7 +47,7 @@ def default_of(f: Field) -> Any:
     return None if f.default is MISSING else f.default
 
 
-def read_records(document: Document, sections: Sections, base: Path) -> tuple[dict[str, dict], list[Mistake]]:
+def read_records(document: Document, sections: Sections, base: Path) -> tuple[dict[str, dict], list[Flaw]]:
     """The values of each section's record, by section and name, and everything that is wrong.
 
     Paths are taken relative to `base`. A value that is wrong, and a key that is missing, is left out.
@@ -65,13 +65,13 @@ def read_records(document: Document, sections: Sections, base: Path) -> tuple[di
                     read[section][f.name] = _checked(value, hints[f.name], f.metadata["rule"], base)
                 except _Unfit as unfit:
                     text = f"{section}.{f.name} = {_shortened(toml_value(value))} at {document.at(path)}: {unfit}"
-                    mistakes.append(Mistake(document.lines[path], text))
+                    mistakes.append(Flaw(document.lines[path], text))
             elif is_required(f):
-                mistakes.append(Mistake(math.inf, _missing(document, section, f)))
+                mistakes.append(Flaw(math.inf, _missing(document, section, f)))
     return read, mistakes
 
 
-def refuse(mistakes: list[Mistake]) -> None:
+def refuse(mistakes: list[Flaw]) -> None:
     """Raise Mistakes (an InputError) with all of them, one a line in order of their lines, if there are any."""
     if not mistakes:
         return
@@ -87,7 +87,7 @@ def _shortened(text: str, most: int = 100) -> str:
 # Names: which record and field a key of the document means --------------------------------------------------
 
 
-def _match_keys(document: Document, sections: Sections, mistakes: list[Mistake]) -> dict[Key, tuple[Key, Any]]:
+def _match_keys(document: Document, sections: Sections, mistakes: list[Flaw]) -> dict[Key, tuple[Key, Any]]:
     """(section, name) -> (path in the document, value).
 
     An unknown name counts for the known one that it resembles, so that its value is checked as well, and
@@ -101,7 +101,7 @@ def _match_keys(document: Document, sections: Sections, mistakes: list[Mistake])
             continue
         if not name and path[0] in sections:
             text = f"'{path[0]}' at {document.at(path)} is a section; write [{path[0]}]"
-            mistakes.append(Mistake(document.lines[path], text))
+            mistakes.append(Flaw(document.lines[path], text))
             continue
         name = name or path[0]
         if name not in _names(sections[section]):
@@ -124,7 +124,7 @@ def _grouped(document: Document) -> dict[Key, Any]:
     return grouped
 
 
-def _unknown_section(document, sections, path: Key, value, mistakes: list[Mistake]) -> str | None:
+def _unknown_section(document, sections, path: Key, value, mistakes: list[Flaw]) -> str | None:
     """Report a section that is none, once, or a key outside its section; returns the section meant."""
     name = path[0]
     outside = len(path) == 1 and value != {}
@@ -139,11 +139,11 @@ def _unknown_section(document, sections, path: Key, value, mistakes: list[Mistak
         text = f"unknown section [{name}] at {document.at((name,))}" + (
             f"; did you mean [{guess}]?" if guess else known
         )
-    mistakes.append(Mistake(document.lines[path if outside else (name,)], text))
+    mistakes.append(Flaw(document.lines[path if outside else (name,)], text))
     return home if outside else guess
 
 
-def _unknown_key(document, sections, path: Key, section: str, mistakes: list[Mistake]) -> Key:
+def _unknown_key(document, sections, path: Key, section: str, mistakes: list[Flaw]) -> Key:
     """Report a key that is none of its section; returns the (section, name) that seems meant."""
     name = ".".join(path[1:])
     home, guess = _home(sections, name), _nearest(name, _names(sections[section]))
@@ -154,7 +154,7 @@ def _unknown_key(document, sections, path: Key, section: str, mistakes: list[Mis
         meant, hint = (section, guess), f"; did you mean '{guess}'?"
     else:
         hint = f"; the keys of [{section}] are {', '.join(_names(sections[section]))}"
-    mistakes.append(Mistake(document.lines[path], f"unknown key '{name}' at {document.at(path)}{hint}"))
+    mistakes.append(Flaw(document.lines[path], f"unknown key '{name}' at {document.at(path)}{hint}"))
     return meant
 
 

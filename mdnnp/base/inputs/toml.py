@@ -27,7 +27,7 @@ _TOKEN = re.compile(
 )
 
 
-class Mistake(NamedTuple):
+class Flaw(NamedTuple):
     """What is wrong with a document, and the line that it is sorted by."""
 
     line: float
@@ -51,7 +51,7 @@ class Document:
     values: dict[Key, object] = field(default_factory=dict)
     lines: dict[Key, int] = field(default_factory=dict)
     headers: set[Key] = field(default_factory=set)
-    mistakes: list[Mistake] = field(default_factory=list)
+    mistakes: list[Flaw] = field(default_factory=list)
 
     def at(self, key: Key) -> str:
         """'file:line' of a key or table."""
@@ -85,11 +85,11 @@ def parse_toml(text: str, name: str) -> Document:
             for key, value in _leaves(statement, table).items():
                 _add(document, key, value, row + 1)
         if fault:
-            document.mistakes.append(Mistake(row + 1, f"{name}:{row + 1}: {fault}"))
+            document.mistakes.append(Flaw(row + 1, f"{name}:{row + 1}: {fault}"))
         n_statements += bool(statement or fault)
         if n_statements > MAX_STATEMENTS:
             what = f"{name}:{row + 1}: more than {MAX_STATEMENTS} statements; this is no input file"
-            document.mistakes.append(Mistake(0, what))
+            document.mistakes.append(Flaw(0, what))
         if n_statements > MAX_STATEMENTS or len(document.mistakes) > MAX_MISTAKES:
             break
         row += length
@@ -194,7 +194,7 @@ def _open_table(document: Document, header: dict, line: int) -> Key | None:
     (key, value), *_ = _leaves(header, ()).items()
     if value != {}:
         text = f"{document.name}:{line}: [[{'.'.join(key)}]] is an array of tables; write [one]"
-        document.mistakes.append(Mistake(line, text))
+        document.mistakes.append(Flaw(line, text))
         return None
     if key in document.headers or _given(document, key):
         _repeated(document, key, line)
@@ -207,7 +207,7 @@ def _open_table(document: Document, header: dict, line: int) -> Key | None:
 
 
 def _add(document: Document, key: Key, value: object, line: int) -> None:
-    """Record a key. One that stands there already, as a value or as a table, is a mistake."""
+    """Record a key. One that exists already, as a value or as a table, is a mistake."""
     if _given(document, key) or key in document.lines:
         _repeated(document, key, line)
         return
@@ -225,4 +225,4 @@ def _given(document: Document, key: Key) -> bool:
 def _repeated(document: Document, key: Key, line: int) -> None:
     first = next(document.lines[key[:n]] for n in range(len(key), 0, -1) if key[:n] in document.lines)
     text = f"duplicate key '{'.'.join(key)}' at {document.name}:{line}; first given at line {first}"
-    document.mistakes.append(Mistake(line, text))
+    document.mistakes.append(Flaw(line, text))

@@ -1,4 +1,4 @@
-"""Results as JSON: plain Python values, with null for what is not a finite number."""
+"""Results as JSON: plain Python values, with null for numbers that are not finite."""
 
 import json
 import math

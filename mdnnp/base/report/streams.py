@@ -25,7 +25,7 @@ def printable(text: str) -> str:
 
 
 def _in_ascii(error: UnicodeError) -> tuple[str, int]:
-    """What stands for characters that a terminal does not know: 2 Å⁻¹ is 2 A^-1 there."""
+    """Replacements of characters that a terminal does not know: 2 Å⁻¹ is 2 A^-1 there."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     unknown = _SUPERSCRIPTS.sub(lambda m: "^" + m[0].translate(_DIGITS), error.object[error.start : error.end])

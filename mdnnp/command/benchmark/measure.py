@@ -67,6 +67,7 @@ class Dynamics:
     ):
         self.potential, self.neighbors = potential, potential.make_lists(skin_A)
         self.timestep_fs, self.extrapolations = timestep_fs, 0
+        potential.begin()
         self._listing = self._stepping = 0.0
         self.n_steps = 0
         velocities = maxwell_boltzmann(masses, 300.0, 1)

@@ -166,8 +166,9 @@ def _scaling_measures(case: Case, options: Options) -> dict[str, Callable[[], fl
         "one thread": _steps_of_about(options.seconds, dynamics),
         "all threads": _steps_of_about(options.seconds, dynamics, options.threads),
     }
-    if options.lammps and options.lammps.has_mpi:
-        found["yardstick, ranks"] = lambda: options.lammps.snap_us(options.threads)
+    lammps = options.lammps
+    if lammps and lammps.has_mpi:
+        found["yardstick, ranks"] = lambda: lammps.snap_us(options.threads)
     return found
 
 

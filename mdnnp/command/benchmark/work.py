@@ -23,7 +23,8 @@ RADIAL_TERM = EXP + 10  # a function at a neighbour
 TRIPLET = 40  # third side, cosine, gradients of the three sides; a narrow one has an envelope of its own too
 DECAY = EXP + 10  # an exponent that functions of a triplet share
 ANGULAR_TERM = 16  # a function at a triplet
-MOMENT = 4  # a monomial at a neighbour, forward and backward
+HARMONIC = 16  # a harmonic and its gradient at a neighbour
+MOMENT = 6  # a moment at a neighbour: forward one product, backward two
 SAMPLE = 300  # centres that are looked at
 
 
@@ -94,14 +95,16 @@ def _is_pair_of(elements: np.ndarray, f) -> np.ndarray:
 
 
 def _moment_operations(functions, n_neighbors: int) -> float:
-    """Type 9 with integer zeta as sums over moments: monomials up to the largest zeta, per neighbour and exponent."""
+    """Type 9 with integer zeta: moments of each channel, in solid harmonics that all share."""
     most: dict = {}
     for f in functions:
         most[f.eta, f.rs] = max(most.get((f.eta, f.rs), 0), int(f.zeta))
-    monomials = sum((z + 1) * (z + 2) * (z + 3) // 6 for z in most.values())
-    return n_neighbors * (DECAY * len(most) + MOMENT * monomials)
+    moments, harmonics = sum((z + 1) ** 2 for z in most.values()), (max(most.values()) + 1) ** 2
+    return n_neighbors * (DECAY * len(most) + MOMENT * moments + HARMONIC * harmonics)
 
 
 def _network_operations(network: Network) -> float:
     """Forward and backward: two operations for each weight in either, and an exponential for each hidden node."""
-    return sum(4 * w.size for w in network.weights) + sum((EXP + 5) * w.shape[1] for w in network.weights[:-1])
+    return sum(4 * np.count_nonzero(w) for w in network.weights) + sum(
+        (EXP + 5) * w.shape[1] for w in network.weights[:-1]
+    )

@@ -141,7 +141,7 @@ class CellRescaling:
     F = V (P - p) + kT is the force on the cell and m = compressibility / (3 V_ref tau) its mobility: the equation of
     M. Bernetti, G. Bussi, J. Chem. Phys. 153, 114107 (2020), and for the other shapes of V. Del Tatto, P. Raiteri,
     M. Bernetti, G. Bussi, Appl. Sci. 12, 1139 (2022), but with the volume V_ref instead of the present one in m. That
-    leaves the ensemble as it is, and makes the noise the same for any strain, so that the probabilities of a step and
+    does not change the ensemble, and makes the noise the same for any strain, so that the probabilities of a step and
     of its reverse can be compared: their ratio enters the conserved (effective) energy.
 
     temperature : K; pressure : GPa; n_degrees : degrees of freedom of the kinetic energy

@@ -33,7 +33,7 @@ class Bath(NamedTuple):
 
 
 class MDState(NamedTuple):
-    """Where the dynamics stands after a whole number of steps.
+    """The state of the dynamics after a whole number of steps.
 
     system : atoms with unwrapped positions, Å
     velocities : (N, 3) Å/fs, at the same time as the positions
@@ -60,7 +60,7 @@ class Integrator(Protocol):
         """The bath at the first step."""
 
     def step(self, state: MDState, timestep_fs: float, compute: Compute) -> MDState:
-        """The state one time step later; `compute` gives the Results of a System. The old state is left as it is."""
+        """The state one time step later; `compute` gives the Results of a System. The old state does not change."""
 
     def conserved_energy(self, state: MDState) -> float:
         """Energy of atoms, bath and cell in eV, which the exact dynamics conserves."""

@@ -7,12 +7,13 @@ import numpy as np
 from mdnnp.atoms.system import System
 from mdnnp.base.units import ACCELERATION_A_PER_FS2
 from mdnnp.dynamics.integrators.state import Bath, Compute, MDState, accelerations, total_energy
+from mdnnp.potentials.lanczos import lanczos
 
 
 def verlet_step(state: MDState, timestep_fs: float, compute: Compute) -> MDState:
     """One step of velocity Verlet; conserves the total energy to second order in the time step.
 
-    `compute` gives the Results of a System. The old state's arrays are left as they are.
+    `compute` gives the Results of a System. The old state's arrays do not change.
     Source: W. C. Swope et al., J. Chem. Phys. 76, 637 (1982).
     """
     half_step = 0.5 * timestep_fs
@@ -46,7 +47,6 @@ def fastest_period(state: MDState, compute: Compute, *, n_iterations: int = 12) 
     The largest eigenvalue omega^2 of the mass-weighted Hessian by Lanczos iteration. Each of `n_iterations`
     Hessian-vector products is a difference of forces over a displacement of at most 0.001 Å. The eigenvalue
     converges from below, so the period is an upper bound, commonly within a few percent.
-    Source: G. H. Golub, C. F. Van Loan, Matrix Computations (2013), section 10.1.
     """
     root_mass = np.sqrt(state.masses)[:, None]
 
@@ -61,19 +61,6 @@ def fastest_period(state: MDState, compute: Compute, *, n_iterations: int = 12) 
 
     vector = np.random.Generator(np.random.PCG64(0)).standard_normal((len(root_mass), 3))
     vector[state.fixed] = 0.0
-    vector /= np.linalg.norm(vector)
-    basis = [vector]
-    diagonal, off_diagonal = [], []
-    while True:
-        image = hessian_times(basis[-1])
-        diagonal.append(np.vdot(image, basis[-1]))
-        for other in basis:  # all of them, or rounding brings back directions that were found
-            image = image - np.vdot(image, other) * other
-        norm = np.linalg.norm(image)
-        if len(basis) == min(n_iterations, vector.size) or norm <= 1e-10 * np.max(np.abs(diagonal)):
-            break
-        off_diagonal.append(norm)
-        basis.append(image / norm)
-    tridiagonal = np.diag(diagonal) + np.diag(off_diagonal, 1) + np.diag(off_diagonal, -1)
-    omega_squared = np.linalg.eigvalsh(tridiagonal)[-1]
+    *_, last = lanczos(hessian_times, vector, min(n_iterations, vector.size))
+    omega_squared = last.values[-1]
     return float(2.0 * np.pi / np.sqrt(omega_squared)) if omega_squared > 0 else np.inf

@@ -16,7 +16,7 @@ background, which makes a charged cell neutral; then the mean of the potential i
 
 import math
 from contextlib import AbstractContextManager
-from functools import cache
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +28,7 @@ from mdnnp.atoms.system import System, volume
 from mdnnp.base.compiled.jit import run_chunks
 from mdnnp.base.errors import InputError
 from mdnnp.potentials.assembly import Assembly
-from mdnnp.potentials.electrostatics.kernels import EWALD, everyone, near, waves
+from mdnnp.potentials.electrostatics.kernels import EWALD, everyone, fill_pairs, near, times_pairs, waves
 from mdnnp.potentials.electrostatics.mesh import Mesh, plan
 from mdnnp.potentials.zbl import COULOMB_EV_A
 
@@ -36,8 +36,9 @@ PRECISION = 1e-12  # of the Ewald sum: exp(-s^2), where both its sums end
 USUAL_CUTOFF_A = 10.0  # of real space
 _MOST_CHUNKS = 32  # of waves, each with arrays of its own
 _WAVES_PER_CHUNK = 64
+ROUGH = 1e-4  # of a rough sum, relative to the largest terms
 WAVES = ("auto", "plain", "mesh")
-_OPERATIONS_PER_WAVE = 14  # and atom: the wave itself, its amplitude, and the way back
+_WAVE_NS = 3.0  # of a wave at an atom: the wave itself, its amplitude, and the way back
 _WAVES_PER_BLOCK = 1024  # of the matrix
 _NONE = np.empty(0)
 _NO_MATRIX = np.empty((0, 0))
@@ -160,19 +161,84 @@ class Coulomb:
         reduced = minkowski_reduce(cell)[0]  # without skew, points of the mesh are evenly dense
         chosen = plan(reduced, n, self.eta, precision)
         n_waves = self._volume * self._k_max**3 / (12.0 * math.pi**2)
-        if waves == "auto" and _OPERATIONS_PER_WAVE * n * n_waves < chosen.operations:
+        if waves == "auto" and _WAVE_NS * n * n_waves < chosen.cost_ns:
             return self._plain()
         return Mesh(reduced, self._assembly.geometry[0], self.eta, chosen)
 
     # --- products ------------------------------------------------------------------------------------------
 
-    def potential(self, charges: np.ndarray) -> np.ndarray:
-        """(N,) eV/e: E q, the electrostatic potential at the charges (N,) e, their own included."""
-        return self._whole(_NONE, charges).potential
+    def potential(self, charges: np.ndarray, rough: bool = False) -> np.ndarray:
+        """(N,) eV/e: E q, the electrostatic potential at the charges (N,) e, their own included.
 
-    def product(self, left: np.ndarray, right: np.ndarray) -> Product:
-        """E right, and the forces and virial of the energy left E right (N,) e."""
-        return self._whole(left, right)
+        rough : to ROUGH of the largest terms, where a mesh is used
+        """
+        own = self.self_potential * charges
+        if self._lattice is None:
+            return self._everyone(_NONE, charges).potential + own
+        right, near = self._sorted(charges), np.empty(len(charges))
+        pairs, first, neighbor = self._pairs, self.neighbors.first, self.neighbors.j
+        bounds = self._assembly.bounds
+        run_chunks(
+            lambda c: times_pairs(bounds[c], bounds[c + 1], first, neighbor, pairs, right, near), len(bounds) - 1
+        )
+        waves = (self._coarse if rough else self._lattice).potential(right)
+        return self.coulomb * (self._assembly.unsorted(near + waves) - self._level(charges)) + own
+
+    @property
+    def has_mesh(self) -> bool:
+        """Whether waves are those of a mesh, so that rough products cost less."""
+        return isinstance(self._lattice, Mesh)
+
+    @cached_property
+    def _coarse(self) -> "_Lattice | Mesh":
+        """The waves to ROUGH."""
+        if not isinstance(self._lattice, Mesh):
+            return self._plain()
+        reduced = minkowski_reduce(self.system.cell)[0]
+        chosen = plan(reduced, len(self.system), self.eta, ROUGH)
+        return Mesh(reduced, self._assembly.geometry[0], self.eta, chosen)
+
+    @cached_property
+    def _pairs(self) -> np.ndarray:
+        """What listed pairs add to the matrix, without k_e, in the order of the list."""
+        assembly = self._assembly
+        pairs, alpha = np.empty(len(self.neighbors.j)), 1.0 / (math.sqrt(2.0) * self.eta)
+
+        def work(c):
+            fill_pairs(
+                assembly.bounds[c], assembly.bounds[c + 1], *assembly.geometry, self._squares, alpha, self.cutoff, pairs
+            )
+
+        run_chunks(work, assembly.n_chunks)
+        return pairs
+
+    def _level(self, charges: np.ndarray) -> np.ndarray:
+        """(N,) 1/Å: what the background, and the sum's own Gaussians, take from the potential."""
+        squares, background = np.square(self.widths), 2.0 * math.pi / self._volume
+        level = background * ((self.eta**2 - squares) * charges.sum() - np.sum(squares * charges))
+        return level + 2.0 / (math.sqrt(2.0 * math.pi) * self.eta) * charges
+
+    def product(self, left: np.ndarray, right: np.ndarray, alike: bool = False) -> Product:
+        """E right, and the forces and virial of the energy left E right (N,) e; alike : left is half of right."""
+        own = self.self_potential * right
+        if self._lattice is None:
+            pairs = self._everyone(left, right)
+            return pairs._replace(potential=pairs.potential + own)
+        pairs = self._near(EWALD, 0.0, self.cutoff, left, right)
+        potential, forces, strain = self._lattice.product(self._sorted(left), self._sorted(right), alike)
+        level = self._level(right)
+        own_gaussians = 2.0 / (math.sqrt(2.0 * math.pi) * self.eta) * right
+        strain[np.diag_indices(3)] += np.sum(left * (level - own_gaussians))  # that of the background goes with 1/V
+        own = own - self.coulomb * level
+        return Product(
+            pairs.potential + self.coulomb * self._assembly.unsorted(potential) + own,
+            pairs.forces + self.coulomb * self._assembly.unsorted(forces),
+            pairs.virial - self.coulomb * strain,
+        )
+
+    def energy(self, charges: np.ndarray) -> Product:
+        """E q, and the forces and virial of 1/2 q E q, for half of what `product` costs."""
+        return self.product(0.5 * charges, charges, alike=True)
 
     def screened(self, charges: np.ndarray) -> Product:
         """What screening adds, as a potential S q and the forces and virial of 1/2 q S q.
@@ -203,24 +269,6 @@ class Coulomb:
         out[np.ix_(order, order)] = matrix * self.coulomb
         out[np.diag_indices(n)] += self.self_potential
         return out
-
-    def _whole(self, left: np.ndarray, right: np.ndarray) -> Product:
-        own = self.self_potential * right
-        if self._lattice is None:
-            pairs = self._everyone(left, right)
-            return pairs._replace(potential=pairs.potential + own)
-        pairs = self._near(EWALD, 0.0, self.cutoff, left, right)
-        potential, forces, strain = self._lattice.product(self._sorted(left), self._sorted(right))
-        squares, background = np.square(self.widths), 2.0 * math.pi / self._volume
-        level = background * ((self.eta**2 - squares) * right.sum() - np.sum(squares * right))
-        if len(left):
-            strain[np.diag_indices(3)] += np.sum(left * level)  # the level of the background goes with 1/V
-        own = own - self.coulomb * (level + 2.0 / (math.sqrt(2.0 * math.pi) * self.eta) * right)
-        return Product(
-            pairs.potential + self.coulomb * self._assembly.unsorted(potential) + own,
-            pairs.forces + self.coulomb * self._assembly.unsorted(forces),
-            pairs.virial - self.coulomb * strain,
-        )
 
     def _sorted(self, charges: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(charges[self._order], float) if len(charges) else _NONE
@@ -293,7 +341,13 @@ class _Lattice:
         n_chunks = max(1, min(_MOST_CHUNKS, len(index) // _WAVES_PER_CHUNK))
         self._bounds = np.searchsorted(self._start, np.linspace(0, len(index), n_chunks + 1).astype(np.int64))
 
-    def product(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def potential(self, charges: np.ndarray) -> np.ndarray:
+        """(N,) of charges (N,); without k_e."""
+        return self.product(_NONE, charges)[0]
+
+    def product(
+        self, left: np.ndarray, right: np.ndarray, alike: bool = False
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Potential (N,) of `right`, forces (N, 3) and strain derivative (3, 3) of left E right; without k_e."""
         n_chunks = len(self._bounds) - 1
         potential, strain = np.zeros((n_chunks, self._n)), np.zeros((n_chunks, 3, 3))

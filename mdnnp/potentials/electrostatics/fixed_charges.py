@@ -28,6 +28,8 @@ class FixedCharges(Potential):
     Raises InputError for unknown elements, values that are not finite, and negative widths.
     """
 
+    has_charges = True
+
     def __init__(
         self, charges_e: Mapping[str, float], widths_A: Mapping[str, float] | None = None, source: str = "charges"
     ):
@@ -74,7 +76,7 @@ class FixedCharges(Potential):
         (listed,) = (own,) if isinstance(own, NeighborList) else own
         charges = self._charge[system.numbers]
         coulomb = Coulomb(system, self._width[system.numbers], listed, self.cutoff, source=self.source)
-        whole = coulomb.product(0.5 * charges, charges)
+        whole = coulomb.energy(charges)
         energies = 0.5 * charges * (whole.potential - coulomb.self_potential * charges)
         return Results(
             float(energies.sum()), energies, whole.forces, whole.virial, np.empty((0, 3, 3)), charges=charges

@@ -8,7 +8,8 @@ import math
 
 import numpy as np
 
-from mdnnp.base.compiled.jit import njit, njit_fast
+from mdnnp.base.compiled.elementary import erfc_exp, inverse_sqrt
+from mdnnp.base.compiled.jit import njit, njit_fast, njit_kernel, vectorize_freely
 from mdnnp.potentials.edges import gather_edges, scatter_edges
 from mdnnp.potentials.hdnnp.functions.shapes import evaluate_envelope
 
@@ -18,17 +19,38 @@ _LEAST_SQUARE = 2.5e-17  # Å^2: a point charge is this wide, so that its invers
 
 
 @njit_fast
-def _inverse_width(square_i, square_j):
-    """1 / (sqrt2 gamma), 1/Å, of two Gaussians of squared widths in Å^2."""
-    return 1.0 / math.sqrt(2.0 * (square_i + square_j) + 4.0 * _LEAST_SQUARE)
+def _bare(n, square, who, squares, r, alpha, v, slope):
+    """(erfc(alpha r) - erfc(r / sqrt2 gamma)) / r, 1/Å, and its derivative by r (Å), 1/Å^2, of n pairs with one atom.
+
+    alpha = 0: erf(r / sqrt2 gamma) / r; square, squares (N,) : squared widths of the atom and of all, Å^2
+    """
+    vectorize_freely()
+    for t in range(n):
+        b = inverse_sqrt(2.0 * (square + squares[who[t]]) + 4.0 * _LEAST_SQUARE)
+        far, decay = erfc_exp(alpha * r[t])
+        near, steep = erfc_exp(b * r[t])
+        inverse = 1.0 / r[t]
+        v[t] = (far - near) * inverse
+        slope[t] = -(v[t] + _TWO_OVER_ROOT_PI * (alpha * decay - b * steep)) * inverse
 
 
 @njit_fast
-def _difference(r, a, b):
-    """(erfc(a r) - erfc(b r)) / r, 1/Å, and its derivative by r (Å), 1/Å^2; a = 0: erf(b r) / r."""
-    value = (math.erfc(a * r) - math.erfc(b * r)) / r
-    slope = a * math.exp(-(a * r) * (a * r)) - b * math.exp(-(b * r) * (b * r))
-    return value, -(value + _TWO_OVER_ROOT_PI * slope) / r
+def _weighted(n, who, v, right):
+    """sum_t v_t right_(who_t)."""
+    vectorize_freely()
+    total = 0.0
+    for t in range(n):
+        total += v[t] * right[who[t]]
+    return total
+
+
+@njit_fast
+def _pulls(n, who, weight, right, slope, r, x, y, z, dx, dy, dz):
+    """Gradients of the edges: weight right_(who_t) slope_t along each."""
+    vectorize_freely()
+    for t in range(n):
+        along = weight * right[who[t]] * slope[t] / r[t]
+        dx[t], dy[t], dz[t] = along * x[t], along * y[t], along * z[t]
 
 
 @njit
@@ -47,70 +69,88 @@ def near(
     x, y, z, r, who = np.empty(most), np.empty(most), np.empty(most), np.empty(most), np.empty(most, np.uint32)
     dx, dy, dz = np.empty(most), np.empty(most), np.empty(most)
     f, slope = np.empty(most), np.empty(most)
+    v, v1 = np.empty(most), np.empty(most)
     for i in range(begin, end):
         n = gather_edges(i, cutoff, positions, images, first, neighbor, image, x, y, z, r, who)
         if n < 0:
             clashes[0] += 1
             continue
+        _bare(n, squares[i], who, squares, r, alpha, v, v1)
         if shape != EWALD:
             evaluate_envelope(shape, inner, cutoff, r, n, f, slope, dx, dy)
-        total = 0.0
-        if shape == EWALD and left.shape[0] == 0:  # derivatives take half of the time
             for t in range(n):
-                j = who[t]
-                b = _inverse_width(squares[i], squares[j])
-                v = (math.erfc(alpha * r[t]) - math.erfc(b * r[t])) / r[t]
-                total += v * right[j]
-                if matrix.shape[0] > 0:
-                    matrix[i, j] += v
-            potential[i] = total
-            continue
-        for t in range(n):
-            j = who[t]
-            b = _inverse_width(squares[i], squares[j])
-            if shape == EWALD:
-                v, v1 = _difference(r[t], alpha, b)
-            else:
-                u, u1 = _difference(r[t], 0.0, b)
-                v, v1 = -u * f[t], -f[t] * (u1 + u * slope[t])
-            total += v * right[j]
-            if left.shape[0] > 0:
-                along = left[i] * right[j] * v1 / r[t]
-                dx[t], dy[t], dz[t] = along * x[t], along * y[t], along * z[t]
-        potential[i] = total
+                v[t], v1[t] = -v[t] * f[t], -f[t] * (v1[t] + v[t] * slope[t])
+        potential[i] = _weighted(n, who, v, right)
+        if matrix.shape[0] > 0:
+            for t in range(n):
+                matrix[i, who[t]] += v[t]
         if left.shape[0] > 0:
+            _pulls(n, who, left[i], right, v1, r, x, y, z, dx, dy, dz)
             scatter_edges(i, n, who, x, y, z, dx, dy, dz, forces, strain, no_virials)
+
+
+@njit_kernel
+def fill_pairs(
+    begin, end, positions, images, first, neighbor, image, squares, alpha, cutoff, pairs
+):  # fmt: skip
+    """V of `near`, shape EWALD, of all listed pairs of centres begin .. end - 1, in the order of the list."""
+    vectorize_freely()
+    for i in range(begin, end):
+        listed, shift, own = neighbor[first[i] : first[i + 1]], image[first[i] : first[i + 1]], pairs[first[i] :]
+        xi, yi, zi, square = positions[i, 0], positions[i, 1], positions[i, 2], squares[i]
+        for t in range(listed.size):
+            j, s = np.uint32(listed[t]), shift[t]
+            x = positions[j, 0] - xi + images[s, 0]
+            y = positions[j, 1] - yi + images[s, 1]
+            z = positions[j, 2] - zi + images[s, 2]
+            d = max(x * x + y * y + z * z, 1e-12)
+            inverse = inverse_sqrt(d)
+            far, _ = erfc_exp(alpha * d * inverse)
+            near, _ = erfc_exp(d * inverse * inverse_sqrt(2.0 * (square + squares[j]) + 4.0 * _LEAST_SQUARE))
+            own[t] = (far - near) * inverse if d < cutoff * cutoff else 0.0
+
+
+@njit_kernel
+def times_pairs(begin, end, first, neighbor, pairs, right, potential):
+    """The potential of `right` by the pairs of centres begin .. end - 1."""
+    vectorize_freely()
+    for i in range(begin, end):
+        listed, own = neighbor[first[i] : first[i + 1]], pairs[first[i] : first[i + 1]]
+        total = 0.0
+        for t in range(listed.size):
+            total += own[t] * right[np.uint32(listed[t])]
+        potential[i] = total
 
 
 @njit
 def everyone(begin, end, positions, squares, left, right, potential, matrix, forces, strain):
     """All pairs of a cluster with one atom of begin .. end - 1: V = erf(r / sqrt2 gamma) / r."""
+    n = positions.shape[0]
+    x, y, z, r, who = np.empty(n), np.empty(n), np.empty(n), np.empty(n), np.arange(n).astype(np.uint32)
+    v, v1 = np.empty(n), np.empty(n)
     for i in range(begin, end):
-        total = fx = fy = fz = 0.0
-        for j in range(positions.shape[0]):
-            if j == i:
-                continue
-            x, y, z = (
+        for j in range(n):
+            x[j], y[j], z[j] = (
                 positions[j, 0] - positions[i, 0],
                 positions[j, 1] - positions[i, 1],
                 positions[j, 2] - positions[i, 2],
             )
-            r = math.sqrt(x * x + y * y + z * z)
-            v, v1 = _difference(r, 0.0, _inverse_width(squares[i], squares[j]))
-            total += v * right[j]
-            if matrix.shape[0] > 0:
-                matrix[i, j] += v
-            if left.shape[0] > 0:
-                along = (left[i] * right[j] + left[j] * right[i]) * v1 / r
-                fx, fy, fz = fx + along * x, fy + along * y, fz + along * z
-                d = (x, y, z)
+            r[j] = math.sqrt(x[j] * x[j] + y[j] * y[j] + z[j] * z[j])
+        r[i] = 1.0
+        _bare(n, squares[i], who, squares, r, 0.0, v, v1)
+        v[i] = v1[i] = 0.0
+        potential[i] = _weighted(n, who, v, right)
+        if matrix.shape[0] > 0:
+            for j in range(n):
+                matrix[i, j] += v[j]
+        if left.shape[0] > 0:
+            for j in range(n):
+                along = (left[i] * right[j] + left[j] * right[i]) * v1[j] / r[j]
+                d = (x[j], y[j], z[j])
                 for a in range(3):
+                    forces[i, a] += along * d[a]
                     for b in range(3):
                         strain[a, b] += 0.5 * along * d[a] * d[b]
-        potential[i] = total
-        forces[i, 0] += fx
-        forces[i, 1] += fy
-        forces[i, 2] += fz
 
 
 @njit_fast

@@ -64,11 +64,12 @@ class HDNNPModel:
 
 @dataclass(frozen=True)
 class ChargeModel:
-    """The charges of a fourth-generation HDNNP, in the native units of its `HDNNPModel`.
+    """The charges of an HDNNP, in the native units of its `HDNNPModel`.
 
-    The short-range networks of that model have one input more, the last: the atom's charge times `conv_charge`.
-    networks : symbol -> electronegativity (energy per e), a network of the same scaled functions
-    hardness : symbol -> energy per e^2; widths : symbol -> width of the Gaussian charge
+    generation : "4G", charges by equilibration; or from networks: "Q" (n2p2), "3G" (RuNNer)
+    networks : symbol -> electronegativity (energy per e), or the charge itself; a network of the same scaled functions
+    hardness : symbol -> energy per e^2, of 4G; widths : symbol -> width of the Gaussian, a point if it is missing
+    The short-range networks of 4G and Q have one input more, the last: the atom's charge times `conv_charge`.
     screening : inner and outer radius and the core ("c", "p1" .. "p4", "e") of the screening of near pairs; or None
     four_pi_epsilon : 4 pi eps_0, e^2 per energy and length
     """
@@ -79,6 +80,12 @@ class ChargeModel:
     screening: tuple[float, float, str] | None = None
     four_pi_epsilon: float = 1.0
     conv_charge: float = 1.0
+    generation: str = "4G"
+
+    @property
+    def extra_inputs(self) -> int:
+        """Inputs of the short-range networks that are no symmetry functions: 1 or 0."""
+        return 0 if self.generation == "3G" else 1
 
 
 def scaling_coefficients(element: ElementModel, model: HDNNPModel) -> tuple[np.ndarray, np.ndarray]:

@@ -22,7 +22,12 @@ from mdnnp.potentials.hdnnp.functions.center import Scratch, arrange, center_gra
 from mdnnp.potentials.hdnnp.functions.definitions import COMPACT
 from mdnnp.potentials.hdnnp.functions.tables import build_tables
 from mdnnp.potentials.hdnnp.model import HDNNPModel, scaling_coefficients
-from mdnnp.potentials.hdnnp.networks import build_layers, make_network_scratch, network_gradient
+from mdnnp.potentials.hdnnp.networks import (
+    build_layers,
+    make_network_scratch,
+    make_network_tangent_scratch,
+    network_gradient,
+)
 from mdnnp.potentials.interface import NO_EXTRAPOLATION, Extrapolation, Neighbors, Potential, Results
 from mdnnp.potentials.smoothness import Ingredient
 
@@ -147,11 +152,10 @@ class HDNNP(LocalPotential):
         from mdnnp.potentials.hdnnp.tangent import evaluate_tangent
 
         if self._tangent_workspace is None:
-            deepest = int(np.diff(self._layers.first).max())
             self._tangent_workspace = PerThread(
                 lambda n: (
                     *make_tangent_scratch(n, self._tables),
-                    np.empty((4 * deepest + 4, self._layers.widest)),
+                    make_network_tangent_scratch(self._layers),
                     np.empty((6, self.n_functions)),
                 )
             )

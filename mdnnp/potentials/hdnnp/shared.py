@@ -77,7 +77,7 @@ def _evaluate_members(
     factor, shift, lowest, highest, scale, values, energies, forces, strain, atomic_virials, counts, events,
     work, network, rows,
 ):  # fmt: skip
-    """Centres begin .. end - 1 (sorted order) of all members, whose networks stand one behind the other in `layers`.
+    """Centres begin .. end - 1 (sorted order) of all members, whose networks follow one another in `layers`.
 
     factor, shift (members, functions), scale (members,); values (N, functions) is filled with raw functions;
     energies (members, N), forces (members, N, 3), strain (members, 3, 3) and virials likewise.

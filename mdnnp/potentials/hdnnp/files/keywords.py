@@ -114,7 +114,7 @@ _IDLE = """
     global_pairsymfunction_short pairsymfunction_short global_symfunction_short_pair scale_min_short_pair
     scale_max_short_pair vdw_type vdw_screening vdw_cutoff vdw_coefficient vdw_radius
 """
-# Of fourth-generation potentials alone. How far n2p2 takes its Ewald sums is no part of the model.
+# Of potentials with charges alone. How far n2p2 takes its Ewald sums is no part of the model.
 CHARGES_REPEATABLE = frozenset(
     {
         "fixed_gausswidth",
@@ -130,7 +130,7 @@ CHARGES = CHARGES_REPEATABLE | {
     "global_nodes_electrostatic",
     "global_activation_electrostatic",
 }
-CHARGES_IGNORED = frozenset({"ewald_truncation_error_method", "initial_hardness"})
+CHARGES_IGNORED = frozenset({"ewald_truncation_error_method", "initial_hardness", "use_electrostatics"})
 _OWN_FUNCTIONS = "functions of their own for the charges are not supported; n2p2 has one set for both networks"
 CHARGES_REFUSED = {
     **dict.fromkeys(
@@ -145,7 +145,7 @@ CHARGES_REFUSED = {
         ),
         _OWN_FUNCTIONS,
     ),
-    "fixed_charge": "fixed charges and charges by equilibration exclude each other",
+    "fixed_charge": "fixed charges and those of networks exclude each other",
 }
 IGNORED = frozenset((_TRAINING + _RUNNER + _IDLE).split())
 
@@ -187,7 +187,7 @@ _RUNNER_2 = frozenset(
 
 
 def is_runner_2(keyword: str) -> bool:
-    """Whether the keyword tells that the file is of RuNNer 2, which writes symmetry functions differently."""
+    """Whether the keyword shows that the file is of RuNNer 2, which writes symmetry functions differently."""
     return keyword.startswith("fc_") or keyword in _RUNNER_2
 
 

@@ -41,16 +41,16 @@ def read_potential(path: str | Path, length_unit: str | None = None, energy_unit
     return _read_short(directory, read_settings(directory / "input.nn"), length_unit, energy_unit)
 
 
-def read_fourth_generation(
+def read_charged(
     path: str | Path, length_unit: str | None = None, energy_unit: str | None = None
 ) -> tuple[HDNNPModel, ChargeModel]:
-    """Read a fourth-generation n2p2 directory: the short-range part, and the charges.
+    """Read a directory of n2p2 or RuNNer of a potential with charges: the short-range part, and the charges.
 
     Arguments and exceptions are those of `read_potential`.
     """
     directory = Path(path)
     _require_directory(directory)
-    settings = read_settings(directory / "input.nn", fourth=True)
+    settings = read_settings(directory / "input.nn", charged=True)
     model = _read_short(directory, settings, length_unit, energy_unit)
     charges = settings.charges
     return model, ChargeModel(
@@ -65,17 +65,22 @@ def read_fourth_generation(
             )
             for symbol in settings.elements
         },
-        hardness={symbol: _read_hardness(_charge_file(directory, symbol, "hardness")) for symbol in settings.elements},
+        hardness={
+            symbol: _read_hardness(_charge_file(directory, symbol, "hardness"))
+            for symbol in (settings.elements if charges.generation == "4G" else ())
+        },
         widths=charges.widths,
         screening=charges.screening,
         four_pi_epsilon=charges.four_pi_epsilon,
         conv_charge=charges.conv_charge,
+        generation=charges.generation,
     )
 
 
 def _read_short(directory: Path, settings: Settings, length_unit: str | None, energy_unit: str | None) -> HDNNPModel:
     """The functions, scaling and short-range networks."""
     weights = _require_files(directory, settings)
+    extra = 0 if settings.charges is None or settings.charges.generation == "3G" else 1  # the charge
     length_unit, energy_unit = _native_units(directory, length_unit, energy_unit)
     scaling = _read_scaling(directory / "scaling.data", settings)
     elements = {
@@ -86,7 +91,7 @@ def _read_short(directory: Path, settings: Settings, length_unit: str | None, en
                 weights[symbol],
                 symbol,
                 settings,
-                len(settings.functions[symbol]) + (settings.charges is not None),
+                len(settings.functions[symbol]) + extra,
                 settings.topologies[symbol],
                 settings.n2p2_topology[symbol],
             ),
@@ -143,7 +148,9 @@ def _charge_file(directory: Path, symbol: str, kind: str) -> Path:
 def _require_files(directory: Path, settings: Settings) -> dict[str, Path]:
     """The files of weights. Every file that is needed must be there, and none that says the potential has charges."""
     weights = weights_files(directory, settings.elements)
-    kinds = () if settings.charges is None else ("weightse", "hardness")
+    kinds: tuple[str, ...] = ()
+    if settings.charges is not None:
+        kinds = ("weightse", "hardness") if settings.charges.generation == "4G" else ("weightse",)
     of_charges = [_charge_file(directory, symbol, kind) for kind in kinds for symbol in settings.elements]
     missing = [p.name for p in (directory / "scaling.data", *weights.values(), *of_charges) if not p.exists()]
     if missing:

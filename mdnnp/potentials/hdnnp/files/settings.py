@@ -43,17 +43,8 @@ _SHORTHAND = ("global_symfunction_short", "element_symfunction_short")
 _SHORTHAND_TYPES = (2, 3, 9)  # of those that RuNNer knows
 SCREENING_CORES = ("c", "p1", "p2", "p3", "p4", "e")
 
-FOURTH_GENERATION = ("4", "4G-HDNNP")
-_NOT_HERE = (
-    "fourth-generation potentials (4G: charges by equilibration) run in mdnnp, but to train or convert them is not "
-    "supported"
-)
-_GENERATIONS = {
-    **dict.fromkeys(FOURTH_GENERATION, _NOT_HERE),
-    "Q-HDNNP": "Q-HDNNP potentials (charges from a network) are not supported",
-    "10": "Q-HDNNP potentials (charges from a network) are not supported",
-    "3": "third-generation potentials (electrostatics) are not supported",
-}
+# What `nnp_type` says of potentials with charges, and the generation of `model.ChargeModel`.
+GENERATIONS = {"4": "4G", "4G-HDNNP": "4G", "Q-HDNNP": "Q", "10": "Q", "3": "3G", "3G-HDNNP": "3G"}
 
 
 class Topology(NamedTuple):
@@ -64,9 +55,9 @@ class Topology(NamedTuple):
 
 
 class ChargeSettings(NamedTuple):
-    """What a fourth-generation `input.nn` says of the charges; see `model.ChargeModel`.
+    """What an `input.nn` says of the charges; see `model.ChargeModel`.
 
-    topologies, n2p2_topology : of the electronegativity networks, as in `Settings`
+    topologies, n2p2_topology : of the networks of the charges, as in `Settings`
     """
 
     topologies: dict[str, tuple[Topology, ...]]
@@ -75,6 +66,7 @@ class ChargeSettings(NamedTuple):
     screening: tuple[float, float, str] | None
     four_pi_epsilon: float
     conv_charge: float
+    generation: str
 
 
 @dataclass(frozen=True)
@@ -87,7 +79,7 @@ class Settings:
         be meant as n2p2 reads it or as RuNNer does (the weights file then decides)
     n2p2_topology : per element, what n2p2 itself makes of the lines: it leaves the last hidden layer and the
         output's activation at their global values
-    charges : of a fourth-generation potential, else None
+    charges : of a potential with charges, else None
     """
 
     elements: tuple[str, ...]
@@ -109,19 +101,18 @@ class Settings:
     charges: ChargeSettings | None = None
 
 
-def read_settings(path: Path, fourth: bool = False) -> Settings:
-    """Understand an `input.nn`; a fourth-generation one only if `fourth`.
+def read_settings(path: Path, charged: bool = False) -> Settings:
+    """Understand an `input.nn`; that of a potential with charges if `charged`, else of one without.
 
     Raises InputError that lists every mistake with its line.
     """
-    return _Parser(path, split_lines(read_lines(path)), fourth).parse()
+    return _Parser(path, split_lines(read_lines(path)), charged).parse()
 
 
-def is_fourth_generation(path: Path) -> bool:
-    """Whether an `input.nn` states that its potential is of the fourth generation."""
+def has_charges(path: Path) -> bool:
+    """Whether an `input.nn` states that its potential has charges."""
     return any(
-        ALIASES.get(line.keyword, line.keyword) == "nnp_type"
-        and line.arguments[:1] in [(s,) for s in FOURTH_GENERATION]
+        ALIASES.get(line.keyword, line.keyword) == "nnp_type" and line.arguments and line.arguments[0] in GENERATIONS
         for line in split_lines(read_lines(path))
     )
 
@@ -132,7 +123,7 @@ class _Parser:
 
     path: Path
     lines: list[Line]
-    fourth: bool = False
+    charged: bool = False
     found: dict[str, list[Line]] = field(default_factory=dict)
     elements: tuple[str, ...] = ()
 
@@ -160,7 +151,7 @@ class _Parser:
             n2p2_topology=n2p2_topology,
             normalize_nodes="normalize_nodes" in self.found,
             generation_stated=generation_stated,
-            charges=self._charges() if self.fourth else None,
+            charges=self._charges() if self.charged else None,
             **self._normalization(),
         )
         self.mistakes.raise_any()
@@ -192,12 +183,12 @@ class _Parser:
         """Group the lines by keyword; note unknown, unsupported and repeated ones and arguments of flags."""
         for line in self.lines:
             keyword = ALIASES.get(line.keyword, line.keyword)
-            charges = self.fourth and keyword in CHARGES
-            if self.fourth and keyword in CHARGES_REFUSED:
+            charges = self.charged and keyword in CHARGES
+            if self.charged and keyword in CHARGES_REFUSED:
                 reason = CHARGES_REFUSED[keyword]
                 self.mistakes.add(line.number, f"keyword {line.keyword!r} changes the model: {reason}")
                 continue
-            if (keyword in IGNORED and not charges) or (self.fourth and keyword in CHARGES_IGNORED):
+            if (keyword in IGNORED and not charges) or (self.charged and keyword in CHARGES_IGNORED):
                 continue
             if keyword not in MODEL and not charges:
                 self.mistakes.add(line.number, refusal(line.keyword))
@@ -249,13 +240,16 @@ class _Parser:
     # -- elements, generation
 
     def _generation(self) -> bool:
-        """Refuse, alone and by name, what is no second-generation potential; whether the file states it."""
+        """Refuse, alone and by name, a potential with charges where none is wanted; whether the file states it."""
         line = self._single("nnp_type")
         name = self._attempt(line, one_argument, "2")
-        if self.fourth and name in FOURTH_GENERATION:
+        if self.charged and name in GENERATIONS:
             pass
-        elif name in _GENERATIONS:
-            raise InputError(f"{self.path}:{line.number}: {line.keyword} {name}: {_GENERATIONS[name]}")
+        elif name in GENERATIONS:
+            raise InputError(
+                f"{self.path}:{line.number}: {line.keyword} {name}: a {GENERATIONS[name]} potential has charges, which "
+                "do not go with what is done here; open it with load_potential"
+            )
         elif name not in ("2", "2G-HDNNP"):
             self.mistakes.add(line.number, f"{line.keyword}: expected 2 or 2G-HDNNP, found {name!r}")
         short = self._single("nn_type_short")
@@ -460,9 +454,10 @@ class _Parser:
                 raise Mistake(f"unknown core {core!r}; known: {', '.join(SCREENING_CORES)}")
             return inner, outer, core
 
+        generation = GENERATIONS.get(self._attempt(self._single("nnp_type"), one_argument, "4"), "4G")
         widths = self._per_element("fixed_gausswidth", lambda rest: positive_number(one_token(rest)))
         for symbol in self.elements:
-            if not self.mistakes and symbol not in widths:
+            if not self.mistakes and symbol not in widths and generation == "4G":
                 self.mistakes.add(0, f"element {symbol} has no line 'fixed_gausswidth {symbol} <width>'")
         four_pi_epsilon = self._attempt(
             self._single("four_pi_epsilon"), lambda line: positive_number(one_argument(line)), 1.0
@@ -475,6 +470,7 @@ class _Parser:
             self._attempt(self._single("screen_electrostatics"), screening, None),
             four_pi_epsilon,
             self._number("conv_charge", 1.0),
+            generation,
         )
 
     # -- networks

@@ -16,7 +16,7 @@ from mdnnp.base.inputs.toml import toml_value
 from mdnnp.potentials.hdnnp.files.function_lines import FIELD_NAMES, FUNCTION_ARGUMENTS
 from mdnnp.potentials.hdnnp.files.reader import SIDECAR, TERMS_FILE
 from mdnnp.potentials.hdnnp.functions.definitions import SymmetryFunction
-from mdnnp.potentials.hdnnp.model import HDNNPModel
+from mdnnp.potentials.hdnnp.model import ChargeModel, HDNNPModel
 from mdnnp.potentials.hdnnp.networks import Network
 
 _FLAGS = {
@@ -27,7 +27,7 @@ _FLAGS = {
     "scalesigma": ("scale_symmetry_functions_sigma",),
 }
 _BELONGS = re.compile(
-    r"input\.nn|scaling\.data|weights\.\d{3}\.data|" + re.escape(SIDECAR) + "|" + re.escape(TERMS_FILE)
+    r"input\.nn|scaling\.data|(weightse?|hardness)\.\d{3}\.data|" + re.escape(SIDECAR) + "|" + re.escape(TERMS_FILE)
 )
 
 
@@ -43,9 +43,11 @@ def write_potential(
     overwrite: bool = False,
     provenance: Mapping[str, str | int | float | bool] | None = None,
     terms: bytes | None = None,
+    charges: ChargeModel | None = None,
 ) -> None:
     """Write `model` as a directory; `read_potential(path)` gives the same numbers back, to the last bit.
 
+    charges : of a potential with charges (`read_charged`), whose short-range networks may have an input more
     overwrite : replace a potential that is there (never a directory that holds anything else)
     provenance : where the potential comes from, written to mdnnp.toml with the units
     terms : contents of the file TERMS_FILE, terms that belong to the potential
@@ -53,14 +55,20 @@ def write_potential(
     InputError for a model that the format cannot hold. Warns where n2p2 itself would read the files
     differently.
     """
-    _check_model(model)
+    _check_model(model, 0 if charges is None else charges.extra_inputs)
     files = {
-        "input.nn": _input_nn(model),
+        "input.nn": _input_nn(model, charges),
         "scaling.data": _scaling(model),
         SIDECAR: _sidecar(model, provenance or {}),
     }
     for symbol, element in model.elements.items():
         files[f"weights.{atomic_numbers[symbol]:03d}.data"] = _weights(element.network)
+    if charges is not None:
+        _check_charges(model, charges)
+        for symbol, network in charges.networks.items():
+            files[f"weightse.{atomic_numbers[symbol]:03d}.data"] = _weights(network)
+        for symbol, value in charges.hardness.items():
+            files[f"hardness.{atomic_numbers[symbol]:03d}.data"] = f"{value:24.16E}\n"
     with new_directory(path, overwrite, belongs) as directory:
         for name, text in files.items():
             (directory / name).write_text(text, encoding="utf-8", newline="\n")
@@ -68,36 +76,66 @@ def write_potential(
             (directory / TERMS_FILE).write_bytes(terms)
 
 
-def _check_model(model: HDNNPModel) -> None:
-    """Refuse a model that could not be read back."""
+def _check_charges(model: HDNNPModel, charges: ChargeModel) -> None:
+    """Refuse charges that could not be read back."""
+    kinds = [list(charges.networks)]
+    if charges.generation == "4G":
+        kinds += [list(charges.hardness), list(charges.widths)]
+    if any(symbols != list(model.elements) for symbols in kinds):
+        raise InputError(f"{model.source}: charges need a network, hardness and width for each of the elements")
+    for symbol, network in charges.networks.items():
+        _check_network(f"{model.source}: charges of {symbol}", len(model.elements[symbol].functions), network)
+
+
+def _check_model(model: HDNNPModel, extra: int = 0) -> None:
+    """Refuse a model that could not be read back; extra : inputs of networks that are no symmetry functions."""
     units.length_in_angstrom(model.length_unit)
     units.energy_in_ev(model.energy_unit)
     if len({element.network.normalize_nodes for element in model.elements.values()}) > 1:
         raise InputError(f"{model.source}: normalize_nodes differs between elements, which the format cannot express")
     for symbol, element in model.elements.items():
         where, network = f"{model.source}: element {symbol}", element.network
-        sizes = [len(element.functions), *(w.shape[1] for w in network.weights)]
-        layers = list(pairwise(sizes))
-        if (
-            [w.shape for w in network.weights] != layers
-            or [b.shape for b in network.biases] != [(n_out,) for _, n_out in layers]
-            or len(network.activations) != len(layers)
-            or len(layers) < 2
-            or sizes[-1] != 1
-        ):
-            raise InputError(
-                f"{where}: the network's layers {[w.shape for w in network.weights]} do not lead from "
-                f"{len(element.functions)} functions over a hidden layer to one output"
-            )
-        if not all(np.isfinite(array).all() for array in (*network.weights, *network.biases)):
-            raise InputError(f"{where}: the network has weights that are not finite numbers")
+        _check_network(where, len(element.functions) + extra, network)
         if element.scaling.shape != (len(element.functions), 4) or not np.isfinite(element.scaling[:, :3]).all():
             raise InputError(f"{where}: the scaling data must be {len(element.functions)} rows of finite numbers")
         if list(element.functions) != sorted(element.functions, key=SymmetryFunction.sort_key):
             raise InputError(f"{where}: the symmetry functions are not in the potential's order (sort_key)")
 
 
-def _input_nn(model: HDNNPModel) -> str:
+def _check_network(where: str, n_inputs: int, network: Network) -> None:
+    sizes = [n_inputs, *(w.shape[1] for w in network.weights)]
+    layers = list(pairwise(sizes))
+    if (
+        [w.shape for w in network.weights] != layers
+        or [b.shape for b in network.biases] != [(n_out,) for _, n_out in layers]
+        or len(network.activations) != len(layers)
+        or len(layers) < 2
+        or sizes[-1] != 1
+    ):
+        raise InputError(
+            f"{where}: the network's layers {[w.shape for w in network.weights]} do not lead from "
+            f"{n_inputs} inputs over a hidden layer to one output"
+        )
+    if not all(np.isfinite(array).all() for array in (*network.weights, *network.biases)):
+        raise InputError(f"{where}: the network has weights that are not finite numbers")
+
+
+def _charge_lines(charges: ChargeModel, normalized: bool) -> list[str]:
+    """What `input.nn` says of charges. n2p2 stops its Ewald sums where it is told to; it needs to be told."""
+    types = {"4G": "4G-HDNNP", "Q": "Q-HDNNP", "3G": "3"}
+    lines = [f"{'nnp_type':<36}{types[charges.generation]}"]
+    if normalized:
+        lines.append(f"{'conv_charge':<36}{float(charges.conv_charge)!r}")
+    lines.append(f"{'four_pi_epsilon':<36}{float(charges.four_pi_epsilon)!r}")
+    lines += [f"{'fixed_gausswidth':<36}{symbol:<2} {float(width)!r}" for symbol, width in charges.widths.items()]
+    if charges.screening is not None:
+        inner, outer, core = charges.screening
+        lines.append(f"{'screen_electrostatics':<36}{float(inner)!r} {float(outer)!r} {core}")
+    lines += [f"{'ewald_truncation_error_method':<36}0", f"{'ewald_prec':<36}1.0E-10"]
+    return lines + _topology_lines(charges.networks, "electrostatic")
+
+
+def _input_nn(model: HDNNPModel, charges: ChargeModel | None) -> str:
     symbols = list(model.elements)
     lines = [
         "# High-dimensional neural network potential, written by mdnnp.",
@@ -115,29 +153,31 @@ def _input_nn(model: HDNNPModel) -> str:
     lines.append(f"{'cutoff_type':<36}{model.cutoff_type} {float(model.cutoff_alpha)!r}")
     lines += _FLAGS[model.scaling_mode]
     lines += [f"{key:<36}{float(getattr(model, key[:9]))!r}" for key in ("scale_min_short", "scale_max_short")]
-    lines += _topology_lines({symbol: element.network for symbol, element in model.elements.items()})
+    lines += _topology_lines({symbol: element.network for symbol, element in model.elements.items()}, "short")
+    if charges is not None:
+        lines += _charge_lines(charges, model.normalized)
     lines.append("")
     lines += [function_line(f) for element in model.elements.values() for f in element.functions]
     return "\n".join(lines) + "\n"
 
 
-def _topology_lines(networks: dict[str, Network]) -> list[str]:
+def _topology_lines(networks: dict[str, Network], kind: str) -> list[str]:
     """The topology of the first element as the global one; overrides for elements that differ from it."""
     nodes = {symbol: [str(w.shape[1]) for w in network.weights[:-1]] for symbol, network in networks.items()}
     letters = {symbol: " ".join(network.activations) for symbol, network in networks.items()}
     first = next(iter(networks))
     lines = [
-        f"{'global_hidden_layers_short':<36}{len(nodes[first])}",
-        f"{'global_nodes_short':<36}{' '.join(nodes[first])}",
-        f"{'global_activation_short':<36}{letters[first]}",
+        f"{f'global_hidden_layers_{kind}':<36}{len(nodes[first])}",
+        f"{f'global_nodes_{kind}':<36}{' '.join(nodes[first])}",
+        f"{f'global_activation_{kind}':<36}{letters[first]}",
     ]
     for symbol in networks:
         if len(nodes[symbol]) != len(nodes[first]):
-            lines.append(f"{'element_hidden_layers_short':<36}{symbol:<2} {len(nodes[symbol])}")
+            lines.append(f"{f'element_hidden_layers_{kind}':<36}{symbol:<2} {len(nodes[symbol])}")
         if nodes[symbol] != nodes[first]:
-            lines.append(f"{'element_nodes_short':<36}{symbol:<2} {' '.join(nodes[symbol])}")
+            lines.append(f"{f'element_nodes_{kind}':<36}{symbol:<2} {' '.join(nodes[symbol])}")
         if letters[symbol] != letters[first]:
-            lines.append(f"{'element_activation_short':<36}{symbol:<2} {letters[symbol]}")
+            lines.append(f"{f'element_activation_{kind}':<36}{symbol:<2} {letters[symbol]}")
     if len(lines) > 3:
         warnings.warn(
             "the networks of the elements differ in shape or activations; n2p2 misreads such potentials "
@@ -145,7 +185,7 @@ def _topology_lines(networks: dict[str, Network]) -> list[str]:
             MdnnpWarning,
             stacklevel=4,
         )
-    if networks[first].normalize_nodes:
+    if networks[first].normalize_nodes and kind == "short":
         lines.append("normalize_nodes")
     return lines
 

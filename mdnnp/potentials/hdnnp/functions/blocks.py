@@ -227,66 +227,10 @@ def total(g):
 
 
 @njit_strip
-def direction_product(x, inverse, monomial, product):
-    """Monomial times a component of u = r_ij / |r_ij|."""
-    vectorize_freely()
-    for t in range(x.size):
-        product[t] = x[t] * inverse[t] * monomial[t]
-
-
-@njit_strip
-def four_moments(g, m0, m1, m2, m3, moment, a):
-    """Four sums of g u^a at a time: a sum for itself waits for its own additions."""
-    vectorize_freely()
-    s0 = s1 = s2 = s3 = 0.0
-    for t in range(g.size):
-        s0 += g[t] * m0[t]
-        s1 += g[t] * m1[t]
-        s2 += g[t] * m2[t]
-        s3 += g[t] * m3[t]
-    moment[a], moment[a + 1], moment[a + 2], moment[a + 3] = s0, s1, s2, s3
-
-
-@njit_strip
-def triple_product(n, a, b, c):
-    """Sum of a_t b_t c_t."""
+def sum_of_products(a, b):
+    """Sum of a_t b_t."""
     vectorize_freely()
     value = 0.0
-    for t in range(n):
-        value += a[t] * b[t] * c[t]
+    for t in range(a.size):
+        value += a[t] * b[t]
     return value
-
-
-@njit_strip
-def add_scaled_product(n, weight, a, b, value):
-    """value += weight a b."""
-    vectorize_freely()
-    for t in range(n):
-        value[t] += weight * a[t] * b[t]
-
-
-@njit_strip
-def add_four(first, c0, c1, c2, c3, m0, m1, m2, m3, value):
-    """Add four terms of a polynomial; the first ones set it."""
-    vectorize_freely()
-    if first:
-        for t in range(value.size):
-            value[t] = c0 * m0[t] + c1 * m1[t] + c2 * m2[t] + c3 * m3[t]
-    else:
-        for t in range(value.size):
-            value[t] += c0 * m0[t] + c1 * m1[t] + c2 * m2[t] + c3 * m3[t]
-
-
-@njit_strip
-def add_moment_edges(x, y, z, r, inverse, g, slope, eta, rs, square, p, px, py, pz, sum_alpha, dx, dy, dz):
-    """Add D_ij of a set of moments: p = sum_a dE/dM_a u^a, (px, py, pz) its gradient by u, square = 2 dE/d(sum g^2)."""
-    vectorize_freely()
-    two_eta = 2.0 * eta
-    for t in range(g.size):
-        along = (p[t] + square * g[t]) * (slope[t] - two_eta * (r[t] - rs))
-        turn = (px[t] * x[t] + py[t] * y[t] + pz[t] * z[t]) * inverse[t]
-        scale = g[t] * inverse[t]
-        sum_alpha[t] += scale * (along - turn * inverse[t])
-        dx[t] += scale * px[t]
-        dy[t] += scale * py[t]
-        dz[t] += scale * pz[t]

@@ -9,7 +9,7 @@ weights W_s = dE/dG_s w_s, per triplet
     l_q(r) = L(r) - 2 eta (r - rs)        L = f'/f of the envelope, shared by all its channels
 
 so that one pass over the triplets gives the gradient of the energy whatever the number of functions; dG/dr is never
-formed. Wide functions with integer zeta are products of moments instead (see `tables`). Using
+formed. Wide functions with integer zeta are products of moments instead (see `wide`). Using
 c = (r_ij^2 + r_ik^2 - r_jk^2)/(2 r_ij r_ik), everything is a derivative by the three sides:
 
     a_j = dE/dr_ij + B (1/r_ik - c/r_ij)     a_k likewise     m = (dE/dr_jk)/r_jk - B/(r_ij r_ik)
@@ -23,12 +23,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mdnnp.base.compiled.jit import njit_fast, njit_inline
+from mdnnp.base.compiled.jit import njit_inline
 from mdnnp.base.compiled.vectors import LANES, keep_near
 from mdnnp.potentials.hdnnp.functions import blocks
 from mdnnp.potentials.hdnnp.functions.blocks import BLOCK
 from mdnnp.potentials.hdnnp.functions.shapes import evaluate_angle, evaluate_envelope
 from mdnnp.potentials.hdnnp.functions.tables import Tables
+from mdnnp.potentials.hdnnp.functions.wide import Moments, evaluate_moments, wide_gradient, wide_values
 
 
 class Near(NamedTuple):
@@ -83,17 +84,6 @@ class Triplets(NamedTuple):
 KEPT = 6
 
 
-class Moments(NamedTuple):
-    """Moments of a centre."""
-
-    monomial: np.ndarray  # (monomials, n) u^a, u = r_ij/r_ij
-    value: np.ndarray  # (sets, monomials) M_a
-    square: np.ndarray  # (sets,) sum_j g^2
-    gradient: np.ndarray  # (sets, monomials) dE/dM_a
-    square_gradient: np.ndarray
-    polynomial: np.ndarray  # (3, monomials) the gradient by u of sum_a dE/dM_a u^a, in monomials
-
-
 class Scratch(NamedTuple):
     """Working memory for one centre after the other."""
 
@@ -108,10 +98,12 @@ def make_scratch(n: int, tables: Tables, real: type = np.float64) -> Scratch:
     """Scratch for centres with at most `n` neighbours; sums over triplets are taken in the precision of `real`."""
     center, part = tables.center, tables.triplets.part
     n_elements = len(center)
-    n_envelopes, n_channels, n_parts, n_sets = (
-        _most(center, name) for name in ("envelope", "channel", "part", "set")
+    n_envelopes, n_channels, n_parts, n_blocks = (
+        _most(center, name) for name in ("envelope", "channel", "part", "block")
     )  # fmt: skip
-    n_monomials = tables.wide.raised.shape[1]
+    n_rows, n_degrees, n_columns = (
+        tables.wide.harmonics.weight.size, len(tables.wide.harmonics.climb), tables.wide.columns.size,
+    )  # fmt: skip
     # Every pair of neighbours may count twice, narrow and wide; memory that is never touched costs nothing.
     triplets = n * n + n_parts * BLOCK
     rows = KEPT + _most(part, "window") + _most(part, "channel")
@@ -143,12 +135,17 @@ def make_scratch(n: int, tables: Tables, real: type = np.float64) -> Scratch:
             _aligned(3, BLOCK),
         ),
         Moments(
-            _aligned(n_monomials, n),
-            _aligned(n_sets, n_monomials),
-            _aligned(n_sets),
-            _aligned(n_sets, n_monomials),
-            _aligned(n_sets),
-            _aligned(3, n_monomials),
+            _aligned(n // LANES + 1, n_rows, LANES),
+            _aligned(n, n_columns),
+            _aligned(n_elements, n_rows, n_columns),
+            _aligned(n_elements, n_rows, n_columns),
+            _aligned(n_elements, n_columns),
+            _aligned(n_elements, n_columns),
+            _aligned(n_blocks, n_degrees, n_columns),
+            _aligned(n_blocks, n_degrees, n_columns),
+            _aligned(n_blocks, n_columns, tables.wide.series.shape[1]),
+            _aligned(n_columns, 2, LANES),
+            _aligned(n_rows, LANES),
         ),
         _aligned(4, n),
     )
@@ -241,103 +238,6 @@ def radial_gradient(channels, pairs, terms, near, alpha, gradient):
                 gradient[term.function] * term.weight, near.r[own], near.inverse[own], g[own], slope[own],
                 channel.eta, channel.rs, alpha[own],
             )  # fmt: skip
-
-
-@njit_inline
-def evaluate_monomials(n, count, near, m):
-    """All monomials u^a at the `n` places, into the rows of `m`."""
-    x, y, z, inverse = near.x[:n], near.y[:n], near.z[:n], near.inverse[:n]
-    one = m[0]
-    for t in range(n):
-        one[t] = 1.0
-    begin = 0
-    for p in range(1, count.size):
-        # Those of degree p are x times all of degree p - 1, then y and z times those of them without x.
-        end = count[p - 1]
-        size = end - begin
-        for k in range(size):
-            blocks.direction_product(x, inverse, m[begin + k], m[end + k])
-        for k in range(p):
-            blocks.direction_product(y, inverse, m[end - p + k], m[end + size + k])
-        blocks.direction_product(z, inverse, m[end - 1], m[end + size + p])
-        begin = end
-
-
-@njit_inline
-def evaluate_moments(n, sets, count, near, moments):
-    """Moments of all sets of a centre with `n` places."""
-    m = moments.monomial
-    evaluate_monomials(n, count, near, m)
-    for v in range(sets.size):
-        own = slice(near.segment[sets[v].element], near.segment[sets[v].element + 1])
-        g, value = near.channel[sets[v].channel][own], moments.value[v]
-        for a in range(0, count[sets[v].degree], 4):
-            blocks.four_moments(g, m[a][own], m[a + 1][own], m[a + 2][own], m[a + 3][own], value, a)
-        moments.square[v] = blocks.triple_product(g.size, g, g, m[0][own])
-
-
-@njit_inline
-def wide_values(center, wide, moments, values):
-    """Add the wide functions that are products of moments to `values`."""
-    for row in range(center.wide_first, center.wide_end):
-        own = wide.function[row]
-        first, second = moments.value[own.set1], moments.value[own.set2]
-        total = blocks.triple_product(wide.count[own.zeta], wide.coefficient[row], first, second)
-        if own.set1 == own.set2:  # every pair came twice, and each neighbour with itself
-            total = 0.5 * (total - own.same * moments.square[own.set1])
-        values[own.function] += own.weight * total
-
-
-@njit_inline
-def moment_gradients(center, wide, moments, gradient):
-    """dE/dM_a of all sets, given gradient = dE/dG."""
-    for v in range(center.set_end - center.set_first):
-        moments.square_gradient[v] = 0.0
-        blocks.clear(moments.gradient.shape[1], moments.gradient[v])
-    for row in range(center.wide_first, center.wide_end):
-        own, c = wide.function[row], wide.coefficient[row]
-        weight, count = gradient[own.function] * own.weight, wide.count[own.zeta]
-        blocks.add_scaled_product(count, weight, c, moments.value[own.set2], moments.gradient[own.set1])
-        if own.set1 == own.set2:
-            moments.square_gradient[own.set1] -= 0.5 * weight * own.same
-        else:
-            blocks.add_scaled_product(count, weight, c, moments.value[own.set1], moments.gradient[own.set2])
-
-
-@njit_inline
-def wide_gradient(center, channels, wide, near, moments, line, gradients, gradient):
-    """Add the edge gradients of the wide functions, given gradient = dE/dG."""
-    moment_gradients(center, wide, moments, gradient)
-    for v in range(center.set_end - center.set_first):
-        row = wide.set[center.set_first + v]
-        own, by_u = slice(near.segment[row.element], near.segment[row.element + 1]), moments.gradient[v]
-        lower = wide.count[row.degree - 1]
-        for axis in range(3):  # the gradient of the polynomial, in monomials of one degree less
-            raised, factor, coefficient = wide.raised[axis], wide.factor[axis], moments.polynomial[axis]
-            for a in range(lower):
-                coefficient[a] = factor[a] * by_u[raised[a]]
-            for a in range(lower, (lower + 3) // 4 * 4):
-                coefficient[a] = 0.0
-        p, px, py, pz = line[0][own], line[1][own], line[2][own], line[3][own]
-        evaluate_polynomial(wide.count[row.degree], by_u, moments.monomial, own, p)
-        evaluate_polynomial(lower, moments.polynomial[0], moments.monomial, own, px)
-        evaluate_polynomial(lower, moments.polynomial[1], moments.monomial, own, py)
-        evaluate_polynomial(lower, moments.polynomial[2], moments.monomial, own, pz)
-        channel = channels[row.channel]
-        g, slope = near.channel[row.channel], near.slope[channel.envelope]
-        blocks.add_moment_edges(
-            near.x[own], near.y[own], near.z[own], near.r[own], near.inverse[own], g[own], slope[own],
-            channel.eta, channel.rs, 2.0 * moments.square_gradient[v],
-            p, px, py, pz, gradients.alpha[own], gradients.x[own], gradients.y[own], gradients.z[own],
-        )  # fmt: skip
-
-
-@njit_fast
-def evaluate_polynomial(count, c, monomial, own, value):
-    """Sum of the first `count` monomials with coefficients `c`, which are zero up to the next multiple of four."""
-    for a in range(0, count, 4):
-        m0, m1, m2, m3 = monomial[a][own], monomial[a + 1][own], monomial[a + 2][own], monomial[a + 3][own]
-        blocks.add_four(a == 0, c[a], c[a + 1], c[a + 2], c[a + 3], m0, m1, m2, m3, value)
 
 
 @njit_inline
@@ -468,7 +368,7 @@ def center_values(e, n, tables, work, values):
     evaluate_channels(n, envelopes, channels, pairs, radial.used, near, line)
     radial_values(pairs, radial.term, near, values)
     if center.wide_end > center.wide_first:
-        evaluate_moments(n, wide.set[center.set_first : center.set_end], wide.count, near, moments)
+        evaluate_moments(e, n, center, wide, near, moments)
         wide_values(center, wide, moments, values)
     copy_ends(n, envelopes.size, near, triplets.end)
     total = np.int64(0)  # int64 from the start: a literal 0 would compile everything below twice
@@ -483,7 +383,7 @@ def center_values(e, n, tables, work, values):
 @njit_inline
 def center_gradient(e, n, tables, work, gradient):
     """D_ij = dE/dr_ij of the centre that `center_values` has just seen, given gradient = dE/dG, into work.gradients."""
-    near, triplets, moments, line, out = work.near, work.triplets, work.moments, work.line, work.gradients
+    near, triplets, moments, out = work.near, work.triplets, work.moments, work.gradients
     center, radial, angular, wide = tables.center[e], tables.radial, tables.triplets, tables.wide
     channels = tables.channel[center.channel_first : center.channel_end]
     x, y, z, dx, dy, dz, alpha, position, edge = (
@@ -495,7 +395,7 @@ def center_gradient(e, n, tables, work, gradient):
         edge[t, 0] = edge[t, 1] = edge[t, 2] = edge[t, 3] = 0.0
     radial_gradient(channels, radial.pair[e], radial.term, near, alpha, gradient)
     if center.wide_end > center.wide_first:
-        wide_gradient(center, channels, wide, near, moments, line, out, gradient)
+        wide_gradient(e, center, channels, wide, near, moments, out, gradient)
     for p in range(center.part_first, center.part_end):
         own = p - center.part_first
         for start in range(triplets.part_start[own], triplets.part_start[own + 1], BLOCK):

@@ -11,22 +11,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mdnnp.base.compiled.jit import njit_fast, njit_inline
+from mdnnp.base.compiled.jit import njit_inline
 from mdnnp.base.compiled.vectors import LANES
 from mdnnp.potentials.hdnnp.functions import blocks, blocks_tangent
-from mdnnp.potentials.hdnnp.functions import center as kernels
 from mdnnp.potentials.hdnnp.functions.blocks import BLOCK
 from mdnnp.potentials.hdnnp.functions.center import (
     KEPT,
     Gradients,
-    Moments,
     Scratch,
     evaluate_angles,
-    evaluate_polynomial,
     make_scratch,
 )
 from mdnnp.potentials.hdnnp.functions.shapes_second import evaluate_angle_curvature, evaluate_envelope_curvature
 from mdnnp.potentials.hdnnp.functions.tables import Tables
+from mdnnp.potentials.hdnnp.functions.wide import Moments
+from mdnnp.potentials.hdnnp.functions.wide_tangent import wide_gradient_tangent, wide_tangents
 
 
 class NearTangent(NamedTuple):
@@ -47,13 +46,11 @@ class TangentScratch(NamedTuple):
     near: NearTangent
     gradients: Gradients  # alpha: the coefficient of r_ij in D_ij itself; position: r_ij_t; edge: what goes with it
     moments: Moments
-    products: np.ndarray  # (2, monomials) the two parts of M_a_t
     kept: (
         np.ndarray
     )  # (blocks, rows, BLOCK) tangents of c and r_jk; from row KEPT on L' at r_jk of envelopes and h_t of channels
     second: np.ndarray  # (angles, BLOCK) d2P/dc2
     bottom: np.ndarray  # (20, BLOCK) accumulators
-    line: np.ndarray  # (8, n) short-lived strips
 
 
 def make_tangent_scratch(n: int, tables: Tables) -> tuple[Scratch, TangentScratch]:
@@ -66,11 +63,9 @@ def make_tangent_scratch(n: int, tables: Tables) -> tuple[Scratch, TangentScratc
         NearTangent(near.x, near.y, near.z, near.r, near.inverse, near.slope, near.channel),
         other.gradients,
         other.moments,
-        np.zeros_like(other.moments.value[:1].repeat(2, axis=0)),
         kept,
         np.zeros((n_angles, BLOCK)),
         np.zeros((20, BLOCK)),
-        np.zeros((8, near.x.size)),
     )
     return work, tangent
 
@@ -132,129 +127,6 @@ def radial_gradient_tangent(channels, pairs, terms, near, tangent, alpha, alpha_
                 near.slope[channel.envelope][own], tangent.curvature[channel.envelope][own],
                 channel.eta, channel.rs, alpha[own], alpha_t[own],
             )  # fmt: skip
-
-
-@njit_inline
-def monomial_tangents(n, count, near, tangent, m, m_t):
-    """Tangents of the monomials of `center.evaluate_monomials`, into the rows of `m_t`."""
-    x, y, z, u = near.x[:n], near.y[:n], near.z[:n], near.inverse[:n]
-    x_t, y_t, z_t, u_t = tangent.x[:n], tangent.y[:n], tangent.z[:n], tangent.inverse[:n]
-    one = m_t[0]
-    for t in range(n):
-        one[t] = 0.0
-    begin = 0
-    for p in range(1, count.size):
-        end = count[p - 1]
-        size = end - begin
-        for k in range(size):
-            blocks_tangent.direction_product(x, x_t, u, u_t, m[begin + k], m_t[begin + k], m_t[end + k])
-        for k in range(p):
-            blocks_tangent.direction_product(y, y_t, u, u_t, m[end - p + k], m_t[end - p + k], m_t[end + size + k])
-        blocks_tangent.direction_product(z, z_t, u, u_t, m[end - 1], m_t[end - 1], m_t[end + size + p])
-        begin = end
-
-
-@njit_inline
-def moment_tangents(n, sets, count, near, near_t, moments, moments_t, products):
-    """Tangents of the moments of all sets of a centre with `n` places."""
-    m, m_t = moments.monomial, moments_t.monomial
-    monomial_tangents(n, count, near, near_t, m, m_t)
-    for v in range(sets.size):
-        own = slice(near.segment[sets[v].element], near.segment[sets[v].element + 1])
-        g, g_t, value_t = near.channel[sets[v].channel][own], near_t.channel[sets[v].channel][own], moments_t.value[v]
-        for a in range(0, count[sets[v].degree], 4):
-            blocks.four_moments(g_t, m[a][own], m[a + 1][own], m[a + 2][own], m[a + 3][own], products[0], a)
-            blocks.four_moments(g, m_t[a][own], m_t[a + 1][own], m_t[a + 2][own], m_t[a + 3][own], products[1], a)
-        for a in range(count[sets[v].degree]):
-            value_t[a] = products[0, a] + products[1, a]
-        moments_t.square[v] = 2.0 * blocks.triple_product(g.size, g, g_t, m[0][own])
-
-
-@njit_inline
-def wide_tangents(center, wide, moments, moments_t, values_t):
-    """Add the tangents of the wide functions that are products of moments to `values_t`."""
-    for row in range(center.wide_first, center.wide_end):
-        own, c = wide.function[row], wide.coefficient[row]
-        count, first, second = wide.count[own.zeta], moments.value[own.set1], moments.value[own.set2]
-        total = blocks.triple_product(count, c, first, moments_t.value[own.set2])
-        if own.set1 == own.set2:
-            total = total - 0.5 * own.same * moments_t.square[own.set1]
-        else:
-            total += blocks.triple_product(count, c, moments_t.value[own.set1], second)
-        values_t[own.function] += own.weight * total
-
-
-@njit_inline
-def moment_gradient_tangents(center, wide, moments, moments_t, gradient, gradient_t):
-    """Tangents of dE/dM_a of all sets, given those of dE/dG."""
-    for v in range(center.set_end - center.set_first):
-        moments_t.square_gradient[v] = 0.0
-        blocks.clear(moments_t.gradient.shape[1], moments_t.gradient[v])
-    for row in range(center.wide_first, center.wide_end):
-        own, c = wide.function[row], wide.coefficient[row]
-        weight, weight_t = gradient[own.function] * own.weight, gradient_t[own.function] * own.weight
-        count, by1, by2 = wide.count[own.zeta], moments_t.gradient[own.set1], moments_t.gradient[own.set2]
-        blocks.add_scaled_product(count, weight, c, moments_t.value[own.set2], by1)
-        blocks.add_scaled_product(count, weight_t, c, moments.value[own.set2], by1)
-        if own.set1 == own.set2:
-            moments_t.square_gradient[own.set1] -= 0.5 * weight_t * own.same
-        else:
-            blocks.add_scaled_product(count, weight, c, moments_t.value[own.set1], by2)
-            blocks.add_scaled_product(count, weight_t, c, moments.value[own.set1], by2)
-
-
-@njit_inline
-def polynomial_gradient(lower, wide, by_u, polynomial):
-    """The gradient by u of sum_a by_u_a u^a, in monomials of one degree less, of which there are `lower`."""
-    for axis in range(3):
-        raised, factor, coefficient = wide.raised[axis], wide.factor[axis], polynomial[axis]
-        for a in range(lower):
-            coefficient[a] = factor[a] * by_u[raised[a]]
-        for a in range(lower, (lower + 3) // 4 * 4):
-            coefficient[a] = 0.0
-
-
-@njit_fast
-def polynomial_tangent(count, c, c_t, monomial, monomial_t, own, value_t):
-    """Tangent of `center.evaluate_polynomial`."""
-    evaluate_polynomial(count, c_t, monomial, own, value_t)
-    for a in range(0, count, 4):
-        m0, m1, m2, m3 = (
-            monomial_t[a][own], monomial_t[a + 1][own], monomial_t[a + 2][own], monomial_t[a + 3][own],
-        )  # fmt: skip
-        blocks.add_four(a < 0, c[a], c[a + 1], c[a + 2], c[a + 3], m0, m1, m2, m3, value_t)
-
-
-@njit_inline
-def wide_gradient_tangent(center, channels, wide, near, moments, tangent, line, gradients, gradient, gradient_t):
-    """Add the tangents of the edge gradients of the wide functions."""
-    near_t, moments_t, line_t, out = tangent.near, tangent.moments, tangent.line, tangent.gradients
-    kernels.moment_gradients(center, wide, moments, gradient)
-    moment_gradient_tangents(center, wide, moments, moments_t, gradient, gradient_t)
-    for v in range(center.set_end - center.set_first):
-        row = wide.set[center.set_first + v]
-        own = slice(near.segment[row.element], near.segment[row.element + 1])
-        count, lower = wide.count[row.degree], wide.count[row.degree - 1]
-        by_u, by_u_t = moments.gradient[v], moments_t.gradient[v]
-        polynomial_gradient(lower, wide, by_u, moments.polynomial)
-        polynomial_gradient(lower, wide, by_u_t, moments_t.polynomial)
-        p, p_t = line[3][own], line_t[3][own]
-        evaluate_polynomial(count, by_u, moments.monomial, own, p)
-        polynomial_tangent(count, by_u, by_u_t, moments.monomial, moments_t.monomial, own, p_t)
-        for axis in range(3):
-            c, c_t = moments.polynomial[axis], moments_t.polynomial[axis]
-            evaluate_polynomial(lower, c, moments.monomial, own, line[axis][own])
-            polynomial_tangent(lower, c, c_t, moments.monomial, moments_t.monomial, own, line_t[axis][own])
-        channel = channels[row.channel]
-        blocks_tangent.add_moment_edges(
-            near.x[own], near.y[own], near.z[own], near_t.x[own], near_t.y[own], near_t.z[own],
-            near.r[own], near_t.r[own], near.inverse[own], near_t.inverse[own],
-            near.channel[row.channel][own], near_t.channel[row.channel][own],
-            near.slope[channel.envelope][own], near_t.curvature[channel.envelope][own], channel.eta, channel.rs,
-            2.0 * moments.square_gradient[v], 2.0 * moments_t.square_gradient[v],
-            p, line[0][own], line[1][own], line[2][own], p_t, line_t[0][own], line_t[1][own], line_t[2][own],
-            out.alpha[own], gradients.alpha[own], gradients.x[own], gradients.y[own], gradients.z[own],
-        )  # fmt: skip
 
 
 @njit_inline
@@ -366,9 +238,7 @@ def center_tangents(i, e, n, tables, work, tangent, displacements, strain, value
     channel_tangents(n, envelopes, channels, pairs, radial.used, near, tangent.near, line)
     radial_tangents(pairs, radial.term, near, tangent.near, values_t)
     if center.wide_end > center.wide_first:
-        sets = wide.set[center.set_first : center.set_end]
-        moment_tangents(n, sets, wide.count, near, tangent.near, moments, tangent.moments, tangent.products)
-        wide_tangents(center, wide, moments, tangent.moments, values_t)
+        wide_tangents(e, n, center, wide, near, tangent.near, moments, tangent.moments, values_t)
     for p in range(center.part_first, center.part_end):
         own = p - center.part_first
         for start in range(triplets.part_start[own], triplets.part_start[own + 1], BLOCK):
@@ -378,7 +248,7 @@ def center_tangents(i, e, n, tables, work, tangent, displacements, strain, value
 @njit_inline
 def center_gradient_tangent(e, n, tables, work, tangent, gradient, gradient_t):
     """Tangents of D_ij = dE/dr_ij into work.gradients, given gradient = dE/dG and its tangent."""
-    near, triplets, moments, line, out = work.near, work.triplets, work.moments, work.line, work.gradients
+    near, triplets, moments, out = work.near, work.triplets, work.moments, work.gradients
     near_t, other = tangent.near, tangent.gradients
     center, radial, angular, wide = tables.center[e], tables.radial, tables.triplets, tables.wide
     channels = tables.channel[center.channel_first : center.channel_end]
@@ -392,7 +262,7 @@ def center_gradient_tangent(e, n, tables, work, tangent, gradient, gradient_t):
             edge[t, a] = edge_of_velocity[t, a] = 0.0
     radial_gradient_tangent(channels, radial.pair[e], radial.term, near, near_t, alpha, alpha_t, gradient, gradient_t)
     if center.wide_end > center.wide_first:
-        wide_gradient_tangent(center, channels, wide, near, moments, tangent, line, out, gradient, gradient_t)
+        wide_gradient_tangent(e, center, channels, wide, near, moments, tangent, out, alpha, gradient, gradient_t)
     for p in range(center.part_first, center.part_end):
         own = p - center.part_first
         for start in range(triplets.part_start[own], triplets.part_start[own + 1], BLOCK):

@@ -136,7 +136,7 @@ class Cost:
         For comparing sets: neighbours are taken to be spread evenly over the elements.
         """
         pairs = 0.5 * neighbors**2
-        linear = 40.0 * self.radial + 30.0 * self.moment_sets + 12.0 * self.moments
+        linear = 40.0 * self.radial + 30.0 * self.moment_sets + 8.0 * self.moments
         return neighbors * linear + pairs * (
             40.0 * (self.windows > 0) + 25.0 * self.windows + 8.0 * self.pair_functions
         )
@@ -154,7 +154,7 @@ def cost(functions: Sequence[SymmetryFunction]) -> Cost:
         len(functions),
         len(functions) - len(wide) - len(pairs),
         len(degree),
-        sum(math.comb(p + 3, 3) for p in degree.values()),
+        sum((p + 1) ** 2 for p in degree.values()),
         len(set().union(*map(shared_work, pairs))),
         len(pairs),
     )

@@ -10,11 +10,8 @@ A radial function is the sum of one channel over neighbours. An angular function
 neighbours of one channel (taken at r_ij, r_ik and, for the narrow types, r_jk) times one angle. Each channel and
 each angle is evaluated once, however many functions use it.
 
-Wide functions with an integer zeta need no sum over pairs. With u_j = r_ij/r_ij and multi-indices a, |a| = p,
-
-    (1 + lambda u_j.u_k)^zeta = sum_p C(zeta, p) lambda^p sum_a (p!/a!) u_j^a u_k^a
-
-so that they are products of moments M_a = sum_j g(r_ij) u_j^a of one channel and one neighbour element.
+Wide functions with an integer zeta need no sum over pairs: they are products of moments of one channel and one
+neighbour element each (see `wide`).
 """
 
 import math
@@ -26,8 +23,9 @@ from ase.data import atomic_numbers
 
 from mdnnp.base.compiled.vectors import LANES
 from mdnnp.potentials.hdnnp.functions.definitions import COMPACT, NARROW, RADIAL, WEIGHTED, SymmetryFunction
+from mdnnp.potentials.hdnnp.functions.harmonics import Harmonics, legendre_series, make_harmonics
 
-MAX_MOMENT_ZETA = 8  # above, the expansion loses digits for lambda = -1, and has more terms than there are pairs
+MAX_MOMENT_ZETA = 8  # above, the series loses digits for lambda = -1, and has more terms than there are pairs
 
 # Kinds of envelope: 0-8 are the cutoff functions; compact cores p1..p4 and e follow, then their asymmetric variants.
 COMPACT_KINDS = {"p1": 9, "p2": 10, "p3": 11, "p4": 12, "e": 13, "p1a": 14, "p2a": 15, "p3a": 16, "p4a": 17}
@@ -46,8 +44,9 @@ CENTER = _row(  # centre element
     envelope_first=int, envelope_end=int,
     channel_first=int, channel_end=int,
     part_first=int, part_end=int,
-    set_first=int, set_end=int,
     wide_first=int, wide_end=int,
+    block_first=int, block_end=int,
+    degree=int, columns=int,  # the largest zeta of its products of moments, and the number of their channels
 )  # fmt: skip
 ENVELOPE = _row(kind=int, low=float, high=float)  # low: lower end if compact, else the inner cutoff radius
 CHANNEL = _row(envelope=int, eta=float, rs=float)
@@ -63,10 +62,11 @@ ANGLE = _row(kind=int, a=float, b=float)  # kind -1: 2^(1-zeta) (1 + a cos)^b; c
 WINDOW = _row(envelope=int, channel_first=int, channel_end=int)  # an envelope of a part
 PART_CHANNEL = _row(channel=int, term_first=int, term_end=int)
 TERM = _row(angle=int, function=int, weight=float)
-MOMENT_SET = _row(channel=int, element=int, degree=int)  # moments of a channel and a neighbour element
-WIDE = _row(  # a product of two sets of moments, which are counted within the centre
-    function=int, set1=int, set2=int, zeta=int, weight=float,
-    same=float,  # (1 + lambda)^zeta: what a neighbour paired with itself would give
+MOMENT_SET = _row(channel=int, column=int, degree=int)  # moments of a channel and a neighbour element
+PRODUCT_BLOCK = _row(element1=int, element2=int)  # neighbour elements of products of moments, element1 <= element2
+WIDE = _row(  # a product of moments; block: counted within the centre
+    function=int, block=int, column=int, element=int, zeta=int, weight=float,
+    same=float,  # for like elements (1 + lambda)^zeta, what a neighbour paired with itself would give; else 0
 )  # fmt: skip
 
 
@@ -91,15 +91,16 @@ class TripletTables(NamedTuple):
 class WideTables(NamedTuple):
     """Wide functions that are products of moments.
 
-    Monomials u^a are in order of degree, those up to degree p are 0 .. count[p] - 1; columns are whole vectors.
+    The channels of those of a centre are the columns of its moments, from 0; the number of columns is `columns.size`.
     """
 
+    set_of: np.ndarray  # (n_elements, n_elements + 1) sets of centre e, element b: set_of[e, b] .. set_of[e, b + 1] - 1
     set: np.ndarray  # MOMENT_SET
+    block: np.ndarray  # PRODUCT_BLOCK
     function: np.ndarray  # WIDE
-    coefficient: np.ndarray  # (functions, monomials) C(zeta, p) lambda^p p!/a!; 0 above its degree
-    count: np.ndarray  # type: ignore[assignment]  # it hides tuple.count, which nothing here uses
-    raised: np.ndarray  # (3, monomials) the monomial with one power of x, y, z more; 0 if there is none
-    factor: np.ndarray  # (3, monomials) that power: d(u^raised)/du = factor u^a
+    series: np.ndarray  # (functions, degree + 1, made whole vectors) a_p of (1 + lambda c)^zeta in Legendre polynomials
+    harmonics: Harmonics
+    columns: np.ndarray  # whole vectors; only its size counts
 
 
 class Tables(NamedTuple):
@@ -149,7 +150,7 @@ class _Builder:
         self.centers, self.envelopes, self.channels = [], [], []
         self.pairs, self.used, self.radial = [], [], []
         self.parts, self.angles, self.windows, self.part_channels, self.terms = [], [], [], [], []
-        self.sets, self.wide, self.powers = [], [], []
+        self.sets, self.set_of, self.blocks, self.wide, self.series, self.columns = [], [], [], [], [], 0
 
     def add_center(self, own: Sequence[SymmetryFunction], moments: bool) -> None:
         """Add the functions of the next centre element."""
@@ -160,7 +161,7 @@ class _Builder:
         radial = [m for m in members if m[1].type in RADIAL]
         wide = [m for m in members if moments and is_product_of_moments(m[1])]
         angular = [m for m in members if m not in radial and m not in wide]
-        sets, products = self._wide(wide)
+        sets, blocks, products = self._wide(wide)
         self._add_pairs(radial, sets)
         self.centers.append(
             (
@@ -169,8 +170,10 @@ class _Builder:
                 *_append(self.envelopes, envelopes),
                 *_append(self.channels, channels),
                 *_append(self.parts, self._parts(angular, [envelope for envelope, _, _ in channels])),
-                *_append(self.sets, sets),
                 *_append(self.wide, products),
+                *_append(self.blocks, blocks),
+                max((int(f.zeta) for _, f, _ in wide), default=0),
+                len({q for _, _, q in wide}),
             )
         )
 
@@ -194,24 +197,28 @@ class _Builder:
                 for s, f, q in radial
                 if f.type in WEIGHTED or self.index[f.neighbors[0]] == b
             ]
-            used = {q for _, q, _ in terms} | {q for q, element, _ in sets if element == b}
+            used = {q for _, q, _ in terms} | {q for q, _, _ in sets[b]}
             self.pairs.append((*_append(self.used, sorted(used)), *_append(self.radial, terms)))
 
     def _wide(self, members):
-        """Rows of the sets of moments, and of the wide functions that are products of two of them."""
-        degrees: dict[tuple, int] = {}  # set of moments (channel, element) -> largest zeta
-        for _, f, q in members:
-            for symbol in f.neighbors:
-                key = q, self.index[symbol]
-                degrees[key] = max(int(f.zeta), degrees.get(key, 0))
-        place = {key: k for k, key in enumerate(degrees)}
+        """Sets of moments by neighbour element, and rows of the pairs of elements and of the products of moments."""
+        columns = {q: k for k, q in enumerate(sorted({q for _, _, q in members}))}
+        degrees: list[dict[int, int]] = [{} for _ in self.z]  # of each element: channel -> largest zeta
+        blocks: dict[tuple, int] = {}
         rows = []
         for s, f, q in members:
-            zeta = int(f.zeta)
-            pair = (place[q, self.index[symbol]] for symbol in f.neighbors)
-            rows.append((s, *pair, zeta, 2.0 ** (1 - zeta), (1.0 + f.lam) ** zeta))
-            self.powers.append([math.comb(zeta, p) * f.lam**p for p in range(zeta + 1)])
-        return [(q, b, degree) for (q, b), degree in degrees.items()], rows
+            zeta, pair = int(f.zeta), tuple(sorted(self.index[symbol] for symbol in f.neighbors))
+            for b in pair:
+                degrees[b][q] = max(zeta, degrees[b].get(q, 0))
+            like = pair[0] == pair[1]  # then the product counts every pair twice
+            weight, same = 2.0 ** (-zeta if like else 1 - zeta), (1.0 + f.lam) ** zeta if like else 0.0
+            rows.append((s, blocks.setdefault(pair, len(blocks)), columns[q], pair[0], zeta, weight, same))
+            self.series.append(legendre_series(f.lam, zeta))
+        sets = [[(q, columns[q], degree) for q, degree in sorted(own.items())] for own in degrees]
+        bounds = [_append(self.sets, own) for own in sets]
+        self.set_of.append([*(first for first, _ in bounds), bounds[-1][1]])
+        self.columns = max(self.columns, len(columns))
+        return sets, list(blocks), rows
 
     def _parts(self, members, envelope_of):
         """Rows of the parts; what belongs to them is added."""
@@ -270,7 +277,22 @@ class _Builder:
                 np.array(self.part_channels, PART_CHANNEL),
                 np.array(self.terms, TERM),
             ),
-            WideTables(np.array(self.sets, MOMENT_SET), np.array(self.wide, WIDE), *_monomials(self.powers)),
+            self._wide_tables(),
+        )
+
+    def _wide_tables(self) -> WideTables:
+        degree = max((len(own) - 1 for own in self.series), default=0)
+        series = np.zeros((len(self.series), -(-(degree + 1) // LANES) * LANES))
+        for row, own in zip(series, self.series, strict=True):
+            row[: len(own)] = own
+        return WideTables(
+            np.array(self.set_of, np.int64),
+            np.array(self.sets, MOMENT_SET),
+            np.array(self.blocks, PRODUCT_BLOCK),
+            np.array(self.wide, WIDE),
+            series,
+            make_harmonics(degree),
+            np.zeros(-(-self.columns // LANES) * LANES),
         )
 
 
@@ -285,23 +307,6 @@ def is_product_of_moments(f: SymmetryFunction) -> bool:
     """Whether a function is evaluated without a sum over pairs of neighbours."""
     # For |lambda| > 1 the angle is cut off where its base is negative: no polynomial.
     return f.type == 9 and float(f.zeta).is_integer() and 1 <= f.zeta <= MAX_MOMENT_ZETA and abs(f.lam) <= 1
-
-
-def _monomials(powers: list[list[float]]) -> tuple[np.ndarray, ...]:
-    """The columns of WideTables by monomial, for wide functions with `powers` C(zeta, p) lambda^p of each degree p."""
-    degree = max((len(own) - 1 for own in powers), default=0)
-    exponents = [(x, y, p - x - y) for p in range(degree + 1) for x in range(p, -1, -1) for y in range(p - x, -1, -1)]
-    size = -(-len(exponents) // LANES) * LANES
-    place = {a: k for k, a in enumerate(exponents)}
-    coefficient, raised, factor = np.zeros((len(powers), size)), np.zeros((3, size), np.int64), np.zeros((3, size))
-    for k, a in enumerate(exponents):
-        weight = math.factorial(sum(a)) / math.prod(math.factorial(n) for n in a)
-        for own, row in zip(powers, coefficient, strict=True):
-            row[k] = own[sum(a)] * weight if sum(a) < len(own) else 0.0
-        for axis in range(3):
-            up = (a[0] + (axis == 0), a[1] + (axis == 1), a[2] + (axis == 2))
-            raised[axis, k], factor[axis, k] = place.get(up, 0), up[axis]
-    return coefficient, np.array([math.comb(p + 3, 3) for p in range(degree + 1)], dtype=np.int64), raised, factor
 
 
 def _envelope(f: SymmetryFunction, cutoff_type: int, cutoff_alpha: float, length_A: float) -> tuple:

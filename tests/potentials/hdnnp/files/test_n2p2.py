@@ -694,7 +694,7 @@ def test_every_unsupported_keyword_is_refused(potential, keyword):
 @pytest.mark.parametrize("keyword", ["nnp_type", "nnp_gen", "nnp_type_gen", "nnp_generation"])
 def test_generations_refused(potential, keyword, word):
     edit(potential / "input.nn", lambda text: f"{keyword} {word}\nunknown_too\n" + text)
-    message = refused(potential, f"input.nn:1: {keyword} {word}:", "not supported")
+    message = refused(potential, f"input.nn:1: {keyword} {word}:", "has charges", "load_potential")
     assert "unknown_too" not in message  # the one thing to know comes alone
 
 
@@ -712,8 +712,8 @@ def test_a_negative_zeta_is_read_with_a_warning(potential):
     assert ingredients(model)[0].order == -1
 
 
-def test_charges_are_not_for_training_or_conversion():
-    with pytest.raises(InputError, match=r"q4a.*nnp_type 4G-HDNNP.*fourth-generation.*charges.*train or convert"):
+def test_charges_are_not_for_what_has_none():
+    with pytest.raises(InputError, match=r"q4a.*nnp_type 4G-HDNNP: a 4G potential has charges.*load_potential"):
         read(GOLDEN / "q4a")
 
 
@@ -1011,7 +1011,7 @@ def spoiled(model: HDNNPModel, part: str) -> HDNNPModel:
     ("part", "fragment"),
     [
         ("nan", "weights that are not finite"),
-        ("shape", "do not lead from 19 functions"),
+        ("shape", "do not lead from 19 inputs"),
         ("nodes", "normalize_nodes differs"),
         ("scaling", "scaling data must be 19 rows"),
         ("order", "not in the potential's order"),

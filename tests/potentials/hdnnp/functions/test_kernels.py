@@ -177,3 +177,37 @@ def test_the_mean_of_networks_is_one_network(hidden):
     assert np.allclose(mean.forward(x), np.mean(energies, axis=0), rtol=0, atol=1e-14)
     assert np.allclose(mean.gradient(x)[1], np.mean(gradients, axis=0), rtol=0, atol=1e-13)
     assert [w.shape[1] for w in mean.weights] == [3 * h for h in hidden] + [1]
+
+
+@pytest.mark.parametrize("hidden", [(), (9,), (20, 20), (3, 17, 9)])
+def test_the_mean_of_networks_runs_as_its_members(hidden):
+    rng = np.random.default_rng(8)
+    activations = "t" * len(hidden) + "l"
+    network = mean_network([random_network(activations, False, rng, (7, *hidden)) for _ in range(4)])
+    layers = build_layers([network])
+    inner = layers.layer[1:-1]  # between hidden layers no weight connects two members
+    assert all(layer["block_end"] - layer["block_first"] == 4 for layer in inner)
+    assert all(
+        layers.block["n_in"][row] == n
+        for layer, n in zip(inner, hidden, strict=False)
+        for row in range(layer["block_first"], layer["block_end"])
+    )
+    scratch, x = make_network_scratch(layers), rng.normal(size=(5, 7))
+    value, gradient = network.gradient(x)
+    for atom in range(len(x)):
+        own = np.empty(7)
+        assert network_gradient(0, layers, x[atom], scratch, own) == pytest.approx(value[atom], rel=1e-13)
+        assert np.abs(own - gradient[atom]).max() <= 1e-13 * np.abs(gradient).max()
+
+
+def test_blocks_of_weights_without_order_or_entries():
+    rng = np.random.default_rng(4)
+    for holes in ([], [0], [3, 4], range(6)):
+        weights = np.zeros((6, 5))
+        weights[[0, 1, 2, 3, 5], [1, 0, 2, 4, 3]] = rng.normal(size=5)
+        weights[list(holes)] = 0.0
+        network = Network((weights, rng.normal(size=(5, 1))), (rng.normal(size=5), np.zeros(1)), "tl")
+        layers, x, own = build_layers([network]), rng.normal(size=6), np.empty(6)
+        value, gradient = network.gradient(x[None])
+        assert network_gradient(0, layers, x, make_network_scratch(layers), own) == pytest.approx(value[0], rel=1e-13)
+        assert np.allclose(own, gradient[0], rtol=1e-13, atol=1e-15)
