@@ -162,9 +162,13 @@ class VerletLists:
 
     def update(self, system: System) -> tuple[NeighborList, ...]:
         """The lists for `system`; kept from the last call if all are still safe."""
-        if self.reference is None or not all(one.is_safe(system) for one in self._each):
+        if not self.is_safe(system):
             self.restore(system)
         return tuple(one.update(system) for one in self._each)
+
+    def is_safe(self, system: System) -> bool:
+        """Whether the lists that are kept hold all pairs of `system`."""
+        return self.reference is not None and all(one.is_safe(system) for one in self._each)
 
     def restore(self, system: System) -> None:
         """Build all lists for `system`, whatever was before."""

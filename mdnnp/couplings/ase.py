@@ -11,6 +11,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from mdnnp.atoms.alternating_lists import AlternatingLists
 from mdnnp.atoms.quantities import dipole_moment
 from mdnnp.atoms.structure import Structure, total_charge
 from mdnnp.atoms.system import System, make_system, volume
@@ -25,7 +26,8 @@ class HDNNPCalculator(Calculator):
 
     potential : path of an n2p2 directory or Lennard-Jones file, or a potential that is loaded already
     length_unit, energy_unit : native units of a directory that does not state them, e.g. "Bohr", "Hartree"
-    skin_A : the neighbour list is kept until an atom has moved by half of this, Å
+    skin_A : a neighbour list is kept until an atom has moved by half of this, Å; several are kept, so that beads or
+        replicas that come by turns need no new ones
     precision : of a potential given by its path, "double" or "mixed" (`HDNNP`)
     warn_above_eV_A : members of a committee that disagree on a force by more than this are warned of, eV/Å
 
@@ -58,7 +60,7 @@ class HDNNPCalculator(Calculator):
         self.potential = potential
         self.warn_above_eV_A = warn_above_eV_A
         self.extrapolation: Extrapolation | None = None
-        self._neighbors = potential.make_lists(skin_A)
+        self._neighbors = AlternatingLists(lambda: self.potential.make_lists(skin_A))
         self._looked_at_units = False
         self._warned: set[type[Warning]] = set()
 

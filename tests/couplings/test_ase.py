@@ -15,6 +15,7 @@ from silicon_committee import make_model
 from systems import silicon
 
 import mdnnp
+from mdnnp.atoms.alternating_lists import AlternatingLists
 from mdnnp.atoms.structure import Structure, to_atoms
 from mdnnp.atoms.system import make_system
 from mdnnp.base.errors import DisagreementWarning, ExtrapolationWarning, InputError
@@ -137,3 +138,30 @@ def test_import_is_light():
     code = "import sys, mdnnp; print([m for m in ('numba', 'ase', 'h5py', 'matplotlib', 'numpy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_beads_that_come_by_turns_keep_their_lists():
+    """Three replicas far apart need three lists, however often they come; the results are those of fresh lists."""
+    rng = np.random.default_rng(5)
+    cell = bulk("Ar", "fcc", 5.3, cubic=True) * (3, 3, 3)
+    beads = [cell.copy() for _ in range(3)]
+    for bead in beads:
+        bead.rattle(0.3, rng=rng)
+        bead.positions += 3.0 * rng.random(3)
+    calculator = HDNNPCalculator(ARGON)
+    for _ in range(4):
+        for bead in beads:
+            bead.calc = None
+            bead.positions += 0.01 * rng.standard_normal(bead.positions.shape)
+            calculator.calculate(bead)
+            exact = ARGON.compute(make_system(bead.positions, bead.numbers, bead.cell.array, bead.pbc))
+            np.testing.assert_allclose(calculator.results["forces"], exact.forces, atol=1e-12)
+    assert calculator._neighbors.n_builds == 3
+
+
+def test_the_lists_kept_are_bounded():
+    argon = bulk("Ar", "fcc", 5.3, cubic=True) * (3, 3, 3)
+    lists = AlternatingLists(lambda: ARGON.make_lists(1.0), most=2)
+    for shift in (0.0, 2.0, 4.0, 0.0):
+        lists.update(make_system(argon.positions + shift, argon.numbers, argon.cell.array, argon.pbc))
+    assert len(lists) == 2 and lists.n_builds == 4
