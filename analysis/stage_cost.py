@@ -56,8 +56,8 @@ def run_stage(
         parts = angular.part[center.part_first : center.part_end]
         n = gather_edges(i, center.cutoff, positions, images, first, neighbor, image, x, y, z, r, who)
         n = kernels.arrange(i, n, center.cutoff, species, near)
-        kernels.center_values(e, n, tables, work, raw)
-        kernels.center_gradient(e, n, tables, work, gradient)
+        kernels.center_values(e, n, tables, angular, wide, work, raw)
+        kernels.center_gradient(e, n, tables, angular, wide, work, gradient)
         found += triplets.part_start[parts.size]
         for _ in range(repeats):
             if stage == 0:

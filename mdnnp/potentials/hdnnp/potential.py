@@ -20,7 +20,7 @@ from mdnnp.potentials.hdnnp import description
 from mdnnp.potentials.hdnnp.files import read_potential
 from mdnnp.potentials.hdnnp.functions.center import Scratch, arrange, center_gradient, center_values, make_scratch
 from mdnnp.potentials.hdnnp.functions.definitions import COMPACT
-from mdnnp.potentials.hdnnp.functions.tables import build_tables
+from mdnnp.potentials.hdnnp.functions.tables import build_tables, needed
 from mdnnp.potentials.hdnnp.model import HDNNPModel, scaling_coefficients
 from mdnnp.potentials.hdnnp.networks import (
     build_layers,
@@ -55,6 +55,7 @@ class HDNNP(LocalPotential):
         self._tables = build_tables(
             [part.functions for part in parts], self.elements, model.cutoff_type, model.cutoff_alpha, length
         )
+        self._needed = needed(self._tables)
         self._layers = build_layers([part.network for part in parts])
         coefficients = [scaling_coefficients(part, model) for part in parts]
         self._factor = np.concatenate([c[0] for c in coefficients])
@@ -164,7 +165,8 @@ class HDNNP(LocalPotential):
         def work(c):
             evaluate_tangent(
                 assembly.bounds[c], assembly.bounds[c + 1], *assembly.geometry, species,
-                self._tables, self._layers, self._factor, self._shift, self._energy_scale, displacements, strain,
+                self._tables, *self._needed, self._layers, self._factor, self._shift, self._energy_scale, displacements,
+                strain,
                 assembly.forces[c], assembly.strain[c], assembly.atomic_virials[c], assembly.clashes[c:],
                 *workspace.get(assembly.most),
             )  # fmt: skip
@@ -186,7 +188,8 @@ class HDNNP(LocalPotential):
         def work(c):
             _evaluate(
                 mode, assembly.bounds[c], assembly.bounds[c + 1], *assembly.geometry, species,
-                self._tables, self._layers, self._factor, self._shift, self._lowest, self._highest, self._energy_scale,
+                self._tables, *self._needed, self._layers, self._factor, self._shift, self._lowest, self._highest,
+                self._energy_scale,
                 values, gradients, energies, assembly.forces[c], assembly.strain[c], assembly.atomic_virials[c],
                 counts[c], events[c], *self._workspace.get(assembly.most),
             )  # fmt: skip
@@ -289,7 +292,7 @@ _MIXED_ROUNDING = 1e-6
 
 @njit_kernel
 def _evaluate(
-    mode, begin, end, positions, images, first, neighbor, image, species, tables, layers,
+    mode, begin, end, positions, images, first, neighbor, image, species, tables, angular, wide, layers,
     factor, shift, lowest, highest, energy_scale, values, gradients,
     energies, forces, strain, atomic_virials, counts, events, work, network, rows,
 ):  # fmt: skip
@@ -312,7 +315,7 @@ def _evaluate(
         row, n_functions = center.function_first, center.function_end - center.function_first
         for s in range(n_functions):
             raw[s] = 0.0
-        center_values(e, n, tables, work, raw)
+        center_values(e, n, tables, angular, wide, work, raw)
         for s in range(n_functions):
             if raw[s] < lowest[row + s] or raw[s] > highest[row + s]:
                 if counts[1] < MAX_EVENTS:
@@ -332,5 +335,5 @@ def _evaluate(
         else:
             for s in range(n_functions):
                 gradient[s] = gradients[i, s]
-        center_gradient(e, n, tables, work, gradient)
+        center_gradient(e, n, tables, angular, wide, work, gradient)
         scatter_edges(i, n, near.who, x, y, z, out.x, out.y, out.z, forces, strain, atomic_virials)

@@ -48,7 +48,7 @@ class SharedFunctions:
 
         def work(c):
             _evaluate_members(
-                bounds[c], bounds[c + 1], *shared.geometry, species, first._tables, self._layers,
+                bounds[c], bounds[c + 1], *shared.geometry, species, first._tables, *first._needed, self._layers,
                 self._factor, self._shift, first._lowest, first._highest, self._scale, values,
                 energies, forces[c], strain[c], virials[c], counts[c], events[c],
                 *first._workspace.get(shared.most),
@@ -73,7 +73,7 @@ def _functions(member: HDNNP) -> tuple:
 
 @njit
 def _evaluate_members(
-    begin, end, positions, images, first, neighbor, image, species, tables, layers,
+    begin, end, positions, images, first, neighbor, image, species, tables, angular, wide, layers,
     factor, shift, lowest, highest, scale, values, energies, forces, strain, atomic_virials, counts, events,
     work, network, rows,
 ):  # fmt: skip
@@ -85,7 +85,7 @@ def _evaluate_members(
     scaled, gradient = rows[1], rows[2]
     for i in range(begin, end):
         _evaluate(
-            _VALUES, i, i + 1, positions, images, first, neighbor, image, species, tables, layers,
+            _VALUES, i, i + 1, positions, images, first, neighbor, image, species, tables, angular, wide, layers,
             factor[0], shift[0], lowest, highest, scale[0], values, values,
             energies[0], forces[0], strain[0], atomic_virials[0], counts, events, work, network, rows,
         )  # fmt: skip
@@ -93,15 +93,16 @@ def _evaluate_members(
             return
         for m in range(scale.size):
             energies[m, i] = _evaluate_member(
-                m, i, species[i], tables, layers, factor[m], shift[m], scale[m], values[i], forces[m], strain[m],
+                m, i, species[i], tables, angular, wide, layers, factor[m], shift[m], scale[m], values[i], forces[m],
+                strain[m],
                 atomic_virials[m], work, network, scaled, gradient,
             )  # fmt: skip
 
 
 @njit_fast
 def _evaluate_member(
-    m, i, e, tables, layers, factor, shift, scale, values, forces, strain, atomic_virials, work, network, scaled,
-    gradient,
+    m, i, e, tables, angular, wide, layers, factor, shift, scale, values, forces, strain, atomic_virials, work, network,
+    scaled, gradient,
 ):  # fmt: skip
     """Energy and edges of centre `i` in member `m`, after its functions were evaluated; returns the energy."""
     vectorize_freely()
@@ -113,7 +114,7 @@ def _evaluate_member(
     energy = network_gradient(m * n_elements + e, layers, scaled, network, gradient) * scale
     for s in range(n_functions):
         gradient[s] *= factor[row + s] * scale
-    center_gradient(e, n, tables, work, gradient)
+    center_gradient(e, n, tables, angular, wide, work, gradient)
     scatter_edges(
         i, n, near.who, near.x, near.y, near.z, out.x, out.y, out.z, forces, strain, atomic_virials
     )  # fmt: skip

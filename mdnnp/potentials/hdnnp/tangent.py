@@ -13,8 +13,8 @@ from mdnnp.potentials.hdnnp.networks import network_tangent
 
 @njit_kernel
 def evaluate_tangent(
-    begin, end, positions, images, first, neighbor, image, species, tables, layers, factor, shift, energy_scale,
-    displacements, strain, forces_t, strain_t, no_virials, clashes, work, tangent, network, rows,
+    begin, end, positions, images, first, neighbor, image, species, tables, angular, wide, layers, factor, shift,
+    energy_scale, displacements, strain, forces_t, strain_t, no_virials, clashes, work, tangent, network, rows,
 ):  # fmt: skip
     """Tangents of the edges of centres begin .. end - 1 (sorted order) of an HDNNP; counts overlaps.
 
@@ -36,8 +36,8 @@ def evaluate_tangent(
         row, n_functions = center.function_first, center.function_end - center.function_first
         for s in range(n_functions):
             values[s] = values_t[s] = 0.0
-        center_values(e, n, tables, work, values)
-        center_tangents(i, e, n, tables, work, tangent, displacements, strain, values_t)
+        center_values(e, n, tables, angular, wide, work, values)
+        center_tangents(i, e, n, tables, angular, wide, work, tangent, displacements, strain, values_t)
         for s in range(n_functions):
             scaled[s] = values[s] * factor[row + s] + shift[row + s]
             scaled_t[s] = values_t[s] * factor[row + s]
@@ -45,5 +45,5 @@ def evaluate_tangent(
         for s in range(n_functions):
             gradient[s] *= factor[row + s] * energy_scale
             gradient_t[s] *= factor[row + s] * energy_scale
-        center_gradient_tangent(e, n, tables, work, tangent, gradient, gradient_t)
+        center_gradient_tangent(e, n, tables, angular, wide, work, tangent, gradient, gradient_t)
         scatter_edges(i, n, near.who, x, y, z, out.x, out.y, out.z, forces_t, strain_t, no_virials)

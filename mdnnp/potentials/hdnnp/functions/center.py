@@ -358,33 +358,38 @@ def block_gradient(part, start, channels, tables, triplets, gradients, gradient)
 
 
 @njit_inline
-def center_values(e, n, tables, work, values):
-    """All functions of a centre of element `e` with the `n` neighbours in `work`, added to `values`."""
+def center_values(e, n, tables, angular, wide, work, values):
+    """All functions of a centre of element `e` with the `n` neighbours in `work`, added to `values`.
+
+    angular, wide : tables.triplets and tables.wide, None if they are empty (`tables.needed`): what is for them is then
+        not compiled
+    """
     near, triplets, moments, line = work.near, work.triplets, work.moments, work.line
-    center, radial, angular, wide = tables.center[e], tables.radial, tables.triplets, tables.wide
+    center, radial = tables.center[e], tables.radial
     envelopes = tables.envelope[center.envelope_first : center.envelope_end]
     channels = tables.channel[center.channel_first : center.channel_end]
     pairs = radial.pair[e]
     evaluate_channels(n, envelopes, channels, pairs, radial.used, near, line)
     radial_values(pairs, radial.term, near, values)
-    if center.wide_end > center.wide_first:
+    if wide is not None:
         evaluate_moments(e, n, center, wide, near, moments)
         wide_values(center, wide, moments, values)
-    copy_ends(n, envelopes.size, near, triplets.end)
-    total = np.int64(0)  # int64 from the start: a literal 0 would compile everything below twice
-    for p in range(center.part_first, center.part_end):
-        part, begin = angular.part[p], total
-        total = find_triplets(part, n, begin, near, triplets, line[0])
-        triplets.part_start[p - center.part_first], triplets.part_start[p - center.part_first + 1] = begin, total
-        for start in range(begin, total, BLOCK):
-            block_values(part, start, envelopes, channels, angular, triplets, values)
+    if angular is not None:
+        copy_ends(n, envelopes.size, near, triplets.end)
+        total = np.int64(0)  # int64 from the start: a literal 0 would compile everything below twice
+        for p in range(center.part_first, center.part_end):
+            part, begin = angular.part[p], total
+            total = find_triplets(part, n, begin, near, triplets, line[0])
+            triplets.part_start[p - center.part_first], triplets.part_start[p - center.part_first + 1] = begin, total
+            for start in range(begin, total, BLOCK):
+                block_values(part, start, envelopes, channels, angular, triplets, values)
 
 
 @njit_inline
-def center_gradient(e, n, tables, work, gradient):
+def center_gradient(e, n, tables, angular, wide, work, gradient):
     """D_ij = dE/dr_ij of the centre that `center_values` has just seen, given gradient = dE/dG, into work.gradients."""
     near, triplets, moments, out = work.near, work.triplets, work.moments, work.gradients
-    center, radial, angular, wide = tables.center[e], tables.radial, tables.triplets, tables.wide
+    center, radial = tables.center[e], tables.radial
     channels = tables.channel[center.channel_first : center.channel_end]
     x, y, z, dx, dy, dz, alpha, position, edge = (
         near.x, near.y, near.z, out.x, out.y, out.z, out.alpha, out.position, out.edge,
@@ -394,12 +399,13 @@ def center_gradient(e, n, tables, work, gradient):
         position[t, 0], position[t, 1], position[t, 2], position[t, 3] = x[t], y[t], z[t], 0.0
         edge[t, 0] = edge[t, 1] = edge[t, 2] = edge[t, 3] = 0.0
     radial_gradient(channels, radial.pair[e], radial.term, near, alpha, gradient)
-    if center.wide_end > center.wide_first:
+    if wide is not None:
         wide_gradient(e, center, channels, wide, near, moments, out, gradient)
-    for p in range(center.part_first, center.part_end):
-        own = p - center.part_first
-        for start in range(triplets.part_start[own], triplets.part_start[own + 1], BLOCK):
-            block_gradient(angular.part[p], start, channels, angular, triplets, out, gradient)
+    if angular is not None:
+        for p in range(center.part_first, center.part_end):
+            own = p - center.part_first
+            for start in range(triplets.part_start[own], triplets.part_start[own + 1], BLOCK):
+                block_gradient(angular.part[p], start, channels, angular, triplets, out, gradient)
     for t in range(n):
         along = alpha[t] + edge[t, 3]
         dx[t] += edge[t, 0] + along * x[t]

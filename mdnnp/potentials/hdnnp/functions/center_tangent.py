@@ -227,30 +227,31 @@ def block_gradient_tangent(part, start, channels, tables, near, triplets, tangen
 
 
 @njit_inline
-def center_tangents(i, e, n, tables, work, tangent, displacements, strain, values_t):
+def center_tangents(i, e, n, tables, angular, wide, work, tangent, displacements, strain, values_t):
     """Add the tangents of all functions of the centre that `center.center_values` has just seen to `values_t`."""
     near, triplets, moments, line = work.near, work.triplets, work.moments, work.line
-    center, radial, angular, wide = tables.center[e], tables.radial, tables.triplets, tables.wide
+    center, radial = tables.center[e], tables.radial
     envelopes = tables.envelope[center.envelope_first : center.envelope_end]
     channels = tables.channel[center.channel_first : center.channel_end]
     pairs = radial.pair[e]
     displace_edges(i, n, displacements, strain, near, tangent.near)
     channel_tangents(n, envelopes, channels, pairs, radial.used, near, tangent.near, line)
     radial_tangents(pairs, radial.term, near, tangent.near, values_t)
-    if center.wide_end > center.wide_first:
+    if wide is not None:
         wide_tangents(e, n, center, wide, near, tangent.near, moments, tangent.moments, values_t)
-    for p in range(center.part_first, center.part_end):
-        own = p - center.part_first
-        for start in range(triplets.part_start[own], triplets.part_start[own + 1], BLOCK):
-            block_tangents(angular.part[p], start, envelopes, channels, angular, near, triplets, tangent, values_t)
+    if angular is not None:
+        for p in range(center.part_first, center.part_end):
+            own = p - center.part_first
+            for start in range(triplets.part_start[own], triplets.part_start[own + 1], BLOCK):
+                block_tangents(angular.part[p], start, envelopes, channels, angular, near, triplets, tangent, values_t)
 
 
 @njit_inline
-def center_gradient_tangent(e, n, tables, work, tangent, gradient, gradient_t):
+def center_gradient_tangent(e, n, tables, angular, wide, work, tangent, gradient, gradient_t):
     """Tangents of D_ij = dE/dr_ij into work.gradients, given gradient = dE/dG and its tangent."""
     near, triplets, moments, out = work.near, work.triplets, work.moments, work.gradients
     near_t, other = tangent.near, tangent.gradients
-    center, radial, angular, wide = tables.center[e], tables.radial, tables.triplets, tables.wide
+    center, radial = tables.center[e], tables.radial
     channels = tables.channel[center.channel_first : center.channel_end]
     dx, dy, dz, alpha_t, alpha = out.x, out.y, out.z, out.alpha, other.alpha
     position, edge, velocity, edge_of_velocity = out.position, out.edge, other.position, other.edge
@@ -261,14 +262,15 @@ def center_gradient_tangent(e, n, tables, work, tangent, gradient, gradient_t):
         for a in range(4):
             edge[t, a] = edge_of_velocity[t, a] = 0.0
     radial_gradient_tangent(channels, radial.pair[e], radial.term, near, near_t, alpha, alpha_t, gradient, gradient_t)
-    if center.wide_end > center.wide_first:
+    if wide is not None:
         wide_gradient_tangent(e, center, channels, wide, near, moments, tangent, out, alpha, gradient, gradient_t)
-    for p in range(center.part_first, center.part_end):
-        own = p - center.part_first
-        for start in range(triplets.part_start[own], triplets.part_start[own + 1], BLOCK):
-            block_gradient_tangent(
-                angular.part[p], start, channels, angular, near, triplets, tangent, out, gradient, gradient_t
-            )
+    if angular is not None:
+        for p in range(center.part_first, center.part_end):
+            own = p - center.part_first
+            for start in range(triplets.part_start[own], triplets.part_start[own + 1], BLOCK):
+                block_gradient_tangent(
+                    angular.part[p], start, channels, angular, near, triplets, tangent, out, gradient, gradient_t
+                )
     for t in range(n):
         along_t, along = alpha_t[t] + edge[t, 3], alpha[t] + edge_of_velocity[t, 3]
         dx[t] += edge[t, 0] + edge_of_velocity[t, 0] + along_t * near.x[t] + along * near_t.x[t]

@@ -19,7 +19,7 @@ from mdnnp.base.compiled.jit import PerThread, njit, njit_fast, vectorize_freely
 from mdnnp.base.errors import InputError
 from mdnnp.potentials.hdnnp.functions.center import arrange, center_gradient, center_values, make_scratch
 from mdnnp.potentials.hdnnp.functions.definitions import WEIGHTED, SymmetryFunction
-from mdnnp.potentials.hdnnp.functions.tables import Tables, build_tables
+from mdnnp.potentials.hdnnp.functions.tables import Tables, build_tables, needed
 
 DEFAULT_CUTOFF_TYPE = 6  # poly2: twice continuously differentiable, and cheap
 
@@ -54,12 +54,16 @@ class _Kernel:
     """Tables of some functions, with working memory."""
 
     def __init__(self, tables: Tables):
-        self.tables, self._scratch = tables, PerThread(partial(make_scratch, tables=tables))
+        self.tables, self._needed = tables, needed(tables)
+        self._scratch = PerThread(partial(make_scratch, tables=tables))
 
     def evaluate(self, differentiate, centers, edges, species, values, gradients):
         """Fill in values (centres, functions) and, if asked for, gradients (edges of the centres, 3, functions)."""
         work = self._scratch.get(int(np.diff(edges.first).max(initial=1)))
-        _evaluate(differentiate, centers, edges.first, edges.j, edges.r, species, self.tables, work, values, gradients)
+        _evaluate(
+            differentiate, centers, edges.first, edges.j, edges.r, species, self.tables, *self._needed, work, values,
+            gradients,
+        )  # fmt: skip
 
 
 class Descriptors:
@@ -181,30 +185,30 @@ class Descriptors:
 
 
 @njit
-def _evaluate(differentiate, centers, first, j, r, species, tables, work, values, gradients):
+def _evaluate(differentiate, centers, first, j, r, species, tables, angular, wide, work, values, gradients):
     """As `_Kernel.evaluate`."""
     unit, row = np.zeros(values.shape[1]), np.int64(0)
     for c in range(centers.size):
         i = centers[c]
         end = row + first[i + 1] - first[i]
         _evaluate_center(
-            differentiate, i, first, j, r, species, tables, work, unit, values[c], gradients[row:end]
+            differentiate, i, first, j, r, species, tables, angular, wide, work, unit, values[c], gradients[row:end]
         )  # fmt: skip
         row = end
 
 
 @njit_fast
-def _evaluate_center(differentiate, i, first, j, r, species, tables, work, unit, values, gradients):
+def _evaluate_center(differentiate, i, first, j, r, species, tables, angular, wide, work, unit, values, gradients):
     """One centre of `_evaluate`: the gradients by a unit vector for dE/dG of each function."""
     vectorize_freely()
     near, out = work.near, work.gradients
     n = _load(i, first[i], first[i + 1], j, r, tables.center[species[i]].cutoff, species, near)
-    center_values(species[i], n, tables, work, values)
+    center_values(species[i], n, tables, angular, wide, work, values)
     if not differentiate:
         return
     for s in range(unit.size):
         unit[s] = 1.0
-        center_gradient(species[i], n, tables, work, unit)
+        center_gradient(species[i], n, tables, angular, wide, work, unit)
         unit[s] = 0.0
         edge = 0
         for b in range(near.count.size):

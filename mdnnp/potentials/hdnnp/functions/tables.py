@@ -118,6 +118,13 @@ class Tables(NamedTuple):
     wide: WideTables
 
 
+def needed(tables: Tables) -> tuple[TripletTables | None, WideTables | None]:
+    """The tables of angular functions, None where there are none, for kernels to be compiled without that part."""
+    return (tables.triplets if len(tables.triplets.term) else None), (
+        tables.wide if len(tables.wide.function) else None
+    )
+
+
 def build_tables(
     functions: Sequence[Sequence[SymmetryFunction]],
     elements: Sequence[str],
