@@ -213,7 +213,7 @@ def perform(request: Request, say: Say = silent) -> Outcome:
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".") as scratch:  # an earlier analysis stays until the end
             files = [file.replace(folder / file.name) for file in _write(Path(scratch), found)]
-        for path in {folder / name for name in PHYSICS_FILES} - set(files):
+        for path in {folder / name for name in names} - set(files):
             path.unlink(missing_ok=True)
     except OSError as error:
         raise FileError(f"{folder}: cannot be written: {error.strerror or error}") from None

@@ -54,8 +54,10 @@ def test_infrared_spectrum(tmp_path):
         table = infrared_spectrum(frames)["infrared"]
     wave, error = table.numbers["strongest / cm⁻¹"]
     assert abs(wave - 1e15 / PERIOD_FS / 2.99792458e10) < error
-    # the integral is <M'^2>, twice over: of a cosine of amplitude a, (2 pi a / period)^2 / 2
-    slope = np.gradient(np.sum(charges * positions[:, :, 0], axis=1) - 0.0, DT_FS * 1e-3)
+    # the integral is <M'^2>, of M = q(length) length
+    t, length = DT_FS * np.arange(len(positions)), positions[:, 1, 0]
+    rate = -0.05 * 2 * np.pi / PERIOD_FS * np.sin(2 * np.pi * t / PERIOD_FS)
+    slope = (0.2 * length + charges[:, 1]) * rate * 1e3
     total = np.sum(table.y) * (table.x[1] - table.x[0]) / 33.3564
     assert total == pytest.approx(np.mean(slope**2), rel=0.02)
 
