@@ -30,13 +30,9 @@ def draw(analysis: Analysis, folder: Path) -> list[Path]:
     """Draw all figures for which there are data (at least two samples); returns the files that were written."""
     written = []
     with matplotlib.rc_context(_STYLE):
-        drawn = figures_of(analysis)
-        for name in FIGURES:
-            path = folder / name
-            path.unlink(missing_ok=True)  # an earlier one must not survive data that are gone
-            if name in drawn:
-                save_figure(drawn[name], path)
-                written.append(path)
+        for name, figure in figures_of(analysis).items():
+            save_figure(figure, folder / name)
+            written.append(folder / name)
     return written
 
 

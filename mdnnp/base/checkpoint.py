@@ -106,6 +106,11 @@ def previous_path(path: str | Path) -> Path:
     return Path(f"{path}.previous")
 
 
+def is_there(path: str | Path) -> bool:
+    """Whether there is a checkpoint at `path`, or one before it."""
+    return Path(path).exists() or previous_path(path).exists()
+
+
 def save_checkpoint(
     path: str | Path, meta: dict, arrays: dict[str, np.ndarray], before: Callable[[], None] = lambda: None
 ) -> None:

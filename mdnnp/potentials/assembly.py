@@ -23,7 +23,7 @@ class Assembly:
     """Forces, strain derivative and virials of one configuration, to which any number of terms add.
 
     geometry : positions (N, 3) in the list's order and images (M, 3), Å; first, neighbor, image of the list
-    bounds : (n_chunks + 1,) places of the centres of each chunk; a list may have fewer centres than atoms
+    bounds : (n_chunks + 1,) places of the centres of each chunk
     forces (n_chunks, N, 3), strain (n_chunks, 3, 3), atomic_virials (n_chunks, N or 0, 3, 3) : sums, in list's order
     clashes : (n_chunks,) centres that two atoms share
     most : largest number of listed neighbours
@@ -38,9 +38,8 @@ class Assembly:
             coordinates(system.positions, system.cell, neighbors), image_vectors(neighbors, system.cell),
             neighbors.first, neighbors.j, neighbors.image,
         )  # fmt: skip
-        centres = len(neighbors.first) - 1
-        self.n_chunks = max(1, min(most_chunks, _MAX_CHUNKS, centres // _ATOMS_PER_CHUNK))
-        self.bounds = np.linspace(0, centres, self.n_chunks + 1).astype(np.int64)
+        self.n_chunks = max(1, min(most_chunks, _MAX_CHUNKS, n // _ATOMS_PER_CHUNK))
+        self.bounds = np.linspace(0, n, self.n_chunks + 1).astype(np.int64)
         self.forces = np.zeros((self.n_chunks, n, 3))
         self.strain = np.zeros((self.n_chunks, 3, 3))
         self.atomic_virials = np.zeros((self.n_chunks, n if atomic_virials else 0, 3, 3))

@@ -366,18 +366,7 @@ def _contradictions(document: Document, values: dict[str, dict]) -> list[Flaw]:
         ("descriptors", "functions", "angular"),
         ("descriptors", "functions", "max_zeta"),
     )
-    if values["charges"].get("learned_from", "none") != "none" and values["fit"].get("members", 1) > 1:
-        at = document.lines["fit", "members"]
-        mistakes = [
-            Flaw(
-                at,
-                f"fit.members at {document.at(('fit', 'members'))}: a committee with charges cannot be "
-                "fitted; fit.networks can be more than 1",
-            )
-        ]
-    else:
-        mistakes = []
-    mistakes += [
+    mistakes = [
         Flaw(
             document.lines[section, key],
             f"{section}.{key} at {document.at((section, key))} has no effect without {section}.{needed}; give both",
@@ -385,6 +374,10 @@ def _contradictions(document: Document, values: dict[str, dict]) -> list[Flaw]:
         for section, key, needed in (("descriptors", "functions_length_unit", "functions"),)
         if key in values[section] and needed not in values[section] and (section, key) in document.lines
     ]
+    if values["charges"].get("learned_from", "none") != "none" and values["fit"].get("members", 1) > 1:
+        where = document.at(("fit", "members"))
+        text = f"fit.members at {where}: a committee with charges cannot be fitted; fit.networks can be more than 1"
+        mistakes.append(Flaw(document.lines["fit", "members"], text))
     for name in values["data"].get("offsets_eV", {}):
         if atomic_numbers.get(name, 0) == 0:
             mistakes.append(_of_table(document, "offsets_eV", name, f"{name!r} is no chemical element"))

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from mdnnp import __version__
-from mdnnp.base.checkpoint import load_checkpoint, previous_path
+from mdnnp.base.checkpoint import is_there, load_checkpoint, previous_path
 from mdnnp.base.compiled.jit import get_threads
 from mdnnp.base.errors import FileError, InputError, Interrupted, MdnnpWarning
 from mdnnp.base.files import check_distinct, check_replaceable, check_writable, locked, new_directory, new_file
@@ -33,13 +33,8 @@ from mdnnp.potentials.interface import Potential
 from mdnnp.potentials.load import load_terms
 from mdnnp.potentials.total import TotalPotential
 from mdnnp.training.accuracy import Errors, brief, evaluate
-from mdnnp.training.charge_fit import (
-    ChargedDescriptors,
-    ChargeLoss,
-    charge_model,
-    check_charge_labels,
-    widths_and_hardness,
-)
+from mdnnp.training.charge_fit import check_charge_labels
+from mdnnp.training.charge_stage import fit_charges
 from mdnnp.training.dataset import (
     Weights,
     data_hash,
@@ -145,7 +140,7 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
                 path.unlink(missing_ok=True)
         charges = None
         if config.charges.learned_from != "none":
-            charges, stored, sets = _with_charges(config, sets, stored, skeleton, resume)
+            charges, stored, sets = fit_charges(config, sets, stored, skeleton, resume)
             offsets = fit_offsets(sets.train, config.data.offsets_eV)
         members, layout = make_members(config, sets, stored, skeleton, make_labels_of(config, sets, offsets))
         result = fit(
@@ -153,7 +148,7 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
             _settings(config),
             config.checkpoint_path,
             _key(config, sets, stored, offsets),
-            resume=resume and _is_there(config.checkpoint_path),
+            resume=resume and is_there(config.checkpoint_path),
             on_epoch=_Reporter(config),
         )
         models = [
@@ -181,7 +176,7 @@ def _interruptible(config: TrainConfig) -> Iterator[None]:
         number = interrupt.args[0] if interrupt.args else signal.SIGINT
         kept = "no epoch was finished; start it again"
         if _has_checkpoint(config):
-            last = next(path for path in _checkpoints(config)[::2] if _is_there(path))
+            last = next(path for path in _checkpoints(config)[::2] if is_there(path))
             epoch, where = load_checkpoint(last)[0].get("epoch"), messages.short(last)
             kept = (
                 f"saved: {where} of epoch {epoch}; continue with: mdnnp train {messages.short(config.source)} --resume"
@@ -242,10 +237,6 @@ def _has_checkpoint(config: TrainConfig) -> bool:
     return any(path.exists() for path in _checkpoints(config))
 
 
-def _is_there(checkpoint: Path) -> bool:
-    return checkpoint.exists() or previous_path(checkpoint).exists()
-
-
 def make_labels_of(config: TrainConfig, sets: Sets, offsets: Mapping[str, float]) -> Labels:
     """Labels of training and validation structures, in that order."""
     fitted = [*sets.train, *sets.validation]
@@ -260,81 +251,6 @@ def make_labels_of(config: TrainConfig, sets: Sets, offsets: Mapping[str, float]
     if not config.fit.use_stress:
         weights = weights._replace(stress=np.zeros(len(fitted)))
     return make_labels(fitted, offsets, weights)
-
-
-def _with_charges(
-    config: TrainConfig, sets: Sets, stored: StoredDescriptors, skeleton: HDNNPModel, resume: bool
-) -> tuple[ChargeModel, ChargedDescriptors, Sets]:
-    """The first stage: charges, the stored functions with them, and the labels without their energy."""
-    fitted, c = [*sets.train, *sets.validation], config.charges
-    widths, hardness = widths_and_hardness(stored.elements, c.widths_A, c.hardness_eV, config.source.name)
-    rng = np.random.default_rng([config.fit.seed, 2])
-    inputs = [
-        half_whitened(stored.values(symbol), *scaling_coefficients(part, skeleton))
-        for symbol, part in skeleton.elements.items()
-    ]
-    letter = ACTIVATION_LETTERS[config.network.activation]
-    layout = Layout([(own.number, *c.hidden, 1) for own in inputs], letter * len(c.hidden) + "l")
-    theta = np.concatenate([0.1 * layout.initial(rng), np.zeros(len(inputs))])
-    bare = FourthGeneration(
-        _with_networks(skeleton, {e: 1 for e in stored.elements}),
-        charge_model(layout, theta, inputs, list(hardness.values()), widths, skeleton),
-    )
-    common = (
-        stored, [s.system.numbers for s in fitted], layout, inputs,
-        [bare.hardness_matrix(s.system) for s in fitted], [s.charges for s in fitted],
-        np.array([s.system.charge for s in fitted]), np.array(list(hardness.values())), c.tolerance_e,
-    )  # fmt: skip
-    n, m = len(sets.train), len(fitted)
-    loss = ChargeLoss(*common, c.prior, 0, n)
-    member = Member(loss, ChargeLoss(*common, 0.0, n, m) if m > n else None, theta[None])
-    result = fit(
-        [member],
-        FitSettings("levenberg-marquardt", c.epochs, config.fit.patience),
-        config.charges_checkpoint_path,
-        _key_of_charges(config, sets, stored),
-        resume=resume and _is_there(config.charges_checkpoint_path),
-        on_epoch=_say_charges,
-    )
-    best = result.members[0].best[0]
-    model = charge_model(layout, best, inputs, loss.hardness(best).tolist(), widths, skeleton)
-    potential = FourthGeneration(_with_networks(skeleton, {e: 1 for e in stored.elements}), model)
-    return model, ChargedDescriptors(stored, fitted, potential, *loss.frozen(best)), without_terms(sets, potential)
-
-
-def _with_networks(skeleton: HDNNPModel, extra: Mapping[str, int]) -> HDNNPModel:
-    """The skeleton with networks that give zero, `extra` inputs more, and no offsets."""
-    return dataclasses.replace(
-        skeleton,
-        elements={
-            e: dataclasses.replace(
-                part,
-                atom_energy=0.0,
-                network=Network((np.zeros((len(part.functions) + extra[e], 1)),), (np.zeros(1),), "l"),
-            )
-            for e, part in skeleton.elements.items()
-        },
-    )
-
-
-def _key_of_charges(config: TrainConfig, sets: Sets, stored: StoredDescriptors) -> str:
-    """What must be the same for the fit of the charges to be resumed, as JSON."""
-    values = {
-        "form of the checkpoint": 1,
-        "structures or symmetry functions": stored.key,
-        "labels": data_hash([*sets.train, *sets.validation]),
-        "division of the data": [len(sets.train), len(sets.validation)],
-        "activation": config.network.activation,
-        "seed": config.fit.seed,
-    }
-    values |= {k: v for k, v in dataclasses.asdict(config.charges).items() if k != "epochs"}
-    return json.dumps(values, sort_keys=True)
-
-
-def _say_charges(epoch: int, progress: list[Progress], seconds: float) -> None:
-    row = dict(zip(COLUMNS, progress[0].history[-1], strict=True))
-    texts = [f"{name} {1e3 * row[f'energy_{name}']:.3f} me" for name in ("train", "validation")]
-    screen.say(f"charges, epoch {epoch:4d}: {'; '.join(t for t in texts if 'nan' not in t)}")
 
 
 def make_members(

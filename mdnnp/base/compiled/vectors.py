@@ -73,8 +73,8 @@ def subtract_scaled(typingctx, target, row, factor, vectors, source, last):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Vectors of LANES numbers as values of their own: `load`, `load_all`, `spread`, +, -, *, `total`, `store`. They stay in
-# registers where a loop over a short strip would go through memory after each operation.
+# Vectors of LANES numbers as values of their own: `load`, `load_all`, `spread`, +, -, *, `total`, `store`,
+# `accumulate`. They stay in registers where a loop over a short strip would go through memory after each operation.
 
 
 class _Vector(types.Type):
@@ -161,6 +161,18 @@ def store(typingctx, array, place, vector):
 
     def codegen(context, builder, signature, args):
         _store(builder, args[2], _element(context, builder, signature, args, 0, args[1]))
+        return context.get_dummy_value()
+
+    return types.none(array, types.int64, VECTOR), codegen
+
+
+@intrinsic
+def accumulate(typingctx, array, place, vector):
+    """Add a vector to the numbers of a contiguous float64 array from `place` on, counted over all its dimensions."""
+
+    def codegen(context, builder, signature, args):
+        pointer = _element(context, builder, signature, args, 0, args[1])
+        _store(builder, builder.fadd(_load(builder, pointer, _DOUBLE, LANES), args[2], flags=_FUSED), pointer)
         return context.get_dummy_value()
 
     return types.none(array, types.int64, VECTOR), codegen

@@ -55,7 +55,6 @@ class HDNNP(LocalPotential):
         self._tables = build_tables(
             [part.functions for part in parts], self.elements, model.cutoff_type, model.cutoff_alpha, length
         )
-        self._needed = needed(self._tables)
         self._layers = build_layers([part.network for part in parts])
         coefficients = [scaling_coefficients(part, model) for part in parts]
         self._factor = np.concatenate([c[0] for c in coefficients])
@@ -165,8 +164,8 @@ class HDNNP(LocalPotential):
         def work(c):
             evaluate_tangent(
                 assembly.bounds[c], assembly.bounds[c + 1], *assembly.geometry, species,
-                self._tables, *self._needed, self._layers, self._factor, self._shift, self._energy_scale, displacements,
-                strain,
+                self._tables, *needed(self._tables), self._layers, self._factor, self._shift, self._energy_scale,
+                displacements, strain,
                 assembly.forces[c], assembly.strain[c], assembly.atomic_virials[c], assembly.clashes[c:],
                 *workspace.get(assembly.most),
             )  # fmt: skip
@@ -188,8 +187,8 @@ class HDNNP(LocalPotential):
         def work(c):
             _evaluate(
                 mode, assembly.bounds[c], assembly.bounds[c + 1], *assembly.geometry, species,
-                self._tables, *self._needed, self._layers, self._factor, self._shift, self._lowest, self._highest,
-                self._energy_scale,
+                self._tables, *needed(self._tables), self._layers, self._factor, self._shift,
+                self._lowest, self._highest, self._energy_scale,
                 values, gradients, energies, assembly.forces[c], assembly.strain[c], assembly.atomic_virials[c],
                 counts[c], events[c], *self._workspace.get(assembly.most),
             )  # fmt: skip

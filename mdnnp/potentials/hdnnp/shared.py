@@ -10,6 +10,7 @@ from mdnnp.base.compiled.jit import njit, njit_fast, vectorize_freely
 from mdnnp.potentials.assembly import Assembly
 from mdnnp.potentials.edges import scatter_edges
 from mdnnp.potentials.hdnnp.functions.center import center_gradient
+from mdnnp.potentials.hdnnp.functions.tables import needed
 from mdnnp.potentials.hdnnp.networks import build_layers, network_gradient
 from mdnnp.potentials.hdnnp.potential import _VALUES, HDNNP, MAX_EVENTS, _evaluate
 from mdnnp.potentials.interface import Potential, Results
@@ -48,8 +49,8 @@ class SharedFunctions:
 
         def work(c):
             _evaluate_members(
-                bounds[c], bounds[c + 1], *shared.geometry, species, first._tables, *first._needed, self._layers,
-                self._factor, self._shift, first._lowest, first._highest, self._scale, values,
+                bounds[c], bounds[c + 1], *shared.geometry, species, first._tables, *needed(first._tables),
+                self._layers, self._factor, self._shift, first._lowest, first._highest, self._scale, values,
                 energies, forces[c], strain[c], virials[c], counts[c], events[c],
                 *first._workspace.get(shared.most),
             )  # fmt: skip

@@ -102,7 +102,7 @@ def make_scratch(n: int, tables: Tables, real: type = np.float64) -> Scratch:
         _most(center, name) for name in ("envelope", "channel", "part", "block")
     )  # fmt: skip
     n_rows, n_degrees, n_columns = (
-        tables.wide.harmonics.weight.size, len(tables.wide.harmonics.climb), tables.wide.columns.size,
+        tables.wide.harmonics.weight.size, len(tables.wide.harmonics.climb), tables.wide.columns,
     )  # fmt: skip
     # Every pair of neighbours may count twice, narrow and wide; memory that is never touched costs nothing.
     triplets = n * n + n_parts * BLOCK

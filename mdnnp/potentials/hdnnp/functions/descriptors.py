@@ -54,15 +54,14 @@ class _Kernel:
     """Tables of some functions, with working memory."""
 
     def __init__(self, tables: Tables):
-        self.tables, self._needed = tables, needed(tables)
-        self._scratch = PerThread(partial(make_scratch, tables=tables))
+        self.tables, self._scratch = tables, PerThread(partial(make_scratch, tables=tables))
 
     def evaluate(self, differentiate, centers, edges, species, values, gradients):
         """Fill in values (centres, functions) and, if asked for, gradients (edges of the centres, 3, functions)."""
         work = self._scratch.get(int(np.diff(edges.first).max(initial=1)))
         _evaluate(
-            differentiate, centers, edges.first, edges.j, edges.r, species, self.tables, *self._needed, work, values,
-            gradients,
+            differentiate, centers, edges.first, edges.j, edges.r, species, self.tables, *needed(self.tables), work,
+            values, gradients,
         )  # fmt: skip
 
 

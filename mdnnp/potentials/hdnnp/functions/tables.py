@@ -91,7 +91,7 @@ class TripletTables(NamedTuple):
 class WideTables(NamedTuple):
     """Wide functions that are products of moments.
 
-    The channels of those of a centre are the columns of its moments, from 0; the number of columns is `columns.size`.
+    The channels of those of a centre are the columns of its moments, from 0; there are `columns`, whole vectors.
     """
 
     set_of: np.ndarray  # (n_elements, n_elements + 1) sets of centre e, element b: set_of[e, b] .. set_of[e, b + 1] - 1
@@ -100,7 +100,7 @@ class WideTables(NamedTuple):
     function: np.ndarray  # WIDE
     series: np.ndarray  # (functions, degree + 1, made whole vectors) a_p of (1 + lambda c)^zeta in Legendre polynomials
     harmonics: Harmonics
-    columns: np.ndarray  # whole vectors; only its size counts
+    columns: int
 
 
 class Tables(NamedTuple):
@@ -299,7 +299,7 @@ class _Builder:
             np.array(self.wide, WIDE),
             series,
             make_harmonics(degree),
-            np.zeros(-(-self.columns // LANES) * LANES),
+            -(-self.columns // LANES) * LANES,
         )
 
 

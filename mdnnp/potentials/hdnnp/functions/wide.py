@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mdnnp.base.compiled.jit import njit_fast, njit_inline
-from mdnnp.base.compiled.vectors import LANES, load, load_all, spread, store, total
+from mdnnp.base.compiled.vectors import LANES, accumulate, load, load_all, spread, store, total
 from mdnnp.potentials.hdnnp.functions import blocks
 
 
@@ -200,8 +200,7 @@ def spectrum_gradients(center, wide, moments, gradient):
         by_square[own.element, own.column] -= weight * own.same
         place, scale = (own.block * by_column.shape[1] + own.column) * degrees, spread(weight)
         for p in range(0, degrees, LANES):
-            changed = load(by_column, place + p) + scale * load(series, row * degrees + p)
-            store(by_column, place + p, changed)
+            accumulate(by_column, place + p, scale * load(series, row * degrees + p))
     for k in range(center.block_end - center.block_first):
         for v in range(center.columns):
             for p in range(center.degree + 1):
@@ -222,9 +221,9 @@ def add_moment_gradients(center, wide, value, by_spectrum, by_value):
                 for row in range(p * p, (p + 1) * (p + 1)):
                     place, own = row * columns + v, load_all(weight, row) * scale
                     to, of = one + place, other + place
-                    store(by_value, to, load(by_value, to) + own * load(value, of))
+                    accumulate(by_value, to, own * load(value, of))
                     if block.element1 != block.element2:
-                        store(by_value, of, load(by_value, of) + own * load(value, to))
+                        accumulate(by_value, of, own * load(value, to))
 
 
 @njit_inline
@@ -319,7 +318,7 @@ def wide_gradient(e, center, channels, wide, near, moments, gradients, gradient)
             inverse, half = load(near.inverse, t), spread(0.5)
             x, y, z = half * x * inverse, half * y * inverse, z * inverse
             around = (x * load(near.x, t) + y * load(near.y, t) + z * load(near.z, t)) * inverse
-            store(gradients.alpha, t, load(gradients.alpha, t) + (along - around) * inverse)
-            store(gradients.x, t, load(gradients.x, t) + x)
-            store(gradients.y, t, load(gradients.y, t) + y)
-            store(gradients.z, t, load(gradients.z, t) + z)
+            accumulate(gradients.alpha, t, (along - around) * inverse)
+            accumulate(gradients.x, t, x)
+            accumulate(gradients.y, t, y)
+            accumulate(gradients.z, t, z)

@@ -4,7 +4,7 @@ Most steps of `wide` are linear in each of their arguments: their tangents are t
 """
 
 from mdnnp.base.compiled.jit import njit_inline
-from mdnnp.base.compiled.vectors import LANES, load, load_all, spread, store
+from mdnnp.base.compiled.vectors import LANES, accumulate, load, load_all, spread, store
 from mdnnp.potentials.hdnnp.functions import blocks
 from mdnnp.potentials.hdnnp.functions.wide import (
     add_moment_gradients,
@@ -174,8 +174,8 @@ def wide_gradient_tangent(e, center, channels, wide, near, moments, tangent, out
             product_t = px_t * x + py_t * y + pz_t * z
             product_t = product_t + px * load(near_t.x, t) + py * load(near_t.y, t) + pz * load(near_t.z, t)
             rest, rest_t = along - product * inverse, along_t - product_t * inverse - product * inverse_t
-            store(alpha, t, load(alpha, t) + rest * inverse)
-            store(out.alpha, t, load(out.alpha, t) + rest_t * inverse + rest * inverse_t)
-            store(out.x, t, load(out.x, t) + px_t)
-            store(out.y, t, load(out.y, t) + py_t)
-            store(out.z, t, load(out.z, t) + pz_t)
+            accumulate(alpha, t, rest * inverse)
+            accumulate(out.alpha, t, rest_t * inverse + rest * inverse_t)
+            accumulate(out.x, t, px_t)
+            accumulate(out.y, t, py_t)
+            accumulate(out.z, t, pz_t)

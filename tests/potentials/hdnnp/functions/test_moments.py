@@ -11,7 +11,7 @@ from mdnnp.atoms.read import read_structures
 from mdnnp.atoms.system import make_system
 from mdnnp.command.benchmark.water import water_box, water_model
 from mdnnp.potentials.hdnnp.functions.definitions import SymmetryFunction
-from mdnnp.potentials.hdnnp.functions.tables import MAX_MOMENT_ZETA, build_tables, needed
+from mdnnp.potentials.hdnnp.functions.tables import MAX_MOMENT_ZETA, build_tables
 from mdnnp.potentials.hdnnp.model import ElementModel, HDNNPModel
 from mdnnp.potentials.hdnnp.networks import Network
 from mdnnp.potentials.hdnnp.potential import HDNNP
@@ -27,7 +27,6 @@ def pair_by_pair(potential: HDNNP) -> HDNNP:
     other._tables = build_tables(
         functions, potential.elements, model.cutoff_type, model.cutoff_alpha, length, moments=False
     )
-    other._needed = needed(other._tables)
     assert len(other._tables.wide.function) == 0 < len(potential._tables.wide.function)
     return other
 

@@ -1,1 +1,0 @@
-"""mdnnp inside LAMMPS."""
