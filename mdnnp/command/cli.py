@@ -13,7 +13,6 @@ from mdnnp.base.report.streams import discard_stdout, printable, safe_streams
 from mdnnp.command.arguments import parser
 from mdnnp.command.verb import finish, silent
 
-
 # Python's last search for garbage walks through all that was loaded: 0.15 s, for memory that the system frees anyway.
 atexit.register(gc.freeze)
 
