@@ -118,7 +118,7 @@ class LocalPotential(Potential):
     """
 
     exact_derivatives = True
-    local = True
+    computes_domains = True
 
     @abstractmethod
     def add(self, assembly: Assembly) -> tuple[np.ndarray, Extrapolation]:

@@ -42,7 +42,7 @@ class Committee(Potential):
         self.cutoff = max(member.cutoff for member in members)
         self.files = tuple(file for member in members for file in member.files)
         self.has_charges = all(member.has_charges for member in members)
-        self.local = all(member.local for member in members)
+        self.computes_domains = all(member.computes_domains for member in members)
         self.exact_derivatives = all(member.exact_derivatives for member in members)
         self._shared = SharedFunctions.of(members)
 

@@ -120,7 +120,7 @@ class Potential(ABC):
     has_disagreement: bool = False  # whether `Results.disagreement` is there: committees
     has_charges: bool = False  # whether `Results.charges` is there
     exact_derivatives: bool = False  # whether `results_derivative` is exact
-    local: bool = False  # whether `compute` takes lists of some centres only, each energy from its own edges: domains
+    computes_domains: bool = False  # whether lists of some centres only will do, as each energy is of its own edges
 
     # --- computing -----------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from mdnnp.base.errors import InputError
 from mdnnp.couplings.lammps.domain import check_local, evaluate
 from mdnnp.potentials.committee import Committee
 from mdnnp.potentials.electrostatics.fixed_charges import FixedCharges
+from mdnnp.potentials.layered import LayeredPotential
 from mdnnp.potentials.lennard_jones import LennardJones
 from mdnnp.potentials.total import TotalPotential
 
@@ -54,7 +55,9 @@ def test_two_domains_add_up_to_the_whole(potential):
     assert np.allclose(virial, whole.virial, rtol=0, atol=1e-11)
 
 
-def test_what_is_not_local_is_refused_by_name():
-    charges = FixedCharges({"Ar": 0.0})
-    with pytest.raises(InputError, match="cannot be computed in domains"):
-        check_local(TotalPotential([ARGON, charges]))
+@pytest.mark.parametrize(
+    "term", [FixedCharges({"Ar": 0.0}), LayeredPotential(ARGON, None)], ids=["charges", "global map"]
+)
+def test_what_is_not_local_is_refused_by_name(term):
+    with pytest.raises(InputError, match=f"{term.kind} cannot be computed in domains"):
+        check_local(TotalPotential([ARGON, term]))

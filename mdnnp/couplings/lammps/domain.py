@@ -14,13 +14,13 @@ from mdnnp.potentials.interface import Potential, Results
 
 def check_local(potential: Potential) -> None:
     """Raise InputError, naming the term, unless each atomic energy depends on the atoms within one cutoff alone."""
-    if potential.local:
+    if potential.computes_domains:
         return
     for part in potential.parts:
         check_local(part)
     raise InputError(
         f"{potential.source}: {potential.kind} cannot be computed in domains: its energies depend on atoms beyond "
-        "one cutoff, or it does not say that they do not (`local`); use mdnnp run"
+        "one cutoff, or it does not say that they do not (`computes_domains`); use mdnnp run"
     )
 
 

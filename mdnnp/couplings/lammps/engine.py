@@ -7,9 +7,10 @@ import ctypes
 import traceback
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from ase.data import atomic_masses, atomic_numbers, chemical_symbols
+from ase.data import atomic_masses, atomic_numbers
 
 from mdnnp.base.errors import InputError, MdnnpError
 from mdnnp.couplings.lammps.domain import check_local, evaluate
@@ -21,7 +22,7 @@ _INT, _REAL, _AT = ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
 
 
 class _Block(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012 (ctypes)
+    _fields_ = [
         ("centres", _INT), ("places", _INT), ("edges", _INT),
         ("positions", _AT), ("numbers", _AT), ("first", _AT), ("neighbor", _AT),
         ("energies", _AT), ("forces", _AT), ("virials", _AT), ("deviations", _AT), ("virial", _REAL * 9),
@@ -31,7 +32,7 @@ class _Block(ctypes.Structure):
 
 
 class _Model(ctypes.Structure):
-    _fields_ = [("handle", _INT), ("members", _INT), ("cutoff", _REAL)]  # noqa: RUF012 (ctypes)
+    _fields_ = [("handle", _INT), ("members", _INT), ("cutoff", _REAL)]
 
 
 _TEXT, _MESSAGE = ctypes.c_char_p, ctypes.POINTER(ctypes.c_char)
@@ -44,7 +45,7 @@ _CLOSE = ctypes.CFUNCTYPE(None, _INT)
 
 
 class _Engine(ctypes.Structure):
-    _fields_ = [("open", _OPEN), ("evaluate", _EVALUATE), ("close", _CLOSE)]  # noqa: RUF012 (ctypes)
+    _fields_ = [("open", _OPEN), ("evaluate", _EVALUATE), ("close", _CLOSE)]
 
 
 _potentials: dict[int, Potential] = {}
@@ -67,7 +68,8 @@ def open_potential(
         potential = load_potential(path, length_unit, energy_unit)
     except InputError as error:
         if "--length-unit" in str(error):
-            raise InputError(f"{error}. In pair_coeff: {path} length_unit U energy_unit U, before the elements") from None
+            hint = f"write {path} length_unit U energy_unit U in pair_coeff, before the elements"
+            raise InputError(f"{hint}: {error}") from None
         raise
     check_local(potential)
     for kind, symbol in enumerate(symbols, start=1):
@@ -90,7 +92,9 @@ def _reporting(work: Callable[..., None]) -> Callable[..., int]:
             text = "an error in Python\n" + traceback.format_exc()
         else:
             return 0
-        ctypes.memmove(arguments[-1], text.encode()[: _MESSAGE_SIZE - 1] + b"\0", min(len(text.encode()) + 1, _MESSAGE_SIZE))
+        ctypes.memmove(
+            arguments[-1], text.encode()[: _MESSAGE_SIZE - 1] + b"\0", min(len(text.encode()) + 1, _MESSAGE_SIZE)
+        )
         return 1
 
     return function
@@ -103,6 +107,8 @@ def _open(path, length_unit, energy_unit, symbols, speaks, model, numbers, masse
         potential, found = open_potential(
             path.decode(), length_unit.decode() or None, energy_unit.decode() or None, symbols.decode().split()
         )
+    lone = next((number for number in found if number), potential.numbers[0])
+    evaluate(potential, np.zeros((1, 3)), np.array([lone]), np.zeros(2, np.int64), np.empty(0, np.int32))  # compiles
     handle = max(_potentials, default=-1) + 1
     _potentials[handle] = potential
     model[0].handle, model[0].cutoff = handle, potential.cutoff
@@ -111,7 +117,7 @@ def _open(path, length_unit, energy_unit, symbols, speaks, model, numbers, masse
         numbers[k], masses[k] = number, atomic_masses[number]
 
 
-def _view(address: int, shape: tuple[int, ...], kind: type) -> np.ndarray:
+def _view(address: int, shape: tuple[int, ...], kind: Any) -> np.ndarray:
     size = int(np.prod(shape))
     if not size:
         return np.empty(shape, kind)
@@ -144,8 +150,10 @@ def _evaluate(handle, block) -> None:
         one.value, one.lower, one.upper = float(events.value[0]), float(events.lower[0]), float(events.upper[0])
 
 
-def _close(handle) -> None:
-    _potentials.pop(handle, None)
+def _close(handle, potentials=_potentials) -> None:
+    potentials.pop(handle, None)
 
 
 _FUNCTIONS = _OPEN(_reporting(_open)), _EVALUATE(_reporting(_evaluate)), _CLOSE(_close)
+# A LAMMPS that is still there when Python ends closes its potentials after this module is gone.
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(_FUNCTIONS))

@@ -5,6 +5,7 @@ loads what is in that folder. A plugin works with the very LAMMPS whose headers 
 """
 
 import hashlib
+import mmap
 import os
 import shlex
 import shutil
@@ -16,7 +17,7 @@ import warnings
 from importlib import metadata
 from pathlib import Path
 
-from mdnnp.base.errors import FileError, InputError, MdnnpError, MdnnpWarning
+from mdnnp.base.errors import FileError, InputError, MdnnpWarning
 
 SOURCE = Path(__file__).parent / "source" / "pair_mdnnp.cpp"
 TESTED = ("2025.7.22.4.0",)  # versions of the wheel
@@ -25,16 +26,14 @@ _COMPILERS = "c++", "g++", "clang++"
 
 
 def folder() -> str:
-    """Folder with the plugin, for LAMMPS_PLUGIN_PATH; an empty one, with a warning why, where it cannot be made."""
+    """Folder with the plugin, for LAMMPS_PLUGIN_PATH; one without any, with a warning why, where it cannot be made."""
     try:
         path = build()
         os.environ.update(environment())
         return str(path.parent)
-    except MdnnpError as error:
+    except Exception as error:  # LAMMPS itself must start
         warnings.warn(f"pair_style mdnnp is not available: {error}", MdnnpWarning, stacklevel=2)
-        empty = cache() / "empty"
-        empty.mkdir(parents=True, exist_ok=True)
-        return str(empty)
+        return str(SOURCE.parent)
 
 
 def cache() -> Path:
@@ -45,7 +44,7 @@ def cache() -> Path:
 def environment() -> dict[str, str]:
     """What the plugin reads: the LAMMPS that it is for, and how to start Python in a process that has none."""
     return {
-        "MDNNP_LIBLAMMPS": str(_library_of_lammps().resolve()),
+        "MDNNP_LAMMPS_FOLDER": str(_package("lammps").resolve()),
         "MDNNP_LIBPYTHON": _libpython(),
         "MDNNP_PYTHONHOME": sys.base_prefix,
         "MDNNP_PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),
@@ -80,7 +79,7 @@ def _compile(target: Path, headers: Path, mpi: Path, version: str) -> None:
     except OSError as error:
         raise FileError(f"{target.parent}: cannot be written: {error.strerror}; set XDG_CACHE_HOME") from None
     command = [
-        *compiler, "-O2", "-std=c++17", "-fPIC", "-shared", "-DLAMMPS_SMALLBIG",
+        *compiler, "-O2", "-std=c++17", "-fPIC", "-shared", "-DLAMMPS_SMALLBIG", *_abi(headers.parents[1]),
         f"-I{headers}", f"-I{mpi}", str(SOURCE), "-o", name,
     ]  # fmt: skip
     try:
@@ -94,6 +93,13 @@ def _compile(target: Path, headers: Path, mpi: Path, version: str) -> None:
         os.replace(name, target)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def _abi(package: Path) -> list[str]:
+    """The flag for a LAMMPS that is built with the strings of C++ before 2011."""
+    with open(package / "liblammps.so", "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as library:
+        new = library.find(b"_ZN9LAMMPS_NS5Error3allERKNSt7__cxx11") >= 0
+    return [] if new else ["-D_GLIBCXX_USE_CXX11_ABI=0"]
 
 
 def _compiler() -> list[str]:
@@ -113,10 +119,6 @@ def _package(name: str) -> Path:
     return Path(str(files.locate_file(name)))
 
 
-def _library_of_lammps() -> Path:
-    return _package("lammps") / "liblammps.so"
-
-
 def _mpi_headers() -> Path:
     _package("mpich")
     found = next((file for file in metadata.files("mpich") or [] if file.name == "mpi.h"), None)
@@ -127,9 +129,11 @@ def _mpi_headers() -> Path:
 
 def _libpython() -> str:
     """Path of Python's shared library, "" if it has none."""
-    name, place = sysconfig.get_config_var("INSTSONAME"), sysconfig.get_config_var("LIBDIR")
-    path = Path(place or "", name or "")
-    return str(path) if name and ".so" in name and path.exists() else ""
+    name, place, architecture = map(sysconfig.get_config_var, ("INSTSONAME", "LIBDIR", "MULTIARCH"))
+    if not name or ".so" not in name:
+        return ""
+    paths = Path(place or "", name), Path(place or "", architecture or "", name), Path(sys.base_prefix, "lib", name)
+    return next((str(path) for path in paths if path.exists()), "")
 
 
 def _use_tested() -> str:

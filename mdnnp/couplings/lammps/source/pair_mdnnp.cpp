@@ -125,7 +125,7 @@ class PairMDNNP : public Pair {
   double memory_usage() override;
 
  private:
-  void check(int failed, const std::string &text);
+  void check(bool failed, const std::string &text);
   void block(int begin, int end);
   void warn();
   void disagree();
@@ -142,7 +142,7 @@ class PairMDNNP : public Pair {
   bigint total;           // extrapolations of this rank in all
   double extra[3];        // pvector: extrapolations of the step, in all, largest disagreement
   Block event;            // the first extrapolation of the step
-  tagint event_tag;
+  int event_atom;         // where it was
 
   std::vector<int> place_of;    // of all atoms and ghosts, -1 where not in the block
   std::vector<int> atom_at;     // by place
@@ -176,13 +176,16 @@ PairMDNNP::~PairMDNNP()
   }
 }
 
-// Stops all ranks if any has failed.
-void PairMDNNP::check(int failed, const std::string &text)
+// Stops all ranks if any has failed, with the text of the first.
+void PairMDNNP::check(bool failed, const std::string &text)
 {
-  int all;
-  MPI_Allreduce(&failed, &all, 1, MPI_INT, MPI_MIN, world);
-  if (all) error->all(FLERR, "pair_style mdnnp: " + text);
-  if (failed) error->one(FLERR, "pair_style mdnnp: " + text);
+  int mine = failed ? comm->me : comm->nprocs, owner;
+  MPI_Allreduce(&mine, &owner, 1, MPI_INT, MPI_MIN, world);
+  if (owner == comm->nprocs) return;
+  char told[MESSAGE_SIZE] = {};
+  if (comm->me == owner) strncpy(told, text.c_str(), MESSAGE_SIZE - 1);
+  MPI_Bcast(told, MESSAGE_SIZE, MPI_CHAR, owner, world);
+  error->all(FLERR, std::string("pair_style mdnnp: ") + told);
 }
 
 void PairMDNNP::settings(int narg, char **)
@@ -231,10 +234,15 @@ void PairMDNNP::coeff(int narg, char **arg)
   model.handle = -1;
   number.assign(n + 1, 0);
   own_mass.assign(n + 1, 0.0);
+  // Rank 0 goes first: where it compiles, the others load what it has compiled.
   std::vector<char> message(MESSAGE_SIZE, 0);
-  const int failed = engine.open(arg[2], units[0].c_str(), units[1].c_str(), listed.c_str(), comm->me == 0, &model,
-                                 number.data() + 1, own_mass.data() + 1, message.data());
-  check(failed, message.data());
+  for (const bool first_rank : {true, false}) {
+    int failed = 0;
+    if ((comm->me == 0) == first_rank)
+      failed = engine.open(arg[2], units[0].c_str(), units[1].c_str(), listed.c_str(), first_rank, &model,
+                           number.data() + 1, own_mass.data() + 1, message.data());
+    check(failed, message.data());
+  }
 
   std::vector<int64_t> distinct(number.begin() + 1, number.end());
   std::sort(distinct.begin(), distinct.end());
@@ -278,6 +286,8 @@ void PairMDNNP::init_style()
 void PairMDNNP::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);
+  if (neighbor->exclude)
+    error->all(FLERR, "pair_style mdnnp needs all neighbors, but neigh_modify exclude takes some out; remove it");
   const int all = atom->nlocal + atom->nghost;
   place_of.assign(all, -1);
   if (model.members > 1) deviation.assign(3 * model.members * (size_t) all, 0.0);
@@ -403,7 +413,7 @@ void PairMDNNP::block(int begin, int end)
         deviation[3 * (model.members * (size_t) atom_at[p] + m) + a] += deviations[3 * (m * places + p) + a];
   if (one.extrapolations && !event.extrapolations) {
     event = one;
-    event_tag = atom->tag[atom_at[one.place]];
+    event_atom = atom_at[one.place];
   }
   extra[0] += one.extrapolations;
 }
@@ -415,14 +425,17 @@ void PairMDNNP::warn()
   MPI_Allreduce(&mine, &owner, 1, MPI_INT, MPI_MIN, world);
   if (owner == comm->nprocs) return;
   warned = true;
-  double told[5] = {(double) event_tag, (double) event.function, event.value, event.lower, event.upper};
-  MPI_Bcast(told, 5, MPI_DOUBLE, owner, world);
+  const int type = event.extrapolations ? atom->type[event_atom] : 0;
+  double told[] = {event.extrapolations ? (double) atom->tag[event_atom] : 0.0, (double) type,
+                   (double) event.function, event.value, event.lower, event.upper};
+  MPI_Bcast(told, 6, MPI_DOUBLE, owner, world);
   if (comm->me) return;
   char text[512];
   snprintf(text, sizeof text,
-           "pair_style mdnnp, step %lld: symmetry function %lld of atom %lld is %.6g, outside its range %.6g to %.6g in "
-           "the training data; do not trust the results. Later ones are counted: compute pair mdnnp",
-           (long long) update->ntimestep, (long long) told[1], (long long) told[0], told[2], told[3], told[4]);
+           "pair_style mdnnp: extrapolation at step %lld: atom %lld (%s), symmetry function %lld: %.6g is outside of "
+           "[%.6g, %.6g]. Later ones are counted: compute pair mdnnp",
+           (long long) update->ntimestep, (long long) told[0], symbols[(int) told[1]].c_str(), (long long) told[2],
+           told[3], told[4], told[5]);
   error->warning(FLERR, std::string(text));
 }
 
@@ -495,19 +508,25 @@ struct Plugin {    // lammpsplugin_t of lammpsplugin.h, which LAMMPS does not in
 }    // namespace
 
 extern "C" int lammps_version(void *);
+extern "C" int lammps_extract_setting(void *, const char *);
 
 extern "C" void lammpsplugin_init(void *lmp, void *handle, void *register_plugin)
 {
   // The members of LAMMPS' classes move from one version to the next: only with the library that it was compiled for.
   Dl_info found;
-  const char *expected = getenv("MDNNP_LIBLAMMPS");
+  const char *expected = getenv("MDNNP_LAMMPS_FOLDER");
   char *real = dladdr((void *) lammps_version, &found) ? realpath(found.dli_fname, nullptr) : nullptr;
-  const bool same = expected && real && strcmp(expected, real) == 0;
-  if (!same)
-    fprintf(stderr, "mdnnp: pair_style mdnnp is compiled for %s, but this LAMMPS is %s: not loaded\n",
-            expected ? expected : "another LAMMPS", real ? real : "unknown");
+  const std::string file = real ? real : "unknown";
   free(real);
-  if (!same) return;
+  if (!expected || file.substr(0, file.rfind('/')) != expected) {
+    fprintf(stderr, "mdnnp: pair_style mdnnp is compiled for LAMMPS in %s, but this LAMMPS is %s: not loaded\n",
+            expected ? expected : "another folder", file.c_str());
+    return;
+  }
+  if (lammps_extract_setting(lmp, "bigint") != sizeof(bigint) || lammps_extract_setting(lmp, "tagint") != sizeof(tagint)) {
+    fprintf(stderr, "mdnnp: pair_style mdnnp is compiled for integers of another size than this LAMMPS has: not loaded\n");
+    return;
+  }
   Plugin plugin = {((LAMMPS *) lmp)->version, "pair", "mdnnp", "potentials of mdnnp: HDNNP and others", "mdnnp", create,
                    handle};
   ((void (*)(Plugin *, void *)) register_plugin)(&plugin, lmp);
