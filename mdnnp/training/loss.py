@@ -108,6 +108,7 @@ class Loss:
         self.stored, self.layout, self.inputs = stored, layout, inputs
         self.labels, self.tolerances, self.prior = labels, tolerances, prior
         self.begin, self.end = begin, end
+        self.atom_first = stored.atom_first
         self.want_forces = bool(labels.weights.force[begin:end].any())
         self.want_strain = bool(labels.weights.stress[begin:end].any())
         self._chunks = _chunks(labels.n_atoms, begin, end)
@@ -133,7 +134,7 @@ class Loss:
     def residuals(self, predictions: Predictions, begin: int, end: int) -> Predictions:
         """Errors of predictions for structures begin .. end - 1: eV/atom, eV/Å, eV/atom."""
         labels, n = self.labels, self.labels.n_atoms[begin:end]
-        atoms = slice(self.stored.atom_first[begin], self.stored.atom_first[end])
+        atoms = slice(self.atom_first[begin], self.atom_first[end])
         return Predictions(
             (predictions.energies - labels.energies[begin:end]) / n,
             predictions.forces - labels.forces[atoms],
@@ -157,7 +158,7 @@ class Loss:
 
     def _squares(self, residuals: Predictions, begin: int, end: int) -> np.ndarray:
         """(S, 3) sums of squares of each structure; those without label count nothing."""
-        first = self.stored.atom_first[begin : end + 1] - self.stored.atom_first[begin]
+        first = self.atom_first[begin : end + 1] - self.atom_first[begin]
         force = np.add.reduceat((residuals.forces**2).sum(axis=1), first[:-1])
         return np.stack([residuals.energies**2, force, (residuals.strain**2).sum(axis=1)], axis=1)
 

@@ -1,0 +1,200 @@
+"""Energy, forces, their derivatives, and gradients by the weights of a graph model: layer by layer, there and back.
+
+Each layer sums along the edges of all atoms, then its network works on each atom. The way back begins with dE/de_i = 1
+and gives every layer's dE/dA, from which the kernels make forces and what flows to the features of the neighbours.
+Atoms are worked on in the chunks of the assembly, whose sums are added in order: results do not depend on threads.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mdnnp.potentials.assembly import Assembly
+from mdnnp.potentials.graph.kernels import STEP, gather_features, norms, pull_back
+from mdnnp.potentials.graph.model import GraphModel, Layer
+
+
+class Directions(NamedTuple):
+    """Where derivatives are taken: r_i -> r_i + s (displacements_i + r_i strain); (N, 3) Å in list's order, (3, 3)."""
+
+    displacements: np.ndarray
+    strain: np.ndarray
+
+
+class _Kept(NamedTuple):
+    """What the way back needs of a layer, of all atoms: h (N, C), A (N, M, C), inputs (N, D), both hidden (N, H)."""
+
+    features: np.ndarray
+    sums: np.ndarray
+    inputs: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+
+
+def sweep(
+    model: GraphModel,
+    assembly: Assembly,
+    species: np.ndarray,
+    directions: Directions | None = None,
+    gradient: bool = False,
+) -> tuple[np.ndarray, GraphModel | None]:
+    """Add forces and strain derivative to the assembly; returns energies (N,) eV without offsets, in the list's order.
+
+    species (N,) : row of each atom in the model's embedding
+    directions : if there, what is added is the derivatives along them, see `LocalPotential.add_tangent`
+    gradient : whether dE/d(weights) is returned, in the shape of the model; complex with directions, with the
+        derivative along them times STEP as its imaginary part
+    """
+    kind: Any = float if directions is None else complex
+    moves, strain, norm, n = *_imaginary(directions), norms(model.degree), len(species)
+    energies, kept = _forward(model, assembly, species, directions)
+    bars = np.ones((n, 1), kind)
+    gradients = [model.zeros() for _ in range(assembly.n_chunks)] if gradient else []
+    if directions is not None:
+        gradients = [_as_complex(g) for g in gradients]
+    for k in reversed(range(len(model.layers))):
+        layer, own = model.layers[k], kept[k]
+        sums_bars = np.empty_like(own.sums)
+        direct, gathered = np.empty_like(own.features), np.empty_like(own.features)
+        want_features = gradient or k > 0
+
+        def back(c: int, k: int = k, layer: Layer = layer, own: _Kept = own, bars: np.ndarray = bars) -> None:
+            part = slice(assembly.bounds[c], assembly.bounds[c + 1])
+            to = gradients[c].layers[k] if gradient else None
+            direct[part], sums_bars[part] = _network_back(model, layer, own, part, bars[part], to)
+
+        def edges(c: int, k: int = k, layer: Layer = layer, own: _Kept = own) -> None:
+            weight_bars = gradients[c].layers[k].radial if gradient else np.zeros((0, model.channels), kind)
+            pull_back(
+                assembly.bounds[c], assembly.bounds[c + 1], *assembly.geometry, model.cutoff, moves, strain,
+                own.features, layer.radial, model.degree, norm, model.scale, sums_bars, want_features, gradient,
+                gathered, weight_bars, assembly.forces[c], assembly.strain[c], assembly.atomic_virials[c],
+            )  # fmt: skip
+
+        assembly.run(back)
+        assembly.run(edges)
+        if want_features:
+            bars = np.concatenate([direct + gathered, np.ones((n, 1), kind)], axis=1)
+    if not gradient:
+        return energies.real, None
+    total = _sum(gradients)
+    np.add.at(total.embedding, species, bars[:, :-1])
+    return energies.real, total
+
+
+def _imaginary(directions: Directions | None) -> tuple[np.ndarray, np.ndarray]:
+    """What is added to the edges: nothing, or the directions as tiny imaginary parts."""
+    if directions is None:
+        return np.zeros((0, 3)), np.zeros((0, 3))
+    return 1j * STEP * directions.displacements, 1j * STEP * directions.strain
+
+
+def _forward(
+    model: GraphModel, assembly: Assembly, species: np.ndarray, directions: Directions | None = None
+) -> tuple[np.ndarray, list[_Kept]]:
+    """Energies (N,), and what is kept of each layer."""
+    kind: Any = float if directions is None else complex
+    moves, strain, norm, n = *_imaginary(directions), norms(model.degree), len(species)
+    energies, features = np.zeros(n, kind), model.embedding[species].astype(kind)
+    kept: list[_Kept] = []
+    for layer in model.layers:
+        own = _Kept(
+            features,
+            np.empty((n, norm.size, model.channels), kind),
+            np.empty((n, len(layer.shift)), kind),
+            np.empty((n, layer.first.shape[1]), kind),
+            np.empty((n, layer.second.shape[1]), kind),
+        )
+        outputs = np.empty((n, layer.last.shape[1]), kind)
+
+        def forward(c: int, layer: Layer = layer, own: _Kept = own, outputs: np.ndarray = outputs) -> None:
+            begin, end = assembly.bounds[c], assembly.bounds[c + 1]
+            gather_features(
+                begin, end, *assembly.geometry, model.cutoff, moves, strain, own.features, layer.radial, model.degree,
+                norm, model.scale, own.sums, assembly.clashes[c:],
+            )  # fmt: skip
+            outputs[begin:end] = _network(model, layer, own, slice(begin, end))
+
+        assembly.run(forward)
+        kept.append(own)
+        energies += outputs[:, -1]
+        features = outputs[:, :-1]
+    return energies, kept
+
+
+def input_statistics(
+    model: GraphModel, assembly: Assembly, species: np.ndarray, layer: int
+) -> tuple[int, np.ndarray, np.ndarray]:
+    """Number of atoms, and sums of the inputs (D,) of a layer's network and of their squares, before standardising."""
+    plain = [own._replace(shift=np.zeros_like(own.shift), factor=np.ones_like(own.factor)) for own in model.layers]
+    layers = (*model.layers[:layer], plain[layer])
+    inputs = _forward(model._replace(layers=layers), assembly, species)[1][layer].inputs
+    return len(inputs), inputs.sum(axis=0), (inputs**2).sum(axis=0)
+
+
+def _as_complex(model: GraphModel) -> GraphModel:
+    return model.with_vector(model.vector().astype(complex))
+
+
+def _sum(gradients: list[GraphModel]) -> GraphModel:
+    return gradients[0].with_vector(sum(g.vector() for g in gradients))  # type: ignore[arg-type]
+
+
+def _tanh(x: np.ndarray) -> np.ndarray:
+    """tanh; of complex numbers with a tiny imaginary part, exact in that part too."""
+    if x.dtype.kind != "c":
+        return np.tanh(x)
+    value = np.tanh(x.real)
+    return value + 1j * ((1.0 - value * value) * x.imag)
+
+
+def _blocks(degree: int) -> list[slice]:
+    """The rows of each l."""
+    return [slice(order * order, (order + 1) ** 2) for order in range(degree + 1)]
+
+
+def _network(model: GraphModel, layer: Layer, own: _Kept, part: slice) -> np.ndarray:
+    """(n, O) outputs of some atoms, and what is kept of the way there."""
+    sums, channels = own.sums[part], model.channels
+    inputs = own.inputs[part]
+    inputs[:, :channels] = own.features[part]
+    inputs[:, channels : 2 * channels] = sums[:, 0]
+    for order, rows in enumerate(_blocks(model.degree)):
+        block = sums[:, rows]
+        at = slice((2 + order) * channels, (3 + order) * channels)
+        inputs[:, at] = (block * (block @ layer.mixing[order])).sum(axis=1)
+    inputs -= layer.shift
+    inputs *= layer.factor
+    first = own.first[part] = _tanh(inputs @ layer.first + layer.first_bias)
+    second = own.second[part] = _tanh(first @ layer.second + layer.second_bias)
+    return inputs @ layer.direct + second @ layer.last + layer.last_bias
+
+
+def _network_back(
+    model: GraphModel, layer: Layer, own: _Kept, part: slice, bars: np.ndarray, to: Layer | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """dE/dh (n, C) and dE/dA (n, M, C) of some atoms from dE/d(outputs), and their dE/d(weights) added `to`."""
+    channels = model.channels
+    inputs, first, second, sums = own.inputs[part], own.first[part], own.second[part], own.sums[part]
+    second_bars = (bars @ layer.last.T) * (1.0 - second * second)
+    first_bars = (second_bars @ layer.second.T) * (1.0 - first * first)
+    input_bars = bars @ layer.direct.T + first_bars @ layer.first.T
+    if to is not None:
+        for target, left, right in (
+            (to.direct, inputs, bars), (to.first, inputs, first_bars), (to.second, first, second_bars),
+            (to.last, second, bars),
+        ):  # fmt: skip
+            target += left.T @ right
+        for bias, own_bars in ((to.first_bias, first_bars), (to.second_bias, second_bars), (to.last_bias, bars)):
+            bias += own_bars.sum(axis=0)
+    input_bars *= layer.factor
+    out = np.empty_like(sums)
+    for order, rows in enumerate(_blocks(model.degree)):
+        block = sums[:, rows]
+        at = slice((2 + order) * channels, (3 + order) * channels)
+        weighted = block * input_bars[:, None, at]
+        out[:, rows] = input_bars[:, None, at] * (block @ layer.mixing[order]) + weighted @ layer.mixing[order].T
+        if to is not None:
+            to.mixing[order] += np.tensordot(block, weighted, ((0, 1), (0, 1)))
+    out[:, 0] += input_bars[:, channels : 2 * channels]
+    return input_bars[:, :channels], out
