@@ -28,7 +28,7 @@ class Structures:
     """Systems of a fit with their neighbour lists."""
 
     def __init__(self, systems: Sequence[System], model: GraphModel):
-        potential = GraphPotential(model)
+        potential = GraphPotential([model])
         self.systems = list(systems)
         self.neighbors: list[NeighborList] = [potential.neighbors_of(s) for s in systems]
         self.species = [potential.element_of[s.numbers[n.order]] for s, n in zip(systems, self.neighbors, strict=True)]

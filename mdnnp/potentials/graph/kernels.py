@@ -133,8 +133,8 @@ def _lift(i, n, x, y, z, who, moves, strain, vectors):
 
 @njit
 def gather_features(
-    begin, end, positions, images, first, neighbor, image, cutoff, moves, strain, features, weights, degree, norm, scale,
-    sums, clashes,
+    begin, end, positions, images, first, neighbor, image, cutoff, moves, strain, features, weights, degree, norm,
+    scale, sums, clashes,
 ):  # fmt: skip
     """Fill A (N, (degree + 1)^2, C) of the centres begin .. end - 1 from the features h (N, C)."""
     most = np.int64(1)
@@ -161,7 +161,8 @@ def gather_features(
 
 @njit_fast
 def _gather_one(
-    n, who, vectors, cutoff, features, weights, degree, norm, scale, solid, harmonics, values, slopes, out, out_slopes, sums
+    n, who, vectors, cutoff, features, weights, degree, norm, scale, solid, harmonics, values, slopes, out, out_slopes,
+    sums,
 ):  # fmt: skip
     sums[:] = 0.0
     for t in range(n):
@@ -182,8 +183,8 @@ def _gather_one(
 
 @njit
 def pull_back(
-    begin, end, positions, images, first, neighbor, image, cutoff, moves, strain, features, weights, degree, norm, scale,
-    bars, want_features, want_weights, feature_bars, weight_bars, forces, strain_sums, atomic_virials,
+    begin, end, positions, images, first, neighbor, image, cutoff, moves, strain, features, weights, degree, norm,
+    scale, bars, want_features, want_weights, feature_bars, weight_bars, forces, strain_sums, atomic_virials,
 ):  # fmt: skip
     """From dE/dA, `bars` (N, (degree + 1)^2, C), of all atoms to forces, and to dE/dh and dE/dW if wanted.
 

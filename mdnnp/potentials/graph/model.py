@@ -7,8 +7,9 @@
 In the first layer h_j is a vector that belongs to the element of j; in the next, the features that the layer before
 gave it. So an atom knows what is within (number of layers) x cutoff. The messages h are invariant, Y_lm are real
 spherical harmonics with sum_m Y_lm(u) Y_lm(v) = P_l(u.v), and f(r) = (1 - x)^3 (1 + 3 x + 6 x^2), x = r / r_c, has two
-continuous derivatives. Such sums are the atomic cluster expansion's A-basis with learned radial functions (R. Drautz,
-Phys. Rev. B 99, 014104 (2019)); features in place of elements make it message passing (I. Batatia et al., NeurIPS 2022).
+continuous derivatives. Such sums are the A-basis of the atomic cluster expansion with learned radial functions (R.
+Drautz, Phys. Rev. B 99, 014104 (2019)); features in place of elements make it message passing (I. Batatia et al.,
+NeurIPS 2022).
 """
 
 import math
@@ -16,8 +17,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-
-from mdnnp.base.errors import InputError
 
 
 class Layer(NamedTuple):
@@ -101,6 +100,31 @@ def n_inputs(channels: int, degree: int) -> int:
     return channels * (degree + 3)
 
 
+def layer_shapes(
+    layers: int, channels: int, radial: int, degree: int, hidden: int
+) -> tuple[dict[str, tuple[int, ...]], ...]:
+    """Shapes of the arrays of each layer, in the order of `Layer`."""
+    d, found = n_inputs(channels, degree), []
+    for k in range(layers):
+        outputs = 1 if k == layers - 1 else channels + 1
+        found.append(
+            {
+                "radial": (radial, channels),
+                "mixing": (degree + 1, channels, channels),
+                "direct": (d, outputs),
+                "first": (d, hidden),
+                "first_bias": (hidden,),
+                "second": (hidden, hidden),
+                "second_bias": (hidden,),
+                "last": (hidden, outputs),
+                "last_bias": (outputs,),
+                "shift": (d,),
+                "factor": (d,),
+            }
+        )
+    return tuple(found)
+
+
 def draw_model(
     numbers: tuple[int, ...],
     cutoff: float,
@@ -117,35 +141,32 @@ def draw_model(
 
     radial : number of radial functions B; neighbors : typical number of neighbours within the cutoff
     """
-    for name, value, least in (("layers", layers, 1), ("channels", channels, 1), ("degree", degree, 0)):
-        if value < least:
-            raise InputError(f"{name} must be at least {least}, found {value}")
-    d = n_inputs(channels, degree)
-
-    def normal(*shape):
-        return rng.standard_normal(shape)
-
+    layer_sizes = layer_shapes(layers, channels, radial, degree, hidden)
+    spread = {
+        "radial": math.sqrt(cutoff / radial), "mixing": 1.0 / math.sqrt(channels),
+        "first": 1.0 / math.sqrt(n_inputs(channels, degree)), "second": 1.0 / math.sqrt(hidden),
+        "last": 1.0 / math.sqrt(hidden), "factor": 0.0,
+    }  # fmt: skip
     made = []
-    for k in range(layers):
-        outputs = 1 if k == layers - 1 else channels + 1
-        energies = np.ones(outputs)
-        energies[-1] = 0.0
-        made.append(
-            Layer(
-                normal(radial, channels) * math.sqrt(cutoff / radial),
-                normal(degree + 1, channels, channels) / math.sqrt(channels),
-                np.zeros((d, outputs)),
-                normal(d, hidden) / math.sqrt(d),
-                np.zeros(hidden),
-                normal(hidden, hidden) / math.sqrt(hidden),
-                np.zeros(hidden),
-                normal(hidden, outputs) / math.sqrt(hidden) * energies,
-                energies.copy(),
-                np.zeros(d),
-                np.ones(d),
-            )
-        )
+    for shapes in layer_sizes:
+        own = {name: spread.get(name, 0.0) * rng.standard_normal(shape) for name, shape in shapes.items()}
+        layer = Layer(**own)
+        layer.last[:, -1] = 0.0  # energies begin with zero, and features with about one
+        layer.last_bias[:-1] = 1.0
+        layer.factor[:] = 1.0
+        made.append(layer)
     return GraphModel(
         numbers, np.zeros(len(numbers)), cutoff, degree, 1.0 / math.sqrt(max(neighbors, 1.0)),
-        1.0 + 0.5 * normal(len(numbers), channels), tuple(made),
+        1.0 + 0.5 * rng.standard_normal((len(numbers), channels)), tuple(made),
     )  # fmt: skip
+
+
+def shared_out(model: GraphModel, n: int) -> GraphModel:
+    """The model with energies divided by `n`: one of `n` whose energies add up to their mean."""
+    layers = []
+    for layer in model.layers:
+        own = {name: getattr(layer, name).copy() for name in ("direct", "last", "last_bias")}
+        for values in own.values():
+            values[..., -1] /= n
+        layers.append(layer._replace(**own))
+    return model._replace(layers=tuple(layers))

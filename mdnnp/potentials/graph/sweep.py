@@ -45,99 +45,109 @@ def sweep(
     gradient : whether dE/d(weights) is returned, in the shape of the model; complex with directions, with the
         derivative along them times STEP as its imaginary part
     """
-    kind: Any = float if directions is None else complex
-    moves, strain, norm, n = *_imaginary(directions), norms(model.degree), len(species)
-    energies, kept = _forward(model, assembly, species, directions)
-    bars = np.ones((n, 1), kind)
-    gradients = [model.zeros() for _ in range(assembly.n_chunks)] if gradient else []
-    if directions is not None:
-        gradients = [_as_complex(g) for g in gradients]
-    for k in reversed(range(len(model.layers))):
-        layer, own = model.layers[k], kept[k]
-        sums_bars = np.empty_like(own.sums)
-        direct, gathered = np.empty_like(own.features), np.empty_like(own.features)
-        want_features = gradient or k > 0
-
-        def back(c: int, k: int = k, layer: Layer = layer, own: _Kept = own, bars: np.ndarray = bars) -> None:
-            part = slice(assembly.bounds[c], assembly.bounds[c + 1])
-            to = gradients[c].layers[k] if gradient else None
-            direct[part], sums_bars[part] = _network_back(model, layer, own, part, bars[part], to)
-
-        def edges(c: int, k: int = k, layer: Layer = layer, own: _Kept = own) -> None:
-            weight_bars = gradients[c].layers[k].radial if gradient else np.zeros((0, model.channels), kind)
-            pull_back(
-                assembly.bounds[c], assembly.bounds[c + 1], *assembly.geometry, model.cutoff, moves, strain,
-                own.features, layer.radial, model.degree, norm, model.scale, sums_bars, want_features, gradient,
-                gathered, weight_bars, assembly.forces[c], assembly.strain[c], assembly.atomic_virials[c],
-            )  # fmt: skip
-
-        assembly.run(back)
-        assembly.run(edges)
-        if want_features:
-            bars = np.concatenate([direct + gathered, np.ones((n, 1), kind)], axis=1)
-    if not gradient:
-        return energies.real, None
-    total = _sum(gradients)
-    np.add.at(total.embedding, species, bars[:, :-1])
-    return energies.real, total
-
-
-def _imaginary(directions: Directions | None) -> tuple[np.ndarray, np.ndarray]:
-    """What is added to the edges: nothing, or the directions as tiny imaginary parts."""
-    if directions is None:
-        return np.zeros((0, 3)), np.zeros((0, 3))
-    return 1j * STEP * directions.displacements, 1j * STEP * directions.strain
-
-
-def _forward(
-    model: GraphModel, assembly: Assembly, species: np.ndarray, directions: Directions | None = None
-) -> tuple[np.ndarray, list[_Kept]]:
-    """Energies (N,), and what is kept of each layer."""
-    kind: Any = float if directions is None else complex
-    moves, strain, norm, n = *_imaginary(directions), norms(model.degree), len(species)
-    energies, features = np.zeros(n, kind), model.embedding[species].astype(kind)
-    kept: list[_Kept] = []
-    for layer in model.layers:
-        own = _Kept(
-            features,
-            np.empty((n, norm.size, model.channels), kind),
-            np.empty((n, len(layer.shift)), kind),
-            np.empty((n, layer.first.shape[1]), kind),
-            np.empty((n, layer.second.shape[1]), kind),
-        )
-        outputs = np.empty((n, layer.last.shape[1]), kind)
-
-        def forward(c: int, layer: Layer = layer, own: _Kept = own, outputs: np.ndarray = outputs) -> None:
-            begin, end = assembly.bounds[c], assembly.bounds[c + 1]
-            gather_features(
-                begin, end, *assembly.geometry, model.cutoff, moves, strain, own.features, layer.radial, model.degree,
-                norm, model.scale, own.sums, assembly.clashes[c:],
-            )  # fmt: skip
-            outputs[begin:end] = _network(model, layer, own, slice(begin, end))
-
-        assembly.run(forward)
-        kept.append(own)
-        energies += outputs[:, -1]
-        features = outputs[:, :-1]
-    return energies, kept
+    walk = _Walk(model, assembly, directions)
+    energies, kept = walk.there(species)
+    return energies.real, walk.back(species, kept, gradient)
 
 
 def input_statistics(
     model: GraphModel, assembly: Assembly, species: np.ndarray, layer: int
 ) -> tuple[int, np.ndarray, np.ndarray]:
     """Number of atoms, and sums of the inputs (D,) of a layer's network and of their squares, before standardising."""
-    plain = [own._replace(shift=np.zeros_like(own.shift), factor=np.ones_like(own.factor)) for own in model.layers]
-    layers = (*model.layers[:layer], plain[layer])
-    inputs = _forward(model._replace(layers=layers), assembly, species)[1][layer].inputs
+    own = model.layers[layer]
+    plain = own._replace(shift=np.zeros_like(own.shift), factor=np.ones_like(own.factor))
+    part = model._replace(layers=(*model.layers[:layer], plain))
+    inputs = _Walk(part, assembly, None).there(species)[1][layer].inputs
     return len(inputs), inputs.sum(axis=0), (inputs**2).sum(axis=0)
 
 
-def _as_complex(model: GraphModel) -> GraphModel:
-    return model.with_vector(model.vector().astype(complex))
+class _Walk:
+    """Through the layers and back, for one configuration."""
 
+    def __init__(self, model: GraphModel, assembly: Assembly, directions: Directions | None):
+        self._model, self._assembly, self._norm = model, assembly, norms(model.degree)
+        self._kind: Any = float if directions is None else complex
+        if directions is None:
+            self._moves = self._strain = np.zeros((0, 3))
+        else:
+            self._moves, self._strain = 1j * STEP * directions.displacements, 1j * STEP * directions.strain
 
-def _sum(gradients: list[GraphModel]) -> GraphModel:
-    return gradients[0].with_vector(sum(g.vector() for g in gradients))  # type: ignore[arg-type]
+    def there(self, species: np.ndarray) -> tuple[np.ndarray, list[_Kept]]:
+        """Energies (N,), and what is kept of each layer."""
+        energies, features = np.zeros(len(species), self._kind), self._model.embedding[species].astype(self._kind)
+        kept = []
+        for layer in self._model.layers:
+            own, outputs = self._layer(layer, features)
+            kept.append(own)
+            energies += outputs[:, -1]
+            features = outputs[:, :-1]
+        return energies, kept
+
+    def _layer(self, layer: Layer, features: np.ndarray) -> tuple[_Kept, np.ndarray]:
+        """What is kept, and the outputs (N, O)."""
+        model, assembly, n = self._model, self._assembly, len(features)
+        own = _Kept(
+            np.ascontiguousarray(features),
+            np.empty((n, self._norm.size, model.channels), self._kind),
+            np.empty((n, len(layer.shift)), self._kind),
+            np.empty((n, layer.first.shape[1]), self._kind),
+            np.empty((n, layer.second.shape[1]), self._kind),
+        )
+        outputs = np.empty((n, layer.last.shape[1]), self._kind)
+
+        def work(c: int) -> None:
+            begin, end = assembly.bounds[c], assembly.bounds[c + 1]
+            gather_features(
+                begin, end, *assembly.geometry, model.cutoff, self._moves, self._strain, own.features, layer.radial,
+                model.degree, self._norm, model.scale, own.sums, assembly.clashes[c:],
+            )  # fmt: skip
+            outputs[begin:end] = _network(model, layer, own, slice(begin, end))
+
+        assembly.run(work)
+        return own, outputs
+
+    def back(self, species: np.ndarray, kept: list[_Kept], gradient: bool) -> GraphModel | None:
+        """Add to the assembly; returns dE/d(weights) if wanted."""
+        bars = np.ones((len(species), 1), self._kind)
+        each = [self._zeros() for _ in range(self._assembly.n_chunks)] if gradient else None
+        for k in reversed(range(len(kept))):
+            to = None if each is None else [own.layers[k] for own in each]
+            features = self._layer_back(self._model.layers[k], kept[k], bars, to, gradient or k > 0)
+            bars = np.concatenate([features, np.ones((len(species), 1), self._kind)], axis=1)
+        if each is None:
+            return None
+        total = each[0].with_vector(np.sum([own.vector() for own in each], axis=0))
+        np.add.at(total.embedding, species, bars[:, :-1])
+        return total
+
+    def _zeros(self) -> GraphModel:
+        return self._model.with_vector(np.zeros(self._model.vector().size, self._kind))
+
+    def _layer_back(
+        self, layer: Layer, own: _Kept, bars: np.ndarray, to: list[Layer] | None, want_features: bool
+    ) -> np.ndarray:
+        """dE/dh (N, C) of the features that a layer was given, from dE/d(outputs), `bars`; gradients added `to`."""
+        model, assembly = self._model, self._assembly
+        sums_bars, direct, gathered = np.empty_like(own.sums), np.empty_like(own.features), np.zeros_like(own.features)
+        nothing = np.zeros((0, model.channels), self._kind)
+
+        def networks(c: int) -> None:
+            part = slice(assembly.bounds[c], assembly.bounds[c + 1])
+            direct[part], sums_bars[part] = _network_back(
+                model, layer, own, part, bars[part], None if to is None else to[c]
+            )
+
+        def edges(c: int) -> None:
+            pull_back(
+                assembly.bounds[c], assembly.bounds[c + 1], *assembly.geometry, model.cutoff, self._moves,
+                self._strain, own.features, layer.radial, model.degree, self._norm, model.scale, sums_bars,
+                want_features, to is not None, gathered, nothing if to is None else to[c].radial,
+                assembly.forces[c], assembly.strain[c], assembly.atomic_virials[c],
+            )  # fmt: skip
+
+        assembly.run(networks)
+        assembly.run(edges)
+        return direct + gathered
 
 
 def _tanh(x: np.ndarray) -> np.ndarray:
@@ -184,9 +194,9 @@ def _network_back(
             (to.direct, inputs, bars), (to.first, inputs, first_bars), (to.second, first, second_bars),
             (to.last, second, bars),
         ):  # fmt: skip
-            target += left.T @ right
+            target[...] += left.T @ right
         for bias, own_bars in ((to.first_bias, first_bars), (to.second_bias, second_bars), (to.last_bias, bars)):
-            bias += own_bars.sum(axis=0)
+            bias[...] += own_bars.sum(axis=0)
     input_bars *= layer.factor
     out = np.empty_like(sums)
     for order, rows in enumerate(_blocks(model.degree)):
