@@ -106,6 +106,10 @@ class Committee(Potential):
         forces, virial = zip(*each, strict=True)
         return np.mean(forces, axis=0), np.mean(virial, axis=0)
 
+    def converged(self) -> Potential:
+        """The committee of its members converged."""
+        return Committee([member.converged() for member in self.members], self.source)
+
     @property
     def cutoffs(self) -> tuple[float, ...]:
         """Å: the largest of the members'."""

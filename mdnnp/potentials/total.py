@@ -130,6 +130,10 @@ class TotalPotential(Potential):
             product += self.terms[k].hessian_vector_product(system, displacements, self._lists_of(k, lists))
         return product
 
+    def converged(self) -> Potential:
+        """The sum of its terms converged."""
+        return TotalPotential([term.converged() for term in self.terms], self.source, self.names)
+
     # --- geometry and description --------------------------------------------------------------------------
 
     @property

@@ -9,10 +9,10 @@ L = E + l (A q + chi) has no derivative by q, so that its derivatives by G and p
 and l are solved for with an error e, L is right to order e^2, its derivatives to order e.
 """
 
+import copy
 import math
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,7 +55,6 @@ _WAYS = {
     "3G": "by networks (third generation)",
 }
 _MEMORY = "charges"
-_ROUNDING = 1e-13  # tolerance of charges to rounding, where the matrix is not factorised
 _AHEAD = ((1.0,), (-1.0, 2.0), (1.0, -3.0, 3.0), (-1.0, 4.0, -6.0, 4.0))  # weights of the last values, the oldest first
 
 
@@ -108,12 +107,17 @@ class FourthGeneration(Potential):
         if charges.screening is not None:
             inner, outer, core = charges.screening
             self._screening = Screening(_CORES[core][0], inner * length, outer * length)
-        far = real_space_cutoff(float(self._widths.max()), least_A=0.0)
-        self._far = max(self._short.cutoff, far if self._screening is None else max(far, self._screening.outer_A))
-        self.cutoff = self._far
+        self._end_sums_at(PRECISION)
         self._history: tuple[np.ndarray, ...] = ()
         self._before: tuple[np.ndarray, ...] = ()
         self._remembers = False
+
+    def _end_sums_at(self, precision: float) -> None:
+        """Let Ewald sums be so exact, where the charges' tolerance asks for it."""
+        far = real_space_cutoff(float(self._widths.max()), precision, least_A=0.0)
+        outer = 0.0 if self._screening is None else self._screening.outer_A
+        self._far = self.cutoff = max(self._short.cutoff, far, outer)
+        self._precision = precision
 
     @classmethod
     def read(cls, path: Path, length_unit: str | None = None, energy_unit: str | None = None) -> "FourthGeneration":
@@ -204,21 +208,20 @@ class FourthGeneration(Potential):
 
     def _coulomb_of(self, system: System, far: NeighborList) -> Coulomb:
         """The charges' interaction, to rounding where it is a matrix, else as a run needs it."""
-        precision = PRECISION if is_dense(len(system), self.solver) else max(PRECISION, 0.3 * self.charge_tolerance)
+        precision = self._precision
+        if not is_dense(len(system), self.solver):
+            precision = max(precision, 0.3 * self.charge_tolerance)
         return Coulomb(
             system, self._widths[system.numbers], far, self._far, self._coulomb, self._screening, precision,
             source=self.source,
         )  # fmt: skip
 
-    @contextmanager
-    def converged(self) -> Iterator[None]:
-        """As `Potential.converged`: by factorising the matrix, as far as that is possible."""
-        before = self.solver, self.charge_tolerance
-        self.solver, self.charge_tolerance = "exact", min(self.charge_tolerance, _ROUNDING)
-        try:
-            yield
-        finally:
-            self.solver, self.charge_tolerance = before
+    def converged(self) -> "FourthGeneration":
+        """As `Potential.converged`."""
+        exact = copy.copy(self)
+        exact.charge_tolerance = min(self.charge_tolerance, 1e-13)
+        exact._end_sums_at(1e-14)
+        return exact
 
     @property
     def remembers(self) -> bool:
