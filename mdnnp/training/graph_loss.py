@@ -7,7 +7,8 @@ The loss is that of `loss`. With u = dL/dE, v_i = dL/dF_i and T = dL/d(strain de
 so that one sweep over complex edges gives the gradient of all three kinds of errors.
 """
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -43,9 +44,9 @@ def standardised(model: GraphModel, structures: Structures, chosen: Sequence[int
     """The model with constants that give the inputs of its networks mean zero and variance one, layer by layer."""
     for k in range(len(model.layers)):
         sums = [input_statistics(model, structures.assembly(s), structures.species[s], k) for s in chosen]
-        n = sum(own[0] for own in sums)
-        mean = sum(own[1] for own in sums) / n
-        spread = np.sqrt(np.maximum(sum(own[2] for own in sums) / n - mean**2, 0.0))
+        n, total, squares = (np.sum(own, axis=0) for own in zip(*sums, strict=True))
+        mean = total / n
+        spread = np.sqrt(np.maximum(squares / n - mean**2, 0.0))
         constant = spread < 1e-8 * np.maximum(np.abs(mean), 1.0)
         factor = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, spread + 0.1 * np.abs(mean)))
         layers = list(model.layers)
@@ -55,27 +56,45 @@ def standardised(model: GraphModel, structures: Structures, chosen: Sequence[int
 
 
 class GraphLoss(Loss):
-    """The loss over structures begin .. end - 1; weights are those of `GraphModel.vector`."""
+    """The loss over structures begin .. end - 1 of the mean of some models.
+
+    theta of a model is its `GraphModel.vector` over `GraphModel.step_sizes`.
+    """
 
     def __init__(
         self,
         structures: Structures,
-        model: GraphModel,
+        models: Sequence[GraphModel],
         labels: Labels,
         tolerances: Tolerances,
         prior: float,
         begin: int,
         end: int,
     ):
-        self.structures, self.model, self.atom_first = structures, model, structures.atom_first
+        self.structures, self.models, self.atom_first = structures, list(models), structures.atom_first
+        self._sizes = models[0].step_sizes()
         self.labels, self.tolerances, self.prior = labels, tolerances, prior
         self.begin, self.end = begin, end
         self.want_forces = bool(labels.weights.force[begin:end].any())
         self.want_strain = bool(labels.weights.stress[begin:end].any())
 
+    def of_network(self, k: int) -> "GraphLoss":
+        """As `Loss.of_network`."""
+        other = copy.copy(self)
+        other.models = [self.models[k]]
+        return other
+
+    def with_weights(self, thetas: Iterable[np.ndarray]) -> list[GraphModel]:
+        """The models with thetas (P,), one for each."""
+        return [model.with_vector(t * self._sizes) for model, t in zip(self.models, thetas, strict=True)]
+
+    def start(self) -> np.ndarray:
+        """(n, P) thetas of the models that were given."""
+        return np.array([model.vector() / self._sizes for model in self.models])
+
     def score(self, *thetas: np.ndarray) -> Score:
         """As `Loss.score`."""
-        models = [self.model.with_vector(theta) for theta in thetas]
+        models = self.with_weights(thetas)
         squares = np.zeros((self.end - self.begin, 3))
 
         def work(lane: int) -> None:
@@ -95,8 +114,8 @@ class GraphLoss(Loss):
         return Predictions(np.array([energies.sum()]), assembly.unsorted(assembly.forces[0]), own)
 
     def gradient(self, theta: np.ndarray, structures: Sequence[int] | np.ndarray) -> tuple[float, np.ndarray]:
-        """As `Loss.gradient`."""
-        model = self.model.with_vector(theta)
+        """As `Loss.gradient`, of one model."""
+        (model,) = self.with_weights([theta])
         losses = [0.0] * PARTIAL_SUMS
         slopes = [np.zeros(len(theta)) for _ in range(PARTIAL_SUMS)]
 
@@ -109,7 +128,7 @@ class GraphLoss(Loss):
         run_chunks(work, PARTIAL_SUMS)
         share = len(structures) / (self.end - self.begin)
         loss = sum(losses) + share * self.prior * float(theta @ theta)
-        return loss, sum(slopes[1:], slopes[0]) + 2.0 * share * self.prior * theta
+        return loss, sum(slopes[1:], slopes[0]) * self._sizes + 2.0 * share * self.prior * theta
 
     def _gradient(self, model: GraphModel, s: int) -> tuple[float, np.ndarray]:
         factors, n = self._factors(s, s + 1), self.labels.n_atoms[s]

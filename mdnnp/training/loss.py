@@ -22,6 +22,7 @@ from mdnnp.base.compiled.jit import run_chunks
 from mdnnp.training.dataset import LabelledStructure, Weights
 from mdnnp.training.derivatives import Layout, Predictions, gradient, jacobian, mapped, predict
 from mdnnp.training.descriptor_store import StoredDescriptors
+from mdnnp.training.input import FitConfig
 from mdnnp.training.network_inputs import Inputs
 
 PARTIAL_SUMS = (
@@ -64,6 +65,20 @@ def make_labels(structures: Sequence[LabelledStructure], offsets: Mapping[str, f
         strain[k] = [volume(cell) * 0.5 * (stress[a, b] + stress[b, a]) for a, b in VOIGT]
     kept = Weights(*(w * has for w, has in zip(weights, (*present, stressed), strict=True)))
     return Labels(n_atoms, np.array(energies), np.concatenate(forces), strain, kept)
+
+
+def resampled(labels: Labels, n: int, seed: int) -> Labels:
+    """The first n structures weighted with how often each is drawn, of n draws with replacement."""
+    times = np.ones(len(labels.n_atoms))
+    times[:n] = np.random.default_rng([seed, 1]).multinomial(n, np.full(n, 1.0 / n))
+    return labels._replace(weights=Weights(*(w * times for w in labels.weights)))
+
+
+def tolerances_of(fit: FitConfig) -> Tolerances:
+    """The tolerances of an input."""
+    return Tolerances(
+        1e-3 * fit.energy_tolerance_meV, 1e-3 * fit.force_tolerance_meV_A, 1e-3 * fit.stress_tolerance_meV
+    )
 
 
 def _offset(s: LabelledStructure, offsets: Mapping[str, float]) -> float:
@@ -119,6 +134,10 @@ class Loss:
         other.tolerances = self.tolerances._replace(energy=factor * self.tolerances.energy)
         other.prior = prior_factor * self.prior
         return other
+
+    def of_network(self, k: int) -> "Loss":
+        """The loss of network `k` of a mean alone; here that of any."""
+        return self
 
     def parts(self, begin: int, end: int) -> list:
         """Inputs of the networks for structures begin .. end - 1, per element."""

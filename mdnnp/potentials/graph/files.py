@@ -147,7 +147,9 @@ def _array(directory: Path, file: h5py.File, name: str, shape: tuple[int, ...]) 
 def _checked(path: Path, header: Document) -> dict[str, Any]:
     """The values of graph.toml, checked; `offsets` by atomic number. Raises InputError with file and line."""
     top = {key[0]: value for key, value in header.values.items() if len(key) == 1}
-    offsets = {key[1]: value for key, value in header.values.items() if len(key) == 2 and key[0] == "offsets_eV"}
+    offsets: dict[str, Any] = {
+        key[1]: value for key, value in header.values.items() if len(key) == 2 and key[0] == "offsets_eV"
+    }
 
     def wrong(name: str, expected: str) -> InputError:
         at = header.at((name,)) if (name,) in header.lines else str(path)
@@ -167,8 +169,6 @@ def _checked(path: Path, header: Document) -> dict[str, Any]:
         value = top.get(name)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value <= most_real:
             raise wrong(name, f"a number above 0, up to {most_real:g}")
-    if isinstance(top.get("offsets_eV"), dict):
-        offsets = top["offsets_eV"]
     if not offsets:
         raise InputError(f"{path}: offsets_eV is missing: the energy of an atom of each element, in eV")
     for symbol, value in offsets.items():

@@ -41,6 +41,7 @@ class Layer(NamedTuple):
     factor: np.ndarray
 
 
+_EARLY = 0.1
 CONSTANTS = ("shift", "factor")  # of a layer: set from data, not fitted
 
 
@@ -75,6 +76,24 @@ class GraphModel(NamedTuple):
     def vector(self) -> np.ndarray:
         """(P,) all fitted weights."""
         return np.concatenate([own.ravel() for own in self.weights()])
+
+    def step_sizes(self) -> np.ndarray:
+        """(P,) by how much a weight may change where a weight of size one may change by one.
+
+        Networks' weights go with one over the root of the number of inputs. What makes their inputs must change less,
+        as all inputs change with it.
+        """
+        sizes = [np.full(self.embedding.size, _EARLY)]
+        for layer in self.layers:
+            own = {
+                "radial": _EARLY * math.sqrt(self.cutoff / len(layer.radial)),
+                "mixing": _EARLY / math.sqrt(self.channels),
+            }
+            for name, values in layer._asdict().items():
+                if name not in CONSTANTS:
+                    usual = _EARLY if values.ndim == 1 else 1.0 / math.sqrt(values.shape[0])
+                    sizes.append(np.full(values.size, own.get(name, usual)))
+        return np.concatenate(sizes)
 
     def with_vector(self, theta: np.ndarray) -> "GraphModel":
         """The same model with the weights `theta` (P,)."""

@@ -17,11 +17,15 @@ class GraphPotential(LocalPotential):
     """A potential whose descriptors are learned and whose features travel along edges; see `graph.model`.
 
     models : of the same elements and sizes, whose energies add up; offsets are those of the first
+    With two layers and more it has no per-atom virials: the energy of an atom depends on edges of its neighbours, too,
+    so that W_i = sum_j r_ij (x) dE_j/dr_ji takes derivatives of each atom's energy apart (M. F. Langer, F. Knoop, C.
+    Carbogno, M. Scheffler, M. Rupp, Phys. Rev. B 108, L100302 (2023)), and its heat current is refused.
     """
 
     def __init__(self, models: Sequence[GraphModel], source: str = "graph", files: tuple[Path, ...] = ()):
         self.models, self.source, self.files = tuple(models), source, files
         model = models[0]
+        self.has_atomic_virials = len(model.layers) == 1
         self.numbers, self.cutoff = model.numbers, model.cutoff
         self.element_of = np.full(MAX_Z + 1, -1)
         self.element_of[list(model.numbers)] = np.arange(len(model.numbers))

@@ -67,9 +67,9 @@ class _Walk:
     def __init__(self, model: GraphModel, assembly: Assembly, directions: Directions | None):
         self._model, self._assembly, self._norm = model, assembly, norms(model.degree)
         self._kind: Any = float if directions is None else complex
-        if directions is None:
-            self._moves = self._strain = np.zeros((0, 3))
-        else:
+        self._moves: np.ndarray = np.zeros((0, 3))
+        self._strain: np.ndarray = self._moves
+        if directions is not None:
             self._moves, self._strain = 1j * STEP * directions.displacements, 1j * STEP * directions.strain
 
     def there(self, species: np.ndarray) -> tuple[np.ndarray, list[_Kept]]:
