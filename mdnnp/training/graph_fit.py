@@ -12,7 +12,7 @@ from mdnnp.potentials.graph.model import GraphModel, draw_model, shared_out
 from mdnnp.training.descriptor_store import symbols_of
 from mdnnp.training.fit import Member
 from mdnnp.training.fit_data import Sets
-from mdnnp.training.graph_loss import GraphLoss, Structures, standardised
+from mdnnp.training.graph_loss import GraphLoss, Structures, started
 from mdnnp.training.input import TrainConfig
 from mdnnp.training.loss import Labels, resampled, tolerances_of
 
@@ -36,13 +36,13 @@ def graph_members(config: TrainConfig, sets: Sets, offsets: Mapping[str, float],
     members = []
     for first_seed in range(f.seed, f.seed + f.members * f.networks, f.networks):
         own = resampled(labels, n, first_seed) if f.bootstrap else labels
-        models = [
-            standardised(drawn(first_seed + k, neighbors)._replace(offsets=order), structures, range(n))
+        starts = [
+            started(drawn(first_seed + k, neighbors)._replace(offsets=order), structures, range(n))
             for k in range(f.networks)
         ]
         tolerances = tolerances_of(f)
-        train = GraphLoss(structures, models, own, tolerances, config.prior, 0, n)
-        validation = GraphLoss(structures, models, labels, tolerances, 0.0, n, len(systems))
+        train = GraphLoss(structures, starts, own, tolerances, config.prior, 0, n)
+        validation = GraphLoss(structures, starts, labels, tolerances, 0.0, n, len(systems))
         members.append(Member(train, validation if len(systems) > n else None, train.start()))
     return members
 

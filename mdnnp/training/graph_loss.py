@@ -9,8 +9,10 @@ so that one sweep over complex edges gives the gradient of all three kinds of er
 
 import copy
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from mdnnp.atoms.neighbors import NeighborList
 from mdnnp.atoms.quantities import VOIGT
@@ -20,7 +22,7 @@ from mdnnp.potentials.assembly import Assembly
 from mdnnp.potentials.graph.kernels import STEP
 from mdnnp.potentials.graph.model import GraphModel
 from mdnnp.potentials.graph.potential import GraphPotential
-from mdnnp.potentials.graph.sweep import Directions, input_statistics, sweep
+from mdnnp.potentials.graph.sweep import Directions, input_moments, sweep
 from mdnnp.training.derivatives import Predictions
 from mdnnp.training.loss import PARTIAL_SUMS, Labels, Loss, Score, Tolerances
 
@@ -40,39 +42,61 @@ class Structures:
         return Assembly(self.systems[k], self.neighbors[k], most_chunks=1)
 
 
-def standardised(model: GraphModel, structures: Structures, chosen: Sequence[int]) -> GraphModel:
-    """The model with constants that give the inputs of its networks mean zero and variance one, layer by layer."""
+_NOISE = 1e-8  # added to all variances, as in `network_inputs`
+
+
+class Start(NamedTuple):
+    """A model to start from, and for each layer the matrix (D, D) that its first weights are fitted behind.
+
+    The constants of its layers give inputs of mean zero and variance one. These depend on each other; the matrix half
+    whitens them, as `network_inputs` tells: M = C^(-1/4) sqrt(D / trace C^(1/2)), C their covariance.
+    """
+
+    model: GraphModel
+    matrices: tuple[np.ndarray, ...]
+
+
+def started(model: GraphModel, structures: Structures, chosen: Sequence[int]) -> Start:
+    """From a model with random weights, layer by layer."""
+    matrices = []
     for k in range(len(model.layers)):
-        sums = [input_statistics(model, structures.assembly(s), structures.species[s], k) for s in chosen]
-        n, total, squares = (np.sum(own, axis=0) for own in zip(*sums, strict=True))
+        sums = [input_moments(model, structures.assembly(s), structures.species[s], k) for s in chosen]
+        n, total, products = (np.sum(own, axis=0) for own in zip(*sums, strict=True))
         mean = total / n
-        spread = np.sqrt(np.maximum(squares / n - mean**2, 0.0))
+        covariance = products / n - np.outer(mean, mean)
+        spread = np.sqrt(np.maximum(np.diag(covariance), 0.0))
         constant = spread < 1e-8 * np.maximum(np.abs(mean), 1.0)
         factor = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, spread + 0.1 * np.abs(mean)))
-        layers = list(model.layers)
-        layers[k] = layers[k]._replace(shift=mean, factor=factor)
-        model = model._replace(layers=tuple(layers))
-    return model
+        with threadpool_limits(1, user_api="blas"):  # the same bits whatever the number of threads
+            variances, vectors = np.linalg.eigh(factor[:, None] * covariance * factor)
+            root = np.sqrt(np.maximum(variances, 0.0) + _NOISE)
+            matrix = (vectors / np.sqrt(root)) @ vectors.T * np.sqrt(len(root) / root.sum())
+        layer = model.layers[k]
+        layer = layer._replace(shift=mean, factor=factor, first=matrix @ layer.first, direct=matrix @ layer.direct)
+        model = model._replace(layers=(*model.layers[:k], layer, *model.layers[k + 1 :]))
+        matrices.append(matrix)
+    return Start(model, tuple(matrices))
 
 
 class GraphLoss(Loss):
     """The loss over structures begin .. end - 1 of the mean of some models.
 
-    theta of a model is its `GraphModel.vector` over `GraphModel.step_sizes`.
+    theta of a model: its weights, the first ones of each layer in the coordinates of `Start`, over
+    `GraphModel.step_sizes`.
     """
 
     def __init__(
         self,
         structures: Structures,
-        models: Sequence[GraphModel],
+        starts: Sequence[Start],
         labels: Labels,
         tolerances: Tolerances,
         prior: float,
         begin: int,
         end: int,
     ):
-        self.structures, self.models, self.atom_first = structures, list(models), structures.atom_first
-        self._sizes = models[0].step_sizes()
+        self.structures, self.starts, self.atom_first = structures, list(starts), structures.atom_first
+        self._sizes = starts[0].model.step_sizes()
         self.labels, self.tolerances, self.prior = labels, tolerances, prior
         self.begin, self.end = begin, end
         self.want_forces = bool(labels.weights.force[begin:end].any())
@@ -81,16 +105,21 @@ class GraphLoss(Loss):
     def of_network(self, k: int) -> "GraphLoss":
         """As `Loss.of_network`."""
         other = copy.copy(self)
-        other.models = [self.models[k]]
+        other.starts = [self.starts[k]]
         return other
 
     def with_weights(self, thetas: Iterable[np.ndarray]) -> list[GraphModel]:
         """The models with thetas (P,), one for each."""
-        return [model.with_vector(t * self._sizes) for model, t in zip(self.models, thetas, strict=True)]
+        return [
+            _behind(start.model.with_vector(theta * self._sizes), start.matrices)
+            for start, theta in zip(self.starts, thetas, strict=True)
+        ]
 
     def start(self) -> np.ndarray:
         """(n, P) thetas of the models that were given."""
-        return np.array([model.vector() / self._sizes for model in self.models])
+        inverses = [[np.linalg.inv(matrix) for matrix in start.matrices] for start in self.starts]
+        models = [_behind(start.model, own) for start, own in zip(self.starts, inverses, strict=True)]
+        return np.array([model.vector() / self._sizes for model in models])
 
     def score(self, *thetas: np.ndarray) -> Score:
         """As `Loss.score`."""
@@ -128,7 +157,9 @@ class GraphLoss(Loss):
         run_chunks(work, PARTIAL_SUMS)
         share = len(structures) / (self.end - self.begin)
         loss = sum(losses) + share * self.prior * float(theta @ theta)
-        return loss, sum(slopes[1:], slopes[0]) * self._sizes + 2.0 * share * self.prior * theta
+        matrices = [matrix.T for matrix in self.starts[0].matrices]
+        slope = _behind(model.with_vector(sum(slopes[1:], slopes[0])), matrices).vector()
+        return loss, slope * self._sizes + 2.0 * share * self.prior * theta
 
     def _gradient(self, model: GraphModel, s: int) -> tuple[float, np.ndarray]:
         factors, n = self._factors(s, s + 1), self.labels.n_atoms[s]
@@ -148,3 +179,11 @@ class GraphLoss(Loss):
         weights = np.array([w[s] for w in self.labels.weights])
         squares = self._squares(errors, s, s + 1)[0]
         return float((squares * weights / np.square(self.tolerances)).sum()), energy * slope.real + slope.imag / STEP
+
+
+def _behind(model: GraphModel, matrices: Sequence[np.ndarray]) -> GraphModel:
+    """The model whose layers' first weights, and those of the linear part, are multiplied by these matrices."""
+    layers = zip(model.layers, matrices, strict=True)
+    return model._replace(
+        layers=tuple(layer._replace(first=m @ layer.first, direct=m @ layer.direct) for layer, m in layers)
+    )

@@ -2,7 +2,6 @@
 # ruff: noqa: RUF009 (`key` makes the fields)
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -16,8 +15,8 @@ from mdnnp.dynamics.input import ENERGY_UNIT, LENGTH_UNIT
 from mdnnp.potentials.hdnnp.networks import ACTIVATION_NAMES, TRAINABLE
 
 
-def _range(least: int, most: int) -> tuple[Callable[[int], bool], str]:
-    return lambda v: least <= v <= most, f"must lie between {least} and {most}"
+def _between(least: int, most: int) -> Rule:
+    return Rule(lambda v: least <= v <= most, f"must lie between {least} and {most}")
 
 
 FRACTION = Rule(lambda v: 0 <= v < 1, "must be at least 0 and below 1")
@@ -99,16 +98,14 @@ class ModelConfig:
         "hdnnp",
     )
     layers: int = key(
-        "graph: number of layers. Atoms see as far as this number times cutoff_A.", 2, rule=Rule(*_range(1, 8))
+        "graph: number of layers. Atoms see as far as this number times cutoff_A.", 2, rule=_between(1, 8)
     )
-    channels: int = key("graph: number of features of an atom.", 16, rule=Rule(*_range(1, 256)))
+    channels: int = key("graph: number of features of an atom.", 16, rule=_between(1, 256))
     radial: int = key(
-        "graph: number of radial functions, of which those of each channel are sums.", 8, rule=Rule(*_range(1, 64))
+        "graph: number of radial functions, of which those of each channel are sums.", 8, rule=_between(1, 64)
     )
-    degree: int = key("graph: highest degree of the spherical harmonics.", 4, rule=Rule(*_range(0, 8)))
-    hidden: int = key(
-        "graph: nodes in each of the two hidden layers of a layer's network.", 32, rule=Rule(*_range(1, 1024))
-    )
+    degree: int = key("graph: highest degree of the spherical harmonics.", 4, rule=_between(0, 8))
+    hidden: int = key("graph: nodes in each of the two hidden layers of a layer's network.", 32, rule=_between(1, 1024))
 
 
 @dataclass(frozen=True)
@@ -243,7 +240,8 @@ class FitConfig:
     )
     energy_loosening: float = key(
         "At the start, the tolerance of the energy is larger by this factor. After five epochs, the factor becomes "
-        "smaller by 20 % in each epoch, until it is 1.",
+        "smaller by 20 % in each epoch, until it is 1. With adam, it becomes smaller between a fifth and four fifths "
+        "of the epochs.",
         10.0,
         rule=AT_LEAST_ONE,
     )

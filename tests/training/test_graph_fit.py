@@ -17,11 +17,11 @@ from mdnnp.command.cli import main
 from mdnnp.potentials.graph.files import read_graph
 from mdnnp.potentials.graph.model import draw_model
 from mdnnp.potentials.graph.potential import GraphPotential
-from mdnnp.potentials.graph.sweep import input_statistics
+from mdnnp.potentials.graph.sweep import input_moments
 from mdnnp.potentials.load import load_potential
 from mdnnp.training.accuracy import evaluate
 from mdnnp.training.dataset import resolve_weights
-from mdnnp.training.graph_loss import GraphLoss, Structures, standardised
+from mdnnp.training.graph_loss import GraphLoss, Structures, started
 from mdnnp.training.input import parse_train_config, read_train_config
 from mdnnp.training.loss import Tolerances, make_labels
 from mdnnp.training.train import read_sets, train
@@ -73,22 +73,31 @@ def make_loss(n_models=1, begin=0, end=5, prior=0.3):
     sizes = {"layers": 2, "channels": 3, "radial": 4, "degree": 2, "hidden": 4, "neighbors": 10.0}
     models = [draw_model((8, 12), 3.5, **sizes, rng=rng) for _ in range(n_models)]
     structures = Structures([s.system for s in labelled], models[0])
-    models = [standardised(model, structures, range(5)) for model in models]
+    starts = [started(model, structures, range(5)) for model in models]
     labels = make_labels(labelled, {"O": -6.0, "Mg": -6.0}, resolve_weights(labelled, {}))
-    loss = GraphLoss(structures, models, labels, Tolerances(1e-3, 0.1, 0.02), prior, begin, end)
-    thetas = loss.start() + rng.normal(0, 0.3, loss.start().shape)
+    loss = GraphLoss(structures, starts, labels, Tolerances(1e-3, 0.1, 0.02), prior, begin, end)
+    thetas = loss.start() + rng.normal(0, 0.1, loss.start().shape)
     return loss, thetas, labelled
 
 
-def test_inputs_of_networks_have_variance_one():
+def test_inputs_of_networks_are_half_whitened():
     loss = make_loss()[0]
-    (model,), given = loss.models, loss.structures
-    for k, layer in enumerate(model.layers):
-        sums = [input_statistics(model, given.assembly(s), given.species[s], k) for s in range(5)]
-        n, total, squares = (np.sum(own, axis=0) for own in zip(*sums, strict=True))
-        mean, spread = total / n, np.sqrt(squares / n - (total / n) ** 2)
+    (start,), given = loss.starts, loss.structures
+    for k, (layer, matrix) in enumerate(zip(start.model.layers, start.matrices, strict=True)):
+        sums = [input_moments(start.model, given.assembly(s), given.species[s], k) for s in range(5)]
+        n, total, products = (np.sum(own, axis=0) for own in zip(*sums, strict=True))
+        mean, spread = total / n, np.sqrt(np.diag(products) / n - (total / n) ** 2)
         np.testing.assert_allclose(layer.shift, mean, rtol=1e-12, atol=1e-12)
-        np.testing.assert_allclose(layer.factor * (spread + 0.1 * np.abs(mean)), 1.0, rtol=1e-9)
+        varying = layer.factor != 0.0  # in the first layer, the first features of an element are constants
+        assert varying.sum() >= len(varying) - 3
+        np.testing.assert_allclose((layer.factor * (spread + 0.1 * np.abs(mean)))[varying], 1.0, rtol=1e-9)
+        covariance = np.outer(layer.factor, layer.factor) * (products / n - np.outer(mean, mean))
+        half = matrix.T @ covariance @ matrix  # in proportion to the root of the covariance
+        np.testing.assert_allclose(
+            half @ half / np.trace(half @ half), covariance / np.trace(covariance), rtol=0, atol=1e-6
+        )
+        assert np.trace(half) == pytest.approx(len(half), rel=1e-3)
+        assert np.allclose(loss.with_weights(loss.start())[0].layers[k].first, layer.first, rtol=0, atol=1e-9)
 
 
 def test_gradient_against_differences():

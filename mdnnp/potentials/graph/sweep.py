@@ -50,15 +50,15 @@ def sweep(
     return energies.real, walk.back(species, kept, gradient)
 
 
-def input_statistics(
+def input_moments(
     model: GraphModel, assembly: Assembly, species: np.ndarray, layer: int
 ) -> tuple[int, np.ndarray, np.ndarray]:
-    """Number of atoms, and sums of the inputs (D,) of a layer's network and of their squares, before standardising."""
+    """Number of atoms, and sums of a layer's inputs (D,) and of their products (D, D), before standardising."""
     own = model.layers[layer]
     plain = own._replace(shift=np.zeros_like(own.shift), factor=np.ones_like(own.factor))
     part = model._replace(layers=(*model.layers[:layer], plain))
     inputs = _Walk(part, assembly, None).there(species)[1][layer].inputs
-    return len(inputs), inputs.sum(axis=0), (inputs**2).sum(axis=0)
+    return len(inputs), inputs.sum(axis=0), inputs.T @ inputs
 
 
 class _Walk:
