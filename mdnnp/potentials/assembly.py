@@ -119,6 +119,7 @@ class LocalPotential(Potential):
 
     exact_derivatives = True
     computes_domains = True
+    has_atomic_virials = True  # whether the energy of an atom depends on its own edges alone
 
     @abstractmethod
     def add(self, assembly: Assembly) -> tuple[np.ndarray, Extrapolation]:
@@ -143,7 +144,7 @@ class LocalPotential(Potential):
         neighbors : list from `VerletList.update(system)` with at least the potential's cutoff; built here if None
         Raises InputError for an element that the potential lacks.
         """
-        assembly = Assembly(system, self.neighbors_of(system, neighbors), atomic_virials)
+        assembly = Assembly(system, self.neighbors_of(system, neighbors), atomic_virials and self.has_atomic_virials)
         energies, extrapolation = self.add(assembly)
         return assembly.results(energies, self.offsets(system.numbers), extrapolation)
 

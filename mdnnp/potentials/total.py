@@ -79,8 +79,8 @@ class TotalPotential(Potential):
 
     def _of_group(self, i: int, system: System, lists, atomic_virials: bool = False) -> tuple[Results, list[float]]:
         """Results of the local terms with list `i` together, and the energy of each."""
-        assembly = Assembly(system, lists[i], atomic_virials)
         group = [self._local[k] for k in self._groups[i]]
+        assembly = Assembly(system, lists[i], atomic_virials and all(term.has_atomic_virials for term in group))
         offsets = [term.offsets(system.numbers) for term in group]
         energies, events = zip(*(term.add(assembly) for term in group), strict=True)
         results = assembly.results(_added(energies), _added(offsets), _merged(events))

@@ -22,6 +22,7 @@ from mdnnp.base.compiled.jit import run_chunks
 from mdnnp.training.dataset import LabelledStructure, Weights
 from mdnnp.training.derivatives import Layout, Predictions, gradient, jacobian, mapped, predict
 from mdnnp.training.descriptor_store import StoredDescriptors
+from mdnnp.training.input import FitConfig
 from mdnnp.training.network_inputs import Inputs
 
 PARTIAL_SUMS = (
@@ -66,6 +67,20 @@ def make_labels(structures: Sequence[LabelledStructure], offsets: Mapping[str, f
     return Labels(n_atoms, np.array(energies), np.concatenate(forces), strain, kept)
 
 
+def resampled(labels: Labels, n: int, seed: int) -> Labels:
+    """The first n structures weighted with how often each is drawn, of n draws with replacement."""
+    times = np.ones(len(labels.n_atoms))
+    times[:n] = np.random.default_rng([seed, 1]).multinomial(n, np.full(n, 1.0 / n))
+    return labels._replace(weights=Weights(*(w * times for w in labels.weights)))
+
+
+def tolerances_of(fit: FitConfig) -> Tolerances:
+    """The tolerances of an input."""
+    return Tolerances(
+        1e-3 * fit.energy_tolerance_meV, 1e-3 * fit.force_tolerance_meV_A, 1e-3 * fit.stress_tolerance_meV
+    )
+
+
 def _offset(s: LabelledStructure, offsets: Mapping[str, float]) -> float:
     return sum(offsets[chemical_symbols[z]] for z in s.system.numbers)
 
@@ -108,6 +123,7 @@ class Loss:
         self.stored, self.layout, self.inputs = stored, layout, inputs
         self.labels, self.tolerances, self.prior = labels, tolerances, prior
         self.begin, self.end = begin, end
+        self.atom_first = stored.atom_first
         self.want_forces = bool(labels.weights.force[begin:end].any())
         self.want_strain = bool(labels.weights.stress[begin:end].any())
         self._chunks = _chunks(labels.n_atoms, begin, end)
@@ -118,6 +134,10 @@ class Loss:
         other.tolerances = self.tolerances._replace(energy=factor * self.tolerances.energy)
         other.prior = prior_factor * self.prior
         return other
+
+    def of_network(self, k: int) -> "Loss":
+        """The loss of network `k` of a mean alone; here that of any."""
+        return self
 
     def parts(self, begin: int, end: int) -> list:
         """Inputs of the networks for structures begin .. end - 1, per element."""
@@ -133,7 +153,7 @@ class Loss:
     def residuals(self, predictions: Predictions, begin: int, end: int) -> Predictions:
         """Errors of predictions for structures begin .. end - 1: eV/atom, eV/Å, eV/atom."""
         labels, n = self.labels, self.labels.n_atoms[begin:end]
-        atoms = slice(self.stored.atom_first[begin], self.stored.atom_first[end])
+        atoms = slice(self.atom_first[begin], self.atom_first[end])
         return Predictions(
             (predictions.energies - labels.energies[begin:end]) / n,
             predictions.forces - labels.forces[atoms],
@@ -157,7 +177,7 @@ class Loss:
 
     def _squares(self, residuals: Predictions, begin: int, end: int) -> np.ndarray:
         """(S, 3) sums of squares of each structure; those without label count nothing."""
-        first = self.stored.atom_first[begin : end + 1] - self.stored.atom_first[begin]
+        first = self.atom_first[begin : end + 1] - self.atom_first[begin]
         force = np.add.reduceat((residuals.forces**2).sum(axis=1), first[:-1])
         return np.stack([residuals.energies**2, force, (residuals.strain**2).sum(axis=1)], axis=1)
 
