@@ -48,10 +48,12 @@ class Disagreement(NamedTuple):
 
     forces : (N,) of each atom's force vector, eV/Å
     energy : of the energy per atom, eV
+    deviations : (M, N, 3) of each member's forces from their mean, eV/Å
     """
 
     forces: np.ndarray
     energy: float
+    deviations: np.ndarray = np.empty((0, 0, 3))
 
 
 class Results(NamedTuple):
@@ -118,6 +120,7 @@ class Potential(ABC):
     has_disagreement: bool = False  # whether `Results.disagreement` is there: committees
     has_charges: bool = False  # whether `Results.charges` is there
     exact_derivatives: bool = False  # whether `results_derivative` is exact
+    computes_domains: bool = False  # whether lists of some centres only will do, as each energy is of its own edges
 
     # --- computing -----------------------------------------------------------------------------------------
 

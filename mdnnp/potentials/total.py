@@ -40,6 +40,7 @@ class TotalPotential(Potential):
         self.has_disagreement = any(term.has_disagreement for term in terms)
         self.unswitched = "; ".join(term.unswitched for term in terms if term.unswitched)
         self.has_charges = any(term.has_charges for term in terms)
+        self.computes_domains = all(term.computes_domains for term in terms)
         self.exact_derivatives = all(term.exact_derivatives for term in terms)
         self.files = tuple(file for term in terms for file in term.files)
         wanted = sorted({cutoff for term in terms for cutoff in term.cutoffs})

@@ -22,6 +22,8 @@ class GraphPotential(LocalPotential):
     Carbogno, M. Scheffler, M. Rupp, Phys. Rev. B 108, L100302 (2023)), and its heat current is refused.
     """
 
+    computes_domains = False  # features of neighbours are needed, too
+
     def __init__(self, models: Sequence[GraphModel], source: str = "graph", files: tuple[Path, ...] = ()):
         self.models, self.source, self.files = tuple(models), source, files
         model = models[0]
