@@ -26,8 +26,8 @@ from tblite.ase import TBLite
 SYSTEMS = {  # total charge, temperatures K, step fs, steps between samples, samples a temperature
     "C10H2": (0, (300.0, 600.0), 1.0, 20, 100),
     "C10H3": (1, (300.0, 600.0), 1.0, 20, 100),
-    "Na9Cl8": (1, (200.0, 400.0), 5.0, 6, 60),
-    "Na8Cl8": (1, (200.0, 400.0), 5.0, 6, 60),
+    "Na9Cl8": (1, (200.0, 400.0), 5.0, 8, 150),
+    "Na8Cl8": (1, (200.0, 400.0), 5.0, 8, 150),
 }
 REMOVED, MOVED = 8, 0  # sodium atoms: the one that Na8Cl8+ lacks, and the one that is moved
 CURVE = np.linspace(-0.4, 0.4, 33)  # Å, of the moved atom from its place
@@ -62,6 +62,7 @@ def labelled(atoms: Atoms, charge: int, kind: str) -> Atoms:
     out = Atoms(atoms.numbers, np.round(atoms.positions, 6))
     out.calc = calc
     results = {"energy": out.get_potential_energy(), "forces": out.get_forces(), "charges": out.get_charges()}
+    results = {name: np.round(value, 6) for name, value in results.items()}
     out.calc = SinglePointCalculator(out, **results)
     out.info.update(charge=charge, config_type=kind)
     return out
