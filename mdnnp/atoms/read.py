@@ -1,18 +1,12 @@
 """Reading structures: every format that ASE reads, and n2p2's input.data."""
 
 import re
-import tempfile
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
-from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
-from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers
-from ase.io import iread as ase_iread
-from ase.io import read as ase_read
-from ase.io.formats import UnknownFileTypeError, filetype, ioformats, string2index
+from ase.utils import string2index
 
 from mdnnp.atoms import input_data, xyz
 from mdnnp.atoms.input_data import input_data_units
@@ -20,7 +14,7 @@ from mdnnp.atoms.structure import Structure, from_atoms, is_xyz, sound
 from mdnnp.atoms.system import System
 from mdnnp.atoms.unit_suspicion import question_units
 from mdnnp.base import units
-from mdnnp.base.errors import FileError, InputError, printable
+from mdnnp.base.errors import FileError, InputError
 from mdnnp.base.files import require_regular
 
 _CONFIG_TYPE = re.compile(r'(?:^|\s)config_type=(?:"([^"]*)"|(\S+))')  # in a comment of an input.data
@@ -52,7 +46,13 @@ def read_structures(
     elif is_xyz(path):
         count = sum(1 for _ in xyz.frames(path))
     else:
-        frames, said = _read_with_ase(path, wanted), set[str]()
+        from mdnnp.atoms.ase_formats import read_with_ase
+
+        frames, said = read_with_ase(path, wanted), set[str]()
+        if not frames and isinstance(wanted, int):
+            raise InputError(f"{path}: has no structure {wanted}")
+        if not frames:
+            raise InputError(f"{path}: holds no structures{_in_range(wanted)}")
         labels = [f"{path}:{n}" for n in _frame_numbers(wanted, len(frames))]
         each = [from_atoms(atoms, label, said) for atoms, label in zip(frames, labels, strict=True)]
         return list(question_units(each))
@@ -114,7 +114,9 @@ def _stream(path: Path, length_unit, energy_unit, exclude: Collection[int]) -> I
         for k, frame in enumerate(xyz.frames(path)):
             yield k, None if k in exclude else _from_frame(frame, f"{path}:{k}", said)
     else:
-        for k, atoms in enumerate(_stream_with_ase(path)):
+        from mdnnp.atoms.ase_formats import stream_with_ase
+
+        for k, atoms in enumerate(stream_with_ase(path)):
             yield k, None if k in exclude else from_atoms(atoms, f"{path}:{k}", said)
 
 
@@ -182,109 +184,6 @@ def _in_range(wanted: int | slice) -> str:
         return ""
     limits = (wanted.start, wanted.stop, *([wanted.step] if wanted.step else []))
     return " in the range " + ":".join("" if limit is None else str(limit) for limit in limits)
-
-
-def _read_with_ase(path: Path, wanted: int | slice) -> list[Atoms]:
-    """Structures as ASE reads them; whatever goes wrong in ASE becomes an InputError."""
-    with tempfile.TemporaryDirectory() as scratch, _errors_of_ase(path):
-        source, format = _source_and_format(path, Path(scratch))
-        chosen = _as_slice(wanted)
-        if _ase_selects(chosen, format):
-            frames = ase_read(source, chosen, format=format, do_not_split_by_at_sign=True)
-        else:
-            frames = ase_read(source, slice(None), format=format, do_not_split_by_at_sign=True)[chosen]
-    if isinstance(frames, Atoms):  # never, for a slice
-        frames = [frames]
-    if not frames and isinstance(wanted, int):
-        raise InputError(f"{path}: has no structure {wanted}")
-    if not frames:
-        raise InputError(f"{path}: holds no structures{_in_range(wanted)}")
-    return frames
-
-
-def _stream_with_ase(path: Path) -> Iterator[Atoms]:
-    with tempfile.TemporaryDirectory() as scratch, _errors_of_ase(path):
-        source, format = _source_and_format(path, Path(scratch))
-        yield from ase_iread(source, slice(None), format=format, do_not_split_by_at_sign=True)
-
-
-def _source_and_format(path: Path, scratch: Path) -> tuple[str, str]:
-    source = str(_plain_text_copy(path, scratch))
-    format = filetype(source)
-    if format == "runnerdata":  # by its suffix .data alone
-        raise UnknownFileTypeError
-    if format in ("vasp", "vasp-xdatcar"):
-        _check_atom_count(path)
-    return source, format
-
-
-def _check_atom_count(path: Path) -> None:
-    """Refuse a POSCAR that claims more atoms than it has bytes, for which ASE would fill the memory."""
-    size = path.stat().st_size
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        rows = [file.readline(xyz.LONGEST_LINE).split() for _ in range(7)]
-        for row in rows[5:]:  # the numbers of atoms are in one of these, remarks after them
-            words = takewhile(lambda word: word.isascii() and word.isdecimal() and len(word) < 4000, row)
-            counts = [int(word) for word in words]
-            if sum(counts) > size:
-                raise InputError(
-                    f"{path}: states a number of {printable(str(sum(counts)), 30)} atoms, but ends before the last one"
-                )
-
-
-@contextmanager
-def _errors_of_ase(path: Path) -> Iterator[None]:
-    """Whatever goes wrong in ASE becomes an InputError."""
-    try:
-        yield
-    except InputError:
-        raise
-    except OSError as error:
-        if error.errno is None:  # ASE derives its parser's errors from OSError
-            raise InputError(f"{path}: not readable as {_format_name(path)}: {printable(str(error))}") from None
-        raise FileError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnknownFileTypeError:
-        raise InputError(
-            f"{path}: format not recognised; give extended XYZ, another format that ASE reads, or "
-            "input.data of n2p2, which starts with 'begin' (data files of LAMMPS do not name elements)"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
-    except KeyError as error:
-        raise InputError(
-            f"{path}: not readable as {_format_name(path)}: unknown name {printable(str(error))}"
-        ) from None
-    except Exception as error:  # ASE's parsers raise anything
-        reason = printable(str(error) or type(error).__name__)
-        raise InputError(f"{path}: not readable as {_format_name(path)}: {reason}") from None
-
-
-def _as_slice(wanted: int | slice) -> slice:
-    return wanted if isinstance(wanted, slice) else slice(wanted, wanted + 1 if wanted != -1 else None)
-
-
-def _ase_selects(chosen: slice, format: str) -> bool:
-    """Whether ASE may pick the structures; it errs for formats of a single one, and backwards."""
-    return not ioformats[format].single and (chosen.step or 1) > 0
-
-
-def _plain_text_copy(path: Path, scratch: Path) -> Path:
-    """The file, or a copy without byte-order mark and carriage returns, on which ASE's parsers trip."""
-    with path.open("rb") as file:
-        head = file.read(65536)
-        if b"\0" in head or not (head.startswith(b"\xef\xbb\xbf") or b"\r\n" in head):
-            return path
-        rest = file.read()
-    copy = scratch / path.name
-    copy.write_bytes((head + rest).removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n"))
-    return copy
-
-
-def _format_name(path: Path) -> str:
-    try:
-        return filetype(str(path))
-    except Exception:
-        return "any format that ASE knows"
 
 
 def _block_structure(path: Path, k: int, block: input_data.DataBlock, length: float, energy: float, said) -> Structure:

@@ -7,13 +7,10 @@ from pathlib import Path
 import numpy as np
 from ase import units as ase_units
 from ase.data import atomic_masses, chemical_symbols
-from ase.io import read as ase_read
-from ase.io import write as ase_write
-from ase.io.formats import UnknownFileTypeError, filetype, ioformats
 
 from mdnnp.atoms import input_data
 from mdnnp.atoms.input_data import input_data_units
-from mdnnp.atoms.structure import LABELS, Structure, from_atoms, to_atoms
+from mdnnp.atoms.structure import LABELS, Structure
 from mdnnp.base.errors import InputError, MdnnpWarning, quoted
 from mdnnp.base.files import new_file
 
@@ -56,7 +53,9 @@ def write_structures(
             text = "".join(extended_xyz(structure) for structure in structures)
             temporary.write_text(text, encoding="utf-8", newline="\n")
         else:
-            _write_with_ase(path, temporary, structures, format)
+            from mdnnp.atoms.ase_formats import write_with_ase
+
+            write_with_ase(path, temporary, structures, format)
 
 
 def check_writable_format(path: str | Path) -> None:
@@ -67,54 +66,10 @@ def check_writable_format(path: str | Path) -> None:
         return
     if suffix == ".data":
         raise InputError(f"{path}: an input.data states no units; write extended XYZ (.xyz) and convert it")
-    try:
-        name = filetype(str(path), read=False)
-        known = name in ioformats and ioformats[name].can_write
-    except UnknownFileTypeError:
-        known = False
-    if not known:
+    from mdnnp.atoms.ase_formats import has_writer
+
+    if not has_writer(path):
         raise InputError(f"{path}: unknown format; use extended XYZ (.xyz), or another of ASE's formats")
-
-
-def _write_with_ase(path: Path, temporary: Path, structures: Sequence[Structure], format: str | None) -> None:
-    try:
-        chosen = format or filetype(str(path), read=False)
-        ase_write(str(temporary), [to_atoms(s) for s in structures], format=chosen)
-    except OSError as error:
-        if error.errno is not None:
-            raise
-        raise InputError(f"{path}: cannot be written: {error}") from None
-    except Exception as error:  # ASE's writers raise anything
-        reason = str(error) or type(error).__name__
-        raise InputError(f"{path}: cannot be written as {format or path.suffix or 'any format'}: {reason}") from None
-    if lost := _lost(temporary, structures, chosen):
-        warnings.warn(f"{path}: ASE's format {chosen} does not keep {', '.join(lost)}", MdnnpWarning, stacklevel=3)
-
-
-def _lost(written: Path, structures: Sequence[Structure], format: str) -> list[str]:
-    """What a file of ASE does not give back; nothing if ASE cannot read what it writes."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            again = [from_atoms(atoms) for atoms in ase_read(str(written), ":", format=format)]
-        except Exception:
-            return []
-    if len(again) != len(structures):
-        return [f"{len(structures)} structures, but {len(again)}"]
-    names = ("energy", "forces", "stress", "velocities", "charges", "atomic_energies")
-    both = list(zip(structures, again, strict=True))
-    lost = [
-        name.replace("_", " ")
-        for name in names
-        if any(getattr(old, name) is not None and getattr(new, name) is None for old, new in both)
-    ]
-    if any(
-        len(old.masses) != len(new.masses) or not np.allclose(old.masses, new.masses, rtol=1e-3) for old, new in both
-    ):
-        lost.append("isotope masses")
-    if any((old.system.pbc != new.system.pbc).any() for old, new in both):
-        lost.append("the boundaries")
-    return lost
 
 
 def extended_xyz(structure: Structure, info: Mapping[str, int | float] | None = None) -> str:

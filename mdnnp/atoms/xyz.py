@@ -5,13 +5,14 @@ import warnings
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from ase import Atoms
+from ase.calculators.calculator import all_properties
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import atomic_numbers
 from ase.geometry import cellpar_to_cell
-from ase.io.extxyz import key_val_str_to_dict, parse_properties, read_xyz
 
 from mdnnp.base.errors import InputError, MdnnpWarning, printable, quoted
 from mdnnp.base.units import BOHR_A
@@ -36,6 +37,12 @@ _CELL_FILLER = re.compile(
 )
 _CELL_SEPARATOR = re.compile(r"[\s,;:=\"'()\[\]{}]+")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+# Comments and columns that `_read_plain` reads.
+_ENTRY = re.compile(r'\s*([A-Za-z_]\w*)=(?:"([-+.:,\w ]+)"|([-+.:,\w]+))(?=\s|$)', re.ASCII)
+_PROPERTIES = re.compile(r"species:S:1:pos:R:3((?::\w+:R:\d)*)", re.ASCII)
+_TRUTH = dict.fromkeys(("T", "true", "True", "TRUE"), True) | dict.fromkeys(("F", "false", "False", "FALSE"), False)
+_RESULTS = ("energy", "free_energy", "stress", "forces", "energies", "charges")
+_COLUMNS = {"pos": 3, "forces": 3, "momenta": 3, "energies": 1, "charges": 1, "masses": 1}
 
 
 class Frame(NamedTuple):
@@ -113,12 +120,13 @@ def read_frame(frame: Frame, where: str) -> Atoms:
     _refuse_skew_stress(comment, at)
     ipi = _ipi(comment, at)
     rows = [frame.rows[0], "\n", *frame.rows[2:]] if ipi else frame.rows
-    try:
-        # an XYZ frame alone, so that nothing of other frames is read into it
-        atoms = next(iter(read_xyz(StringIO("".join(rows)), index=0)))
-    except Exception as error:  # ASE's parsers raise anything
-        reason = _reason(frame) or f"not readable as extended XYZ: {printable(str(error) or type(error).__name__)}"
-        raise InputError(f"{where}: {reason}") from None
+    atoms = _read_plain(rows)
+    if atoms is None:
+        try:
+            atoms = _read_with_ase(rows)
+        except Exception as error:  # ASE's parsers raise anything
+            reason = _reason(frame) or f"not readable as extended XYZ: {printable(str(error) or type(error).__name__)}"
+            raise InputError(f"{where}: {reason}") from None
     if ipi:
         cell, length = ipi
         atoms.set_cell(cell)
@@ -127,6 +135,92 @@ def read_frame(frame: Frame, where: str) -> Atoms:
     elif not atoms.cell.array.any():
         _refuse_unknown_cell(comment, at)
     return atoms
+
+
+def _read_with_ase(rows: list[str]) -> Atoms:
+    from ase.io.extxyz import read_xyz  # loads half of SciPy
+
+    # an XYZ frame alone, so that nothing of other frames is read into it
+    return next(iter(read_xyz(StringIO("".join(rows)), index=0)))
+
+
+def _read_plain(rows: list[str]) -> Atoms | None:
+    """What `_read_with_ase` gives, for a frame of the usual form; None for any other, and for one with a fault.
+
+    ASE's reader takes longer to load than half of a short run, and two to twelve times as long for a frame.
+    """
+    n_atoms, info = len(rows) - 2, _plain_entries(rows[1]) if len(rows) > 2 else None
+    if info is None or int(rows[0]) != n_atoms:
+        return None
+    found = _PROPERTIES.fullmatch(str(info.pop("Properties", "species:S:1:pos:R:3")))
+    if not found:
+        return None
+    more = found[1].split(":")
+    names = ["pos", *more[1::3]]
+    if [str(_COLUMNS.get(name)) for name in names] != ["3", *more[3::3]] or len(set(names)) < len(names):
+        return None
+    words = [row.split() for row in rows[2:]]
+    if {len(row) for row in words} != {1 + sum(_COLUMNS[name] for name in names)}:
+        return None
+    symbols, *columns = zip(*words, strict=True)
+    try:
+        numbers = [atomic_numbers[symbol.capitalize()] for symbol in symbols]
+        values = iter([list(map(float, column)) for column in columns])
+    except (KeyError, ValueError):
+        return None
+    arrays = {name: np.array([next(values) for _ in range(_COLUMNS[name])]).T for name in names}
+    arrays = {name: array[:, 0] if _COLUMNS[name] == 1 else array for name, array in arrays.items()}
+    lattice = info.pop("Lattice", None)
+    pbc = info.pop("pbc", None if lattice is None else [True] * 3)
+    cell = None if lattice is None else lattice.T
+    results = {name: kept.pop(name) for kept in (info, arrays) for name in _RESULTS if name in kept}
+    if "stress" in results:
+        results["stress"] = results["stress"][[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+    atoms = Atoms(numbers, positions=arrays.pop("pos"), cell=cell, pbc=pbc, info=info)
+    for name, array in arrays.items():
+        atoms.new_array(name, array)
+    if results:
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    return atoms
+
+
+def _plain_entries(comment: str) -> dict[str, Any] | None:
+    """The entries of a comment, of the types that ASE gives them; None if they are not all plain."""
+    entries: dict[str, Any] = {}
+    end, comment = 0, comment.strip()
+    while end < len(comment):
+        found = _ENTRY.match(comment, end)
+        if not found:
+            return None
+        name, text, end = found[1], found[2] or found[3], found.end()
+        value = _plain_value(text)
+        if name in ("Lattice", "stress", "virial"):
+            plain = isinstance(value, np.ndarray) and value.shape == (9,)
+            value = value.reshape((3, 3), order="F") if plain else value
+        elif name == "pbc":
+            plain = isinstance(value, list) and len(value) == 3
+        elif name in all_properties:
+            plain = name in ("energy", "free_energy") and isinstance(value, np.number)
+        else:
+            plain = name.lower() != "uid" and not text.startswith("_JSON")
+        if not plain:
+            return None
+        entries[name] = value
+    return entries
+
+
+def _plain_value(text: str) -> Any:
+    """A number, an array of them, a truth value, a list of them, or the text itself."""
+    words = re.findall(r"[^\s,]+", text)
+    for kind in (int, float):
+        try:
+            numbers = np.array(words, dtype=kind)
+        except (ValueError, OverflowError):
+            continue
+        return numbers[0] if len(numbers) == 1 else numbers
+    if all(word in _TRUTH for word in words):
+        return _TRUTH[words[0]] if len(words) == 1 else [_TRUTH[word] for word in words]
+    return text
 
 
 def _refuse_skew_stress(comment: str, at: str) -> None:
@@ -216,6 +310,8 @@ def _refuse_unknown_cell(comment: str, at: str) -> None:
 
 def _reason(frame: Frame) -> str | None:
     """What is wrong with a frame that ASE could not read, with its line."""
+    from ase.io.extxyz import key_val_str_to_dict, parse_properties
+
     comment = frame.rows[1] if len(frame.rows) > 1 else ""
     at = f"line {frame.line + 1}"
     for name in ("Lattice", "stress", "virial"):

@@ -141,9 +141,17 @@ def check(
     max_atoms : replicas with more atoms are not made
     begin : for a progress bar: begin(n, "atom") is told how many atoms will be evaluated, and what it returns of each
         evaluation's
+    Equations that a potential solves are solved to rounding here, whatever the tolerance of its runs.
     Warns (MdnnpWarning) where the structure leaves the potential's range. Raises InputError for an element
     that the potential does not have.
     """
+    with potential.converged():
+        return _check(potential, system, rattle_A, strain, seed, max_atoms, begin)
+
+
+def _check(
+    potential: Potential, system: System, rattle_A: float, strain: float, seed: int, max_atoms: int, begin: Begin | None
+) -> CheckReport:
     given = potential.compute(system)
     rattled, notes = rattled_and_strained(system, rattle_A=rattle_A, strain=strain, seed=seed)
     found = potential.compute(rattled)
@@ -376,9 +384,13 @@ def _derivatives(potential, system, seed) -> list[Row]:
     moved = "" if n_atoms >= len(system) else f"; {n_atoms} of {len(system)} atoms moved alone"
     forces = measures.forces_by_differences(potential, system, seed=seed, n_atoms=n_atoms)
     virial = measures.virial_by_differences(potential, system)
+
+    def row(check: str, quantity: str, found: measures.ByDifferences, remark: str) -> Row:
+        return _row(check, quantity, found.value, remark, limit=GATES[check] + found.rounding)
+
     return [
-        _row("forces", "forces", forces, f"against finite differences of the energy{moved}"),
-        _row("virial", "virial", virial, "against strain derivatives of the energy"),
+        row("forces", "forces", forces, f"against finite differences of the energy{moved}"),
+        row("virial", "virial", virial, "against strain derivatives of the energy"),
     ]
 
 
@@ -388,7 +400,13 @@ def _replaced_derivatives(rows: Sequence[Row], potential: Potential, system: Sys
     for part, addition in zip(potential.split_unswitched(), ("", ", unswitched"), strict=True):
         if part is not None:
             found += [
-                _row(f"{row.check}{addition}", row.quantity, row.value, f"{part.kind} alone, {row.remark}")
+                _row(
+                    f"{row.check}{addition}",
+                    row.quantity,
+                    row.value,
+                    f"{part.kind} alone, {row.remark}",
+                    limit=GATES[f"{row.check}{addition}"] + row.gate - GATES[row.check],
+                )
                 for row in _derivatives(part, system, seed)
             ]
     at = next(k for k, row in enumerate(rows) if row.check == "forces")

@@ -319,9 +319,19 @@ def atomic_virial_sum(potential: Potential, system: System) -> float:
     return ratio(largest(results.atomic_virials.sum(axis=0) - results.virial), found.virial_scale)
 
 
+class ByDifferences(NamedTuple):
+    """Deviation of derivatives from differences of the energy, relative, by the step that gives the smallest.
+
+    rounding : what the constants in the energies, which swallow digits, may contribute to it with that step
+    """
+
+    value: float
+    rounding: float
+
+
 def forces_by_differences(
     potential: Potential, system: System, *, seed: int = 1, n_directions: int = 2, n_atoms: int = 12
-) -> float:
+) -> ByDifferences:
     """Largest deviation of the forces from differences of the energy.
 
     Atoms are displaced along random directions: all at once (`n_directions` times), and `n_atoms` of them one
@@ -348,10 +358,10 @@ def forces_by_differences(
             worst = max(worst, ratio(abs(slope), scale))
         return worst
 
-    return _smallest(error, FORCE_STEPS_A)
+    return _smallest(error, FORCE_STEPS_A, _of_sums(found) / min(scales) if min(scales) > 0.0 else 0.0)
 
 
-def virial_by_differences(potential: Potential, system: System) -> float:
+def virial_by_differences(potential: Potential, system: System) -> ByDifferences:
     """Largest deviation of the nine components of the virial from strain derivatives, over the largest.
 
     Positions and cell are strained together, which is defined whatever the boundaries: every distance between
@@ -372,15 +382,21 @@ def virial_by_differences(potential: Potential, system: System) -> float:
             worst = max(worst, ratio(abs(slope), found.virial_scale))
         return worst
 
-    return _smallest(error, STRAIN_STEPS)
+    scale = found.virial_scale
+    return _smallest(error, STRAIN_STEPS, _of_sums(found) / scale if scale > 0.0 else 0.0)
 
 
-def _smallest(error: Callable[[float], float], steps: Iterable[float]) -> float:
-    """The smallest error of all steps, or the first that is good enough."""
-    smallest = math.inf
+def _of_sums(found: Evaluation) -> float:
+    """eV: what the offsets leave uncertain in the weighted sum of four energies in `_derivative`, times the step."""
+    return 2.0 * math.sqrt(len(found.energies)) * found.rounding
+
+
+def _smallest(error: Callable[[float], float], steps: Iterable[float], rounding: float) -> ByDifferences:
+    """The smallest error of all steps, or the first that is good enough; `rounding` is that with a step of one."""
+    smallest = ByDifferences(math.inf, 0.0)
     for step in steps:
-        smallest = min(smallest, error(step))
-        if smallest <= _ENOUGH:
+        smallest = min(smallest, ByDifferences(error(step), rounding / step))
+        if smallest.value <= _ENOUGH:
             break
     return smallest
 

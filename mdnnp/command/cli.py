@@ -1,6 +1,8 @@
 """The command `mdnnp`: options become the request of a verb, whose outcome is printed; errors become words."""
 
+import atexit
 import contextlib
+import gc
 import os
 import sys
 import warnings
@@ -10,6 +12,9 @@ from mdnnp.base.errors import MdnnpError, MdnnpWarning, Mistakes
 from mdnnp.base.report.streams import discard_stdout, printable, safe_streams
 from mdnnp.command.arguments import parser
 from mdnnp.command.verb import finish, silent
+
+# Python's last search for garbage walks through all that was loaded: 0.15 s, for memory that the system frees anyway.
+atexit.register(gc.freeze)
 
 
 def main(argv: list[str] | None = None) -> int:

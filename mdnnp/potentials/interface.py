@@ -5,7 +5,8 @@ default. docs/guide/potentials.md shows one.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -179,6 +180,14 @@ class Potential(ABC):
         """What the last evaluation started from, by name: part of the state of a run. Default: that of the parts."""
         return {f"{k}.{name}": value for k, part in enumerate(self.parts) for name, value in part.memory().items()}
 
+    @contextmanager
+    def converged(self) -> Iterator[None]:
+        """For a while, equations are solved to rounding, as comparisons ask for. Default: those of the parts."""
+        with ExitStack() as stack:
+            for part in self.parts:
+                stack.enter_context(part.converged())
+            yield
+
     # --- geometry ------------------------------------------------------------------------------------------
 
     @property
@@ -310,7 +319,8 @@ def differences(
             results = potential.compute(system._replace(positions=moved, cell=system.cell + s * (system.cell @ strain)))
         return results.forces, results.virial
 
-    near, far = [[np.subtract(a, b) for a, b in zip(at(s), at(-s), strict=True)] for s in (h, 2.0 * h)]
+    with potential.converged():
+        near, far = [[np.subtract(a, b) for a, b in zip(at(s), at(-s), strict=True)] for s in (h, 2.0 * h)]
     forces, virial = ((8.0 * a - b) / (12.0 * h) for a, b in zip(near, far, strict=True))
     return forces, virial
 

@@ -14,6 +14,7 @@ import h5py
 
 from mdnnp.base.errors import FileError
 from mdnnp.trajectory.layout import reason_of
+from mdnnp.trajectory.rehearsal import rehearse
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SIZE = 48
@@ -94,7 +95,10 @@ def lookup3(data: bytes) -> int:
 
 
 def open_for_reading(path: Path) -> h5py.File:
-    """An HDF5 file, also one that another program still writes. Raises FileError."""
+    """An HDF5 file, also one that another program still writes.
+
+    Raises FileError, also for damage that ends or hangs the process that reads it.
+    """
     if not path.exists():
         raise FileError(f"{path}: no such file")
     if path.is_dir():
@@ -102,11 +106,12 @@ def open_for_reading(path: Path) -> h5py.File:
     if not os.access(path, os.R_OK):
         raise FileError(f"{path}: no permission to read it")
     reasons: list[str] = []
-    attempts: list[dict] = [{"locking": False}]
-    if is_left_open(path):  # asked first, as HDF5 never returns from some damaged files in this mode
-        live = {"swmr": True, "libver": "latest"}
-        attempts += [live, {"locking": False, **live}]
-    for options in attempts:
+    live = {"swmr": True, "libver": "latest"}
+    # Without locks, as that of a reader would stop the run that goes on with the file; the last if this process writes.
+    for options in ({"locking": False}, {"locking": False, **live}, live):
+        if reasons and not is_left_open(path):  # HDF5 never returns from some damaged files in the mode for live ones
+            break
+        rehearse(path, options)
         try:
             return h5py.File(path, "r", **options)
         except OSError as error:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -39,6 +40,7 @@ class OtherRun(FileError):
 
 
 RUN_ID = "run_id"  # parameter that distinguishes runs
+_PATIENCE_S = 5.0  # with other programs that hold a lock
 
 
 def exit_at_once(code: int) -> NoReturn:
@@ -116,6 +118,10 @@ class TrajectoryWriter:
         try:
             _check_readable(path)
             file = _open_as_single_writer(path)
+        except BlockingIOError:
+            raise FileError(
+                f"{path}: cannot be opened for writing: another program reads or writes it; close it there"
+            ) from None
         except (OSError, RuntimeError) as error:
             raise FileError(f"{path}: damaged, or cannot be opened for writing: {reason_of(error)}") from None
         try:
@@ -354,4 +360,11 @@ def _open_as_single_writer(path: Path) -> h5py.File:
     # Not opened first and switched then, as h5py does it: a kill in between would leave a file that cannot be read.
     access = h5p.create(h5p.FILE_ACCESS)
     access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)
-    return h5py.File(h5f.open(os.fsencode(path), h5f.ACC_RDWR | h5f.ACC_SWMR_WRITE, access))
+    end = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return h5py.File(h5f.open(os.fsencode(path), h5f.ACC_RDWR | h5f.ACC_SWMR_WRITE, access))
+        except BlockingIOError:  # locked by a program that reads it, which most do in a moment
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)

@@ -1,5 +1,6 @@
 """Structures and labels as other programs write them: read right, or refused by file, structure and line."""
 
+import re
 import subprocess
 import sys
 import warnings
@@ -316,7 +317,7 @@ def test_convert_says_which_entries_may_be_labels(tmp_path):
 @pytest.mark.parametrize(
     ("name", "lost"),
     [
-        ("out.vasp", "format vasp does not keep energy, forces, stress, charges, isotope masses"),
+        ("out.vasp", "format vasp does not keep energy, forces, stress, (velocities, )?charges, isotope masses"),
         ("out.cif", "format cif does not keep energy, forces"),
         ("out.traj", None),
     ],
@@ -334,4 +335,4 @@ def test_formats_of_ase_that_lose_something_say_so(tmp_path, name, lost):
         warnings.simplefilter("always")
         write_structures(tmp_path / name, structures)
     said = [str(w.message) for w in said if issubclass(w.category, MdnnpWarning)]
-    assert [lost in text for text in said] == [True] if lost else said == []
+    assert [bool(re.search(lost, text)) for text in said] == [True] if lost else said == []

@@ -108,9 +108,19 @@ def test_transposed_virial_of_an_anisotropic_energy():
             return results._replace(virial=results.virial.T, atomic_virials=results.atomic_virials.swapaxes(1, 2))
 
     gate = invariances.GATES["virial"]
-    assert measures.virial_by_differences(Transposed(), SMALL) < gate
-    assert measures.virial_by_differences(ToyPotential(anisotropy=1e-3), SMALL) < gate
-    assert measures.virial_by_differences(Transposed(anisotropy=1e-3), SMALL) > gate
+    assert measures.virial_by_differences(Transposed(), SMALL).value < gate
+    assert measures.virial_by_differences(ToyPotential(anisotropy=1e-3), SMALL).value < gate
+    assert measures.virial_by_differences(Transposed(anisotropy=1e-3), SMALL).value > gate
+
+
+def test_large_constants_hide_no_fault():
+    # Total energies of heavy atoms have no digits left for differences as exact as the gate asks for without them.
+    heavy = {"offsets": (-2041.0, -5e5)}
+    report = check(ToyPotential(**heavy), LARGE)
+    row = next(row for row in report.rows if row.check == "forces")
+    assert report.passed and invariances.GATES["forces"] < row.value < row.gate < 1e-4
+    assert failures(ToyPotential(**heavy, factors=(1, 1 + 1e-4, 1, 1)), LARGE) >= {("forces", "forces")}
+    assert failures(ToyPotential(**heavy, factors=(1, 1, 1 + 1e-4, 1 + 1e-4)), LARGE) == {("virial", "virial")}
 
 
 def test_wrong_atomic_virials():

@@ -356,6 +356,44 @@ def test_live_file_can_be_read(tmp_path):
             assert_frames(trajectory, 3)
 
 
+def test_readers_do_not_stop_the_run_that_goes_on(tmp_path):
+    """HDF5 locks what it reads, and a killed run's file could not be continued while somebody looked at it."""
+    path = tmp_path / "run.h5"
+    killed(path, 0.0)
+    code = f"""
+import sys
+sys.path[:0] = {[str(TESTS), str(Path(__file__).parent)]!r}
+from test_trajectory import *
+with TrajectoryWriter.reopen({str(path)!r}, Counts(1, 0, 0)) as writer:
+    write(writer, range(1, 3))
+"""
+    with Trajectory(path) as trajectory:
+        assert len(trajectory) >= 1
+        subprocess.run([sys.executable, "-c", code], check=True)
+    with Trajectory(path) as trajectory:
+        assert_frames(trajectory, 3)
+
+
+def test_locks_of_other_programs_are_waited_for(tmp_path, monkeypatch):
+    path = tmp_path / "run.h5"
+    with create(path) as writer:
+        write(writer, range(1))
+    monkeypatch.setattr("mdnnp.trajectory.writer._PATIENCE_S", 0.2)
+    code = "import sys, time, h5py; f = h5py.File(sys.argv[1]); print(flush=True); time.sleep(float(sys.argv[2]))"
+    with subprocess.Popen([sys.executable, "-c", code, str(path), "600"], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        with pytest.raises(FileError, match="another program reads or writes it; close it"):
+            TrajectoryWriter.reopen(path)
+        process.kill()
+    monkeypatch.setattr("mdnnp.trajectory.writer._PATIENCE_S", 60.0)
+    with subprocess.Popen([sys.executable, "-c", code, str(path), "1"], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        with TrajectoryWriter.reopen(path) as writer:
+            write(writer, range(1, 3))
+    with Trajectory(path) as trajectory:
+        assert_frames(trajectory, 3)
+
+
 TORN_WRITER = """
 import sys
 sys.path[:0] = {tests!r}

@@ -60,7 +60,7 @@ class _Digests:
 
     def __init__(self):
         self._sources = _sources()
-        self._imports = {name: _imports(source) & self._sources.keys() for name, source in self._sources.items()}
+        self._imports: dict[str, set[str]] = {}
         self._known: dict[str, str] = {}
 
     def of(self, module: str) -> str:
@@ -69,7 +69,10 @@ class _Digests:
             reached = {module} if module in self._sources else set(self._sources)
             wanted = list(reached)
             while wanted:
-                new = self._imports[wanted.pop()] - reached
+                name = wanted.pop()
+                if name not in self._imports:
+                    self._imports[name] = _imports(self._sources[name]) & self._sources.keys()
+                new = self._imports[name] - reached
                 reached |= new
                 wanted += new
             digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {np.__version__}".encode())

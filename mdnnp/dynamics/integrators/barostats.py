@@ -249,7 +249,7 @@ def _drifted(system: System, v: np.ndarray, rate: np.ndarray, time_fs: float) ->
 
 
 def kinetic_tensor(v: np.ndarray, masses: np.ndarray) -> np.ndarray:
-    """sum_i m_i v_i (x) v_i in eV, (3, 3), without BLAS as `transformed`."""
+    """`quantities.kinetic_tensor` without BLAS, whose bits may depend on threads and machine: it steers the cell."""
     return np.einsum("n,na,nb->ab", masses, v, v) * EV_PER_U_A2_PER_FS2
 
 

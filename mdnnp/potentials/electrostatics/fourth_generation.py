@@ -11,7 +11,8 @@ and l are solved for with an error e, L is right to order e^2, its derivatives t
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,6 +55,7 @@ _WAYS = {
     "3G": "by networks (third generation)",
 }
 _MEMORY = "charges"
+_ROUNDING = 1e-13  # tolerance of charges to rounding, where the matrix is not factorised
 _AHEAD = ((1.0,), (-1.0, 2.0), (1.0, -3.0, 3.0), (-1.0, 4.0, -6.0, 4.0))  # weights of the last values, the oldest first
 
 
@@ -207,6 +209,16 @@ class FourthGeneration(Potential):
             system, self._widths[system.numbers], far, self._far, self._coulomb, self._screening, precision,
             source=self.source,
         )  # fmt: skip
+
+    @contextmanager
+    def converged(self) -> Iterator[None]:
+        """As `Potential.converged`: by factorising the matrix, as far as that is possible."""
+        before = self.solver, self.charge_tolerance
+        self.solver, self.charge_tolerance = "exact", min(self.charge_tolerance, _ROUNDING)
+        try:
+            yield
+        finally:
+            self.solver, self.charge_tolerance = before
 
     @property
     def remembers(self) -> bool:

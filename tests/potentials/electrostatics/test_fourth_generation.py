@@ -181,6 +181,28 @@ def test_threads_do_not_change_a_bit():
         assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
+def test_comparisons_use_charges_to_rounding():
+    # At the tolerance of a run, a copied cell differs from one cell by more than the gates of `check` allow.
+    potential, system = golden("q4d")
+    large = replicate(system, (3, 3, 3))
+    exact = with_solver(potential, solver="dense").compute(large)
+    rough = potential.compute(large)
+    with Committee([potential, potential]).converged():
+        fine = potential.compute(large)
+    assert np.abs(fine.forces - exact.forces).max() < 1e-12 * exact.largest_force
+    assert np.abs(rough.forces - exact.forces).max() > 1e-11 * exact.largest_force
+    assert np.array_equal(potential.compute(large).forces, rough.forces)  # as before
+
+
+def test_products_are_free_of_the_tolerance():
+    potential, system = golden("q4d")
+    large = replicate(system, (3, 3, 3))
+    moves = np.random.default_rng(2).standard_normal((len(large), 3))
+    exact = with_solver(potential, solver="dense").hessian_vector_product(large, moves)
+    found = potential.hessian_vector_product(large, moves)
+    assert np.abs(found - exact).max() < 1e-8 * np.abs(exact).max()
+
+
 def test_lists_with_a_skin_give_the_same():
     potential, system = golden("q4d")
     assert np.isinf(potential.reach)
