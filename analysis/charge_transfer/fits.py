@@ -1,6 +1,6 @@
 """Charge transfer, fitted: potentials without charges (second generation) and with them (fourth), to the same labels.
 
-    python analysis/charge_transfer/fits.py FOLDER [--systems salt carbon] [--charges none labels] [-o FIGURE]
+    python analysis/charge_transfer/fits.py FOLDER [--systems salt carbon] [--charges none labels energies] [-o FIGURE]
 
 Prints errors on the structures that no fit saw and, for the salt, where the energy of the moved atom is least in either
 cluster; none of the points of these curves is fitted to. Fits that FOLDER has are used again. The labels are those of
@@ -23,7 +23,8 @@ from mdnnp.training.train import train
 
 DATA = Path(__file__).parent / "data"
 SYSTEMS = {"salt": ("Na9Cl8", "Na8Cl8"), "carbon": ("C10H2", "C10H3")}
-CHARGES = {"none": "2G", "labels": "4G, labelled charges"}
+CHARGES = {"none": "2G", "labels": "4G, labelled charges", "energies": "4G, no labels of charges"}
+START = {"salt": "{Na = 2.8, Cl = 8.3}", "carbon": "{H = 7.2, C = 6.3}"}  # eV/e
 INPUT = """
 [data]
 train = [{files}]
@@ -37,10 +38,11 @@ max_zeta = 4
 hidden = [15, 15]
 [charges]
 learned_from = "{charges}"
+electronegativities_eV = {start}
 [fit]
-epochs = 40
+epochs = 30
 energy_tolerance_meV = 1.0
-prior = 5.0
+prior = 50.0
 """
 
 
@@ -50,7 +52,7 @@ def config_of(folder: Path, system: str, charges: str) -> TrainConfig:
         (folder / path.stem).write_bytes(lzma.decompress(path.read_bytes()))
     files = ", ".join(f'"{name}.xyz"' for name in SYSTEMS[system])
     path = (folder / f"{system}-{charges}.toml").absolute()
-    path.write_text(INPUT.format(files=files, charges=charges).lstrip(), encoding="utf-8")
+    path.write_text(INPUT.format(files=files, charges=charges, start=START[system]).lstrip(), encoding="utf-8")
     return parse_train_config(path.read_text(encoding="utf-8"), path)
 
 

@@ -88,9 +88,9 @@ def bench_charges(options: Options, progress: Progress = lambda what, left: None
     mesh = MeshAlone()
     measures["mesh"] = mesh.measure
     measures["dgemm"] = measure.dgemm_gflops
-    if options.lammps:
-        measures["yardstick"] = options.lammps.snap_us
-        measures["pppm"] = lambda: options.lammps.pppm_us(mesh.system, mesh.charges)
+    if lammps := options.lammps:
+        measures["yardstick"] = lammps.snap_us
+        measures["pppm"] = lambda: lammps.pppm_us(mesh.system, mesh.charges)
     times = measure.interleaved(measures, options.rounds, progress)
     first, yardstick = f"{SIZES[0]} atoms", "yardstick" in times
     return {
