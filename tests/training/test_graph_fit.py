@@ -170,7 +170,7 @@ def test_a_fit_learns(folder):
 
 
 def test_a_killed_fit_goes_on_to_the_same_bits(folder):
-    whole, killed = write_input(folder, "whole", epochs=12), write_input(folder, "killed", epochs=12)
+    whole, killed = write_input(folder, "whole", epochs=80), write_input(folder, "killed", epochs=80)
     assert main(["train", str(whole), "--threads", "2"]) == 0
     command = [sys.executable, "-m", "mdnnp", "train", str(killed), "--threads", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
