@@ -26,8 +26,8 @@ from tblite.ase import TBLite
 SYSTEMS = {  # total charge, temperatures K, step fs, steps between samples, samples a temperature
     "C10H2": (0, (300.0, 600.0), 1.0, 20, 100),
     "C10H3": (1, (300.0, 600.0), 1.0, 20, 100),
-    "Na9Cl8": (1, (200.0, 400.0), 5.0, 8, 150),
-    "Na8Cl8": (1, (200.0, 400.0), 5.0, 8, 150),
+    "Na9Cl8": (1, (200.0, 400.0), 5.0, 8, 110),
+    "Na8Cl8": (1, (200.0, 400.0), 5.0, 8, 110),
 }
 REMOVED, MOVED = 8, 0  # sodium atoms: the one that Na8Cl8+ lacks, and the one that is moved
 CURVE = np.linspace(-0.4, 0.4, 33)  # Å, of the moved atom from its place
@@ -112,7 +112,7 @@ def main(name: str, folder: Path) -> None:
         for _ in range(number):
             run.run(every)
             frames.append(labelled(atoms, charge, name))
-            write(folder / f"{name}.xyz", frames, format="extxyz")
+    write(folder / f"{name}.xyz", frames, format="extxyz")
 
 
 if __name__ == "__main__":
