@@ -172,10 +172,11 @@ class NetworkConfig:
 class ChargesConfig:
     """Charges of a fourth-generation potential: every charge depends on all atoms (docs/guide/electrostatics.md)."""
 
-    learned_from: Literal["none", "labels"] = key(
+    learned_from: Literal["none", "labels", "energies"] = key(
         "What the charges are fitted to. none: a potential without charges. labels: reference charges of all training "
         "structures; electronegativities and hardness are fitted to these first, then the short-range networks, which "
-        "see the charges, to the energies and forces minus those of the charges.",
+        "see the charges, to the energies and forces minus those of the charges. energies: electronegativities, "
+        "hardness and short-range networks are fitted together, to energies and forces; no charges are needed.",
         "none",
         example='"labels"',
     )
@@ -197,11 +198,23 @@ class ChargesConfig:
         rule=Rule(lambda v: all(j > 0 for j in v.values()), "must have positive hardness"),
         example="{Na = 5.0, Cl = 5.0}",
     )
-    tolerance_e: float = key("Tolerance of a charge, in e.", 0.01, rule=POSITIVE)
-    epochs: int = key("Largest number of epochs of the fit to the charges.", 50, rule=AT_LEAST_ONE, restart="free")
-    prior: float = key(
-        "Strength of the regularization of the fit to the charges, as fit.prior.", 1.0, rule=NOT_NEGATIVE
+    electronegativities_eV: dict[str, float] = key(
+        "Electronegativity of each element at the start of the fit, in eV/e; only differences matter. By default 0. "
+        'Give them with "energies", so that the charges start with the right signs.',
+        {},
+        rule=Rule(lambda v: all(map(math.isfinite, v.values())), "must have finite values"),
+        example="{Na = 2.8, Cl = 8.3}",
     )
+    tolerance_e: float = key("labels: tolerance of a charge, in e.", 0.01, rule=POSITIVE)
+    epochs: int = key(
+        "labels: largest number of epochs of the fit to the charges.", 50, rule=AT_LEAST_ONE, restart="free"
+    )
+    prior: float = key(
+        "labels: strength of the regularization of the fit to the charges, as fit.prior.", 1.0, rule=NOT_NEGATIVE
+    )
+
+
+ONLY_LABELS = ("tolerance_e", "epochs", "prior")  # keys of [charges] that only a fit to labels has
 
 
 @dataclass(frozen=True)
@@ -420,12 +433,16 @@ def _contradictions(document: Document, values: dict[str, dict]) -> list[Flaw]:
     mistakes += _of_other_kinds(document, values)
     if values["charges"].get("learned_from", "none") != "none" and values["fit"].get("members", 1) > 1:
         where = document.at(("fit", "members"))
-        text = f"fit.members at {where}: a committee with charges cannot be fitted; fit.networks can be more than 1"
+        text = f"fit.members at {where}: a committee with charges cannot be fitted"
         mistakes.append(Flaw(document.lines["fit", "members"], text))
+    if values["charges"].get("learned_from") == "energies" and values["fit"].get("networks", 1) > 1:
+        where = document.at(("fit", "networks"))
+        text = f'fit.networks at {where}: must be 1 with charges.learned_from = "energies", as each has its own charges'
+        mistakes.append(Flaw(document.lines["fit", "networks"], text))
     for name in values["data"].get("offsets_eV", {}):
         if atomic_numbers.get(name, 0) == 0:
             mistakes.append(_of_table(document, "offsets_eV", name, f"{name!r} is no chemical element"))
-    for table in ("widths_A", "hardness_eV"):
+    for table in ("widths_A", "hardness_eV", "electronegativities_eV"):
         for name in values["charges"].get(table, {}):
             if atomic_numbers.get(name, 0) == 0:
                 mistakes.append(_of_table(document, table, name, f"{name!r} is no chemical element", "charges"))

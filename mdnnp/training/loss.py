@@ -11,7 +11,7 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -139,16 +139,33 @@ class Loss:
         """The loss of network `k` of a mean alone; here that of any."""
         return self
 
-    def parts(self, begin: int, end: int) -> list:
-        """Inputs of the networks for structures begin .. end - 1, per element."""
+    @property
+    def n_parameters(self) -> int:
+        """The length of theta."""
+        return self.layout.n_parameters
+
+    def parts(self, begin: int, end: int) -> Any:
+        """What predictions for structures begin .. end - 1 need: inputs of the networks, per element."""
         return [
             mapped(self.stored.part(symbol, begin, end), own)
             for symbol, own in zip(self.stored.elements, self.inputs, strict=True)
         ]
 
+    def predict(self, parts: Any, theta: np.ndarray) -> Predictions:
+        """As `derivatives.predict`."""
+        return predict(parts, self.layout, theta, self.want_strain)
+
+    def jacobian(self, parts: Any, theta: np.ndarray) -> tuple[Predictions, np.ndarray]:
+        """As `derivatives.jacobian`."""
+        return jacobian(parts, self.layout, theta, self.want_forces, self.want_strain)
+
+    def pulled_back(self, parts: Any, theta: np.ndarray, upstream: Predictions) -> np.ndarray:
+        """As `derivatives.gradient`."""
+        return gradient(parts, self.layout, theta, upstream, self.want_strain)
+
     def predictions(self, theta: np.ndarray, begin: int, end: int) -> Predictions:
         """Energies without offsets, forces and strain derivatives of structures begin .. end - 1."""
-        return predict(self.parts(begin, end), self.layout, theta, self.want_strain)
+        return self.predict(self.parts(begin, end), theta)
 
     def residuals(self, predictions: Predictions, begin: int, end: int) -> Predictions:
         """Errors of predictions for structures begin .. end - 1: eV/atom, eV/Å, eV/atom."""
@@ -167,7 +184,7 @@ class Loss:
         def work(lane):
             for begin, end in self._chunks[lane::PARTIAL_SUMS]:
                 parts = self.parts(begin, end)
-                each = [predict(parts, self.layout, theta, self.want_strain) for theta in thetas]
+                each = [self.predict(parts, theta) for theta in thetas]
                 predictions = Predictions._make(sum(own) / len(thetas) for own in zip(*each, strict=True))
                 residuals = self.residuals(predictions, begin, end)
                 sums[begin - self.begin : end - self.begin] = self._squares(residuals, begin, end)
@@ -200,7 +217,7 @@ class Loss:
 
         Products of force rows are taken in single precision, block by block; all sums are double.
         """
-        n = self.layout.n_parameters
+        n = self.n_parameters
         matrices = [np.zeros((n, n), order="F") for _ in range(PARTIAL_SUMS)]
         gradients = [np.zeros(n) for _ in range(PARTIAL_SUMS)]
 
@@ -216,7 +233,7 @@ class Loss:
     def _add_normal_equations(self, theta, begin, end, matrix, half_gradient):
         from scipy.linalg import blas
 
-        predictions, rows = jacobian(self.parts(begin, end), self.layout, theta, self.want_forces, self.want_strain)
+        predictions, rows = self.jacobian(self.parts(begin, end), theta)
         scale, weighted = self._weighted(predictions, begin, end)
         rows *= scale.astype(rows.dtype)[:, None]
         n = end - begin
@@ -263,12 +280,12 @@ class Loss:
         J is their derivative by the weights at `theta`.
         """
         h = 0.1
-        lanes = [np.zeros(self.layout.n_parameters) for _ in range(PARTIAL_SUMS)]
+        lanes = [np.zeros(self.n_parameters) for _ in range(PARTIAL_SUMS)]
 
         def work(lane):
             for begin, end in self._chunks[lane::PARTIAL_SUMS]:
                 parts = self.parts(begin, end)
-                up, here, down = (predict(parts, self.layout, theta + k * v, self.want_strain) for k in (h, 0.0, -h))
+                up, here, down = (self.predict(parts, theta + k * v) for k in (h, 0.0, -h))
                 f, n = self._factors(begin, end), self.labels.n_atoms[begin:end]
                 second = [(a - 2.0 * b + c) / h**2 for a, b, c in zip(up, here, down, strict=True)]
                 upstream = Predictions(
@@ -276,7 +293,7 @@ class Loss:
                     f.forces[:, None] ** 2 * second[1],
                     (f.strain / n)[:, None] ** 2 * second[2],
                 )
-                lanes[lane] += gradient(parts, self.layout, theta, upstream, self.want_strain)
+                lanes[lane] += self.pulled_back(parts, theta, upstream)
 
         run_chunks(work, PARTIAL_SUMS)
         return sum(lanes[1:], lanes[0])
@@ -284,12 +301,12 @@ class Loss:
     def gradient(self, theta: np.ndarray, structures: Sequence[int] | np.ndarray) -> tuple[float, np.ndarray]:
         """Loss and its gradient over some of the structures, the prior in proportion."""
         losses = [0.0] * PARTIAL_SUMS
-        slopes = [np.zeros(self.layout.n_parameters) for _ in range(PARTIAL_SUMS)]
+        slopes = [np.zeros(self.n_parameters) for _ in range(PARTIAL_SUMS)]
 
         def work(lane):
             for s in structures[lane::PARTIAL_SUMS]:
                 parts = self.parts(s, s + 1)
-                predictions = predict(parts, self.layout, theta, self.want_strain)
+                predictions = self.predict(parts, theta)
                 f, r = self._factors(s, s + 1), self.residuals(predictions, s, s + 1)
                 n = self.labels.n_atoms[s]
                 upstream = Predictions(
@@ -300,7 +317,7 @@ class Loss:
                 squares = self._squares(r, s, s + 1)[0]
                 weights = np.array([w[s] for w in self.labels.weights])
                 losses[lane] += float((squares * weights / np.square(self.tolerances)).sum())
-                slopes[lane] += gradient(parts, self.layout, theta, upstream, self.want_strain)
+                slopes[lane] += self.pulled_back(parts, theta, upstream)
 
         run_chunks(work, PARTIAL_SUMS)
         share = len(structures) / (self.end - self.begin)

@@ -37,8 +37,8 @@ from mdnnp.potentials.interface import Potential
 from mdnnp.potentials.load import load_terms
 from mdnnp.potentials.total import TotalPotential
 from mdnnp.training.accuracy import Errors, brief, evaluate
-from mdnnp.training.charge_fit import check_charge_labels
-from mdnnp.training.charge_stage import fit_charges
+from mdnnp.training.charge_fit import check_charges
+from mdnnp.training.charge_stage import JointStart, fit_charges
 from mdnnp.training.dataset import (
     data_hash,
     fit_offsets,
@@ -58,6 +58,7 @@ from mdnnp.training.fit_report import provenance, write_report
 from mdnnp.training.graph_fit import fitted_models, graph_key, graph_members
 from mdnnp.training.input import (
     ACTIVATION_LETTERS,
+    ONLY_LABELS,
     TrainConfig,
 )
 from mdnnp.training.loss import Labels, Loss, make_labels, resampled, tolerances_of
@@ -120,7 +121,7 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
     with locked(config.report_path, config.checkpoint_path), _interruptible(config):
         sets, findings = read_sets(config)
         if config.charges.learned_from != "none":
-            check_charge_labels([*sets.train, *sets.validation])
+            check_charges([*sets.train, *sets.validation], config.charges.learned_from == "labels")
         if findings:
             lines = ["about the data (also in the report):", *findings, _WAY_OUT]
             warnings.warn("\n".join(lines), MdnnpWarning, stacklevel=2)
@@ -159,15 +160,25 @@ def _fit_networks(config: TrainConfig, sets: Sets, resume: bool) -> tuple[list[F
         progress=screen.progress("symmetry functions"),
     )
     skeleton = _model(config, chosen, stored, offsets, None)
-    charges = None
-    if config.charges.learned_from != "none":
+    charges, joint, left = None, None, sets
+    if config.charges.learned_from == "labels":
         charges, stored, sets = fit_charges(config, sets, stored, skeleton, resume)
-        offsets = fit_offsets(sets.train, config.data.offsets_eV)
-    members, layout = make_members(config, sets, stored, skeleton, make_labels_of(config, sets, offsets))
+        left = sets
+    elif config.charges.learned_from == "energies":
+        joint = JointStart(config, sets, stored, skeleton)
+        stored, left = joint.stored, joint.left
+    offsets = fit_offsets(left.train, config.data.offsets_eV)
+    members, layout = make_members(config, left, stored, skeleton, make_labels_of(config, left, offsets))
+    if joint is not None:
+        members = joint.members(members, make_labels_of(config, sets, offsets))
     result = _optimised(config, members, _key(config, sets, stored.key, offsets), resume)
+    best = [own.best for own in result.members]
+    if joint is not None:
+        ((networks, charges),) = map(joint.split, best)
+        best = [networks]
     models = [
-        _model(config, chosen, stored, offsets, _networks(layout, own.best, members[0].train.inputs, skeleton))
-        for own in result.members
+        _model(config, chosen, stored, offsets, _networks(layout, own, members[0].train.inputs, skeleton))
+        for own in best
     ]
     return [
         Fitted(
@@ -266,7 +277,7 @@ def _check_outputs(config: TrainConfig, resume: bool, overwrite: bool) -> None:
 def _checkpoints(config: TrainConfig) -> list[Path]:
     """The checkpoints of this fit, with those before them."""
     own = [config.checkpoint_path]
-    if config.charges.learned_from != "none":
+    if config.charges.learned_from == "labels":
         own.append(config.charges_checkpoint_path)
     return [path for one in own for path in (one, previous_path(one))]
 
@@ -381,6 +392,8 @@ def _key(config: TrainConfig, sets: Sets, inputs: str, offsets: Mapping[str, flo
         "activation": config.network.activation,
     }
     values |= {k: v for k, v in dataclasses.asdict(config.fit).items() if k not in free}
+    if config.charges.learned_from == "energies":
+        values["charges"] = {k: v for k, v in dataclasses.asdict(config.charges).items() if k not in ONLY_LABELS}
     return json.dumps(values, sort_keys=True)
 
 

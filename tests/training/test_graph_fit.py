@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from ase.data import atomic_masses
-from labelled import make_labelled
+from labelled import make_labelled, write_labelled
 
 from mdnnp.atoms.structure import Structure
 from mdnnp.atoms.write import write_structures
@@ -50,14 +50,7 @@ epochs = {epochs}
 
 @pytest.fixture
 def folder(tmp_path):
-    structures = [
-        Structure(
-            s.system, atomic_masses[s.system.numbers], energy=s.energy_eV, forces=s.forces, stress=s.stress,
-            config_type=s.config_type,
-        )
-        for s in make_labelled(n=12)
-    ]  # fmt: skip
-    write_structures(tmp_path / "data.xyz", structures, format="extxyz")
+    write_labelled(tmp_path / "data.xyz")
     return tmp_path
 
 
@@ -177,7 +170,7 @@ def test_a_fit_learns(folder):
 
 
 def test_a_killed_fit_goes_on_to_the_same_bits(folder):
-    whole, killed = write_input(folder, "whole", epochs=12), write_input(folder, "killed", epochs=12)
+    whole, killed = write_input(folder, "whole", epochs=80), write_input(folder, "killed", epochs=80)
     assert main(["train", str(whole), "--threads", "2"]) == 0
     command = [sys.executable, "-m", "mdnnp", "train", str(killed), "--threads", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:

@@ -81,6 +81,7 @@ class FourthGeneration(Potential):
     total_charge : e, of every system that is computed, whatever it says; may be set at any time. None: `System.charge`.
         A periodic system that is not neutral has a uniform background
     solver, charge_tolerance : see `Equilibration`; may be set at any time. Ewald sums are three times as exact
+    products : of the matrix with a vector, which all solutions since `begin` took
     """
 
     has_charges = True
@@ -96,7 +97,7 @@ class FourthGeneration(Potential):
         self.source, self.charge_model, self.total_charge = short.source, charges, total_charge
         self._short = HDNNP(short)
         self.numbers = self._short.numbers
-        self.solver, self.charge_tolerance = solver, charge_tolerance
+        self.solver, self.charge_tolerance, self.products = solver, charge_tolerance, 0
         length, self._energy = units.length_in_angstrom(short.length_unit), units.energy_in_ev(short.energy_unit)
         self._coulomb = length * self._energy / charges.four_pi_epsilon
         elements = list(short.elements)
@@ -182,12 +183,13 @@ class FourthGeneration(Potential):
         coulomb = self._coulomb_of(system, far)
         equilibration = Equilibration(coulomb, hardness, self.solver, self.charge_tolerance, source=self.source)
         field, adjoint_field = self._expected(len(system))
-        charges, image, field, _ = equilibration.solution(-chi, total, field)
+        charges, image, field, products = equilibration.solution(-chi, total, field)
         screened = coulomb.screened(charges)
         energies, by_values, by_charges = self._short_range(system.numbers, values, charges)
         acting = image - hardness * charges + screened.potential
         largest = float(np.abs(acting).max())
-        adjoint, _, adjoint_field, _ = equilibration.solution(-(acting + by_charges), 0.0, adjoint_field, largest)
+        adjoint, _, adjoint_field, more = equilibration.solution(-(acting + by_charges), 0.0, adjoint_field, largest)
+        self.products += products + more
         self._note(field, adjoint_field)
         residual = image + chi
         energies = energies + 0.5 * charges * acting + adjoint * (residual - residual.mean())
@@ -231,7 +233,7 @@ class FourthGeneration(Potential):
     def begin(self, memory: Mapping[str, np.ndarray] | None = None) -> None:
         """As `Potential.begin`."""
         self._history, self._remembers = tuple((memory or {}).get(_MEMORY, ())), True
-        self._before = self._history
+        self._before, self.products = self._history, 0
 
     def memory(self) -> dict[str, np.ndarray]:
         """As `Potential.memory`: fields (k, 2, N) of charges and adjoint, of the evaluations before the last."""
