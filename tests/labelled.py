@@ -1,8 +1,11 @@
 """Labelled structures with known labels, and a potential that answers with labels."""
 
 import numpy as np
+from ase.data import atomic_masses
 
+from mdnnp.atoms.structure import Structure
 from mdnnp.atoms.system import make_system, volume
+from mdnnp.atoms.write import write_structures
 from mdnnp.potentials.interface import NO_EXTRAPOLATION, Potential, Results
 from mdnnp.training.dataset import LabelledStructure
 
@@ -23,6 +26,18 @@ def make_labelled(n=30, seed=3, atoms=8, names="data.xyz") -> list[LabelledStruc
         energy = -6.0 * atoms + rng.normal(0, 0.1)
         structures.append(LabelledStructure(system, energy, forces, stress + stress.T, kind, f"{names}:{k}"))
     return structures
+
+
+def write_labelled(path, n=12) -> None:
+    """`make_labelled(n)` as extended XYZ."""
+    structures = [
+        Structure(
+            s.system, atomic_masses[s.system.numbers], energy=s.energy_eV, forces=s.forces, stress=s.stress,
+            config_type=s.config_type,
+        )
+        for s in make_labelled(n)
+    ]  # fmt: skip
+    write_structures(path, structures, format="extxyz")
 
 
 class Answers(Potential):

@@ -103,10 +103,10 @@ def _cluster_with_room(potential, system, centre, number, radius, seed) -> tuple
     The direction is the emptiest of some, away from places where the extra atom crosses another sphere at the
     same moment; atoms that are still too close to it are left out.
     """
-    atoms, vectors = within(system, system.positions[centre], 0.9 * potential.cutoff)
+    radii = np.array(cutoff_radii(potential))
+    atoms, vectors = within(system, system.positions[centre], 0.9 * radii[-1])
     others = np.linalg.norm(vectors, axis=1) > 1e-3
     atoms, vectors = atoms[others], vectors[others]
-    radii = np.array(cutoff_radii(potential))
     best, direction = -1.0, np.array([1.0, 0, 0])
     for u in unit_vectors(np.random.default_rng(seed), 100):
         distances = np.linalg.norm(vectors - radius * u, axis=1)

@@ -145,13 +145,7 @@ def check(
     Warns (MdnnpWarning) where the structure leaves the potential's range. Raises InputError for an element
     that the potential does not have.
     """
-    with potential.converged():
-        return _check(potential, system, rattle_A, strain, seed, max_atoms, begin)
-
-
-def _check(
-    potential: Potential, system: System, rattle_A: float, strain: float, seed: int, max_atoms: int, begin: Begin | None
-) -> CheckReport:
+    potential = potential.converged()
     given = potential.compute(system)
     rattled, notes = rattled_and_strained(system, rattle_A=rattle_A, strain=strain, seed=seed)
     found = potential.compute(rattled)

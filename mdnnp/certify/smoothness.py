@@ -124,7 +124,7 @@ def certify(
     n_steps += -n_steps % SEGMENTS
     if len(system) < 2 and not system.pbc.any():
         raise InputError(f"{structure.label}: a single atom has no dynamics; give a structure of two atoms or more")
-    scan = tuple(watched(lambda potential: cutoff_rows(potential, system, seed), potential, begin))
+    scan = tuple(watched(lambda exact: cutoff_rows(exact, system, seed), potential.converged(), begin))
     at_rest = MDState(system, np.zeros((len(system), 3)), structure.masses, potential.compute(system), 0)
     period = fastest_period(at_rest, potential.compute)
     if timestep_fs is None:

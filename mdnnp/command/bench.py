@@ -19,6 +19,7 @@ examples:
   mdnnp bench
   mdnnp bench potential/ water.xyz --length-unit Bohr --energy-unit Hartree
   mdnnp bench --large --json > bench.json
+  mdnnp bench --charges
 """
 
 
@@ -37,6 +38,12 @@ def add_arguments(p: ArgumentParser) -> None:
         "--lammps", metavar="PYTHON", help="Python interpreter that has LAMMPS, for the comparison with SNAP"
     )
     p.add_argument("--cold", action="store_true", help="also measure a first run, which compiles everything")
+    p.add_argument(
+        "--charges",
+        action="store_true",
+        help="measure a potential of the fourth generation instead: cost per atom by size, products of its solver, "
+        "threads, and a particle mesh alone (--large: also 49,152 atoms)",
+    )
     p.add_argument("--large", action="store_true", help="also measure a run of a million atoms (takes minutes)")
     p.add_argument("--json", action="store_true", help="print the record as JSON")
     add_threads(p)
@@ -51,6 +58,7 @@ class Request:
     lammps: str | None = None
     cold: bool = False
     large: bool = False
+    charges: bool = False
     threads: int | None = None
     length_unit: str | None = None
     energy_unit: str | None = None
@@ -60,6 +68,8 @@ class Request:
     def __post_init__(self) -> None:
         if len(self.inputs) % 2:
             raise InputError(f"{self.inputs[-1]}: each potential needs a structure; give pairs of POTENTIAL STRUCTURE")
+        if self.charges and self.cold:
+            raise InputError("--cold does not go with --charges")
 
 
 @dataclass(frozen=True)
@@ -71,9 +81,9 @@ class Benchmark:
 
     def text(self) -> str:
         """As tables."""
-        from mdnnp.command.benchmark import table
+        from mdnnp.command.benchmark import table, table_of_charges
 
-        return table(self.record)
+        return table_of_charges(self.record) if "sizes" in self.record else table(self.record)
 
     def as_dict(self) -> dict:
         """The record itself."""
@@ -83,7 +93,7 @@ class Benchmark:
 def perform(request: Request, say: Say = silent) -> Benchmark:
     """Measure. Raises InputError and FileError for what cannot be measured."""
     from mdnnp.base.compiled.jit import available_cores
-    from mdnnp.command.benchmark import Bar, Options, bench, find_lammps
+    from mdnnp.command.benchmark import Bar, Options, bench, bench_charges, find_lammps
 
     options = Options(
         given=_cases(request),
@@ -94,7 +104,7 @@ def perform(request: Request, say: Say = silent) -> Benchmark:
     )
     bar = Bar()
     try:
-        return Benchmark(bench(options, bar))
+        return Benchmark((bench_charges if request.charges else bench)(options, bar))
     finally:
         bar.close()
 

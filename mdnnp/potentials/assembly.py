@@ -23,7 +23,7 @@ class Assembly:
     """Forces, strain derivative and virials of one configuration, to which any number of terms add.
 
     geometry : positions (N, 3) in the list's order and images (M, 3), Å; first, neighbor, image of the list
-    bounds : (n_chunks + 1,) places of the centres of each chunk
+    bounds : (n_chunks + 1,) places of the centres of each chunk; a list may have fewer centres than atoms
     forces (n_chunks, N, 3), strain (n_chunks, 3, 3), atomic_virials (n_chunks, N or 0, 3, 3) : sums, in list's order
     clashes : (n_chunks,) centres that two atoms share
     most : largest number of listed neighbours
@@ -38,8 +38,10 @@ class Assembly:
             coordinates(system.positions, system.cell, neighbors), image_vectors(neighbors, system.cell),
             neighbors.first, neighbors.j, neighbors.image,
         )  # fmt: skip
-        self.n_chunks = max(1, min(most_chunks, _MAX_CHUNKS, n // _ATOMS_PER_CHUNK))
-        self.bounds = np.linspace(0, n, self.n_chunks + 1).astype(np.int64)
+        centres = len(neighbors.first) - 1
+        chunks = centres // _ATOMS_PER_CHUNK if centres == n else 1  # a domain is the share of one process
+        self.n_chunks = max(1, min(most_chunks, _MAX_CHUNKS, chunks))
+        self.bounds = np.linspace(0, centres, self.n_chunks + 1).astype(np.int64)
         self.forces = np.zeros((self.n_chunks, n, 3))
         self.strain = np.zeros((self.n_chunks, 3, 3))
         self.atomic_virials = np.zeros((self.n_chunks, n if atomic_virials else 0, 3, 3))
@@ -116,6 +118,8 @@ class LocalPotential(Potential):
     """
 
     exact_derivatives = True
+    computes_domains = True
+    has_atomic_virials = True  # whether the energy of an atom depends on its own edges alone
 
     @abstractmethod
     def add(self, assembly: Assembly) -> tuple[np.ndarray, Extrapolation]:
@@ -140,7 +144,7 @@ class LocalPotential(Potential):
         neighbors : list from `VerletList.update(system)` with at least the potential's cutoff; built here if None
         Raises InputError for an element that the potential lacks.
         """
-        assembly = Assembly(system, self.neighbors_of(system, neighbors), atomic_virials)
+        assembly = Assembly(system, self.neighbors_of(system, neighbors), atomic_virials and self.has_atomic_virials)
         energies, extrapolation = self.add(assembly)
         return assembly.results(energies, self.offsets(system.numbers), extrapolation)
 

@@ -42,6 +42,7 @@ class Committee(Potential):
         self.cutoff = max(member.cutoff for member in members)
         self.files = tuple(file for member in members for file in member.files)
         self.has_charges = all(member.has_charges for member in members)
+        self.computes_domains = all(member.computes_domains for member in members)
         self.exact_derivatives = all(member.exact_derivatives for member in members)
         self._shared = SharedFunctions.of(members)
 
@@ -69,6 +70,7 @@ class Committee(Potential):
         energies = np.array([r.energy for r in results])
         forces = np.array([r.forces for r in results])
         mean = forces.mean(axis=0)
+        deviations = forces - mean
         return results[0]._replace(
             energy=float(energies.mean()),
             atomic_energies=np.mean([r.atomic_energies for r in results], axis=0),
@@ -76,8 +78,9 @@ class Committee(Potential):
             virial=np.mean([r.virial for r in results], axis=0),
             atomic_virials=np.mean([r.atomic_virials for r in results], axis=0),
             disagreement=Disagreement(
-                np.sqrt(np.mean(np.sum(np.square(forces - mean), axis=2), axis=0)),
+                np.sqrt(np.mean(np.sum(np.square(deviations), axis=2), axis=0)),
                 float(np.std(energies)) / len(system),
+                deviations,
             ),
             charges=np.mean([r.charges for r in results], axis=0) if self.has_charges else np.empty(0),
             terms=_mean_terms(results),
@@ -105,6 +108,10 @@ class Committee(Potential):
         each = [m.results_derivative(system, displacements, strain, neighbors, results) for m in self.members]
         forces, virial = zip(*each, strict=True)
         return np.mean(forces, axis=0), np.mean(virial, axis=0)
+
+    def converged(self) -> Potential:
+        """The committee of its members converged."""
+        return Committee([member.converged() for member in self.members], self.source)
 
     @property
     def cutoffs(self) -> tuple[float, ...]:

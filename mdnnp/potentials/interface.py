@@ -5,8 +5,7 @@ default. docs/guide/potentials.md shows one.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,10 +48,12 @@ class Disagreement(NamedTuple):
 
     forces : (N,) of each atom's force vector, eV/Å
     energy : of the energy per atom, eV
+    deviations : (M, N, 3) of each member's forces from their mean, eV/Å
     """
 
     forces: np.ndarray
     energy: float
+    deviations: np.ndarray = np.empty((0, 0, 3))
 
 
 class Results(NamedTuple):
@@ -119,6 +120,7 @@ class Potential(ABC):
     has_disagreement: bool = False  # whether `Results.disagreement` is there: committees
     has_charges: bool = False  # whether `Results.charges` is there
     exact_derivatives: bool = False  # whether `results_derivative` is exact
+    computes_domains: bool = False  # whether lists of some centres only will do, as each energy is of its own edges
 
     # --- computing -----------------------------------------------------------------------------------------
 
@@ -180,13 +182,9 @@ class Potential(ABC):
         """What the last evaluation started from, by name: part of the state of a run. Default: that of the parts."""
         return {f"{k}.{name}": value for k, part in enumerate(self.parts) for name, value in part.memory().items()}
 
-    @contextmanager
-    def converged(self) -> Iterator[None]:
-        """For a while, equations are solved to rounding, as comparisons ask for. Default: those of the parts."""
-        with ExitStack() as stack:
-            for part in self.parts:
-                stack.enter_context(part.converged())
-            yield
+    def converged(self) -> "Potential":
+        """The same potential, its equations solved to rounding, as comparisons ask for. Default: itself."""
+        return self
 
     # --- geometry ------------------------------------------------------------------------------------------
 
@@ -309,6 +307,7 @@ def differences(
     if longest + far == 0.0:
         return np.zeros_like(displacements), np.zeros((3, 3))
     h = DIFFERENCE_STEP_A / (longest + far)
+    potential = potential.converged()
 
     def at(s):
         moved = system.positions + s * displacements
@@ -319,8 +318,7 @@ def differences(
             results = potential.compute(system._replace(positions=moved, cell=system.cell + s * (system.cell @ strain)))
         return results.forces, results.virial
 
-    with potential.converged():
-        near, far = [[np.subtract(a, b) for a, b in zip(at(s), at(-s), strict=True)] for s in (h, 2.0 * h)]
+    near, far = [[np.subtract(a, b) for a, b in zip(at(s), at(-s), strict=True)] for s in (h, 2.0 * h)]
     forces, virial = ((8.0 * a - b) / (12.0 * h) for a, b in zip(near, far, strict=True))
     return forces, virial
 

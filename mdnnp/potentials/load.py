@@ -10,6 +10,8 @@ from mdnnp.potentials.committee import Committee
 from mdnnp.potentials.dispersion import D3
 from mdnnp.potentials.electrostatics.fixed_charges import FixedCharges
 from mdnnp.potentials.electrostatics.fourth_generation import FourthGeneration
+from mdnnp.potentials.graph.files import HEADER, belongs_to_graph
+from mdnnp.potentials.graph.potential import GraphPotential
 from mdnnp.potentials.hdnnp.files.reader import TERMS_FILE
 from mdnnp.potentials.hdnnp.files.settings import has_charges
 from mdnnp.potentials.hdnnp.files.writer import belongs
@@ -39,7 +41,7 @@ def load_potential(
     *,
     precision: str = "double",
 ) -> Potential:
-    """Open an n2p2/RuNNer potential directory, a committee's, or a TOML file that describes a potential.
+    """Open a potential directory of n2p2, RuNNer or a graph potential, a committee's, or a TOML file of a potential.
 
     A committee is a directory that holds such directories called member-1, member-2, ... A directory with a file
     terms.toml is the sum of its potential and the terms in that file. A TOML file says its kind: "lennard-jones",
@@ -81,7 +83,7 @@ def _files(path: Path, seen: set[Path]) -> list[Path]:
             file
             for folder in folders
             for file in sorted(folder.iterdir())
-            if belongs(file.name) or any(file.match(pattern) for pattern in _READ_ONLY)
+            if belongs(file.name) or belongs_to_graph(file.name) or any(file.match(pattern) for pattern in _READ_ONLY)
         ]
         return [*found, *(file for file in (path / TERMS_FILE,) if file.exists() and file not in found)]
     try:
@@ -118,6 +120,10 @@ def member_paths(path: Path) -> list[Path]:
 
 def _from_directory(path: Path, units: tuple[str | None, str | None], precision: str) -> Potential:
     paths = member_paths(path)
+    if (path / HEADER).exists():
+        if precision != "double":
+            raise InputError(f"{path}: precision {precision!r} is not for graph potentials; leave it out")
+        return GraphPotential.read(path)
     if (path / "input.nn").exists() or not paths:
         if (path / "input.nn").exists() and has_charges(path / "input.nn"):
             if precision != "double":

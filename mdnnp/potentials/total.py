@@ -40,6 +40,7 @@ class TotalPotential(Potential):
         self.has_disagreement = any(term.has_disagreement for term in terms)
         self.unswitched = "; ".join(term.unswitched for term in terms if term.unswitched)
         self.has_charges = any(term.has_charges for term in terms)
+        self.computes_domains = all(term.computes_domains for term in terms)
         self.exact_derivatives = all(term.exact_derivatives for term in terms)
         self.files = tuple(file for term in terms for file in term.files)
         wanted = sorted({cutoff for term in terms for cutoff in term.cutoffs})
@@ -78,8 +79,8 @@ class TotalPotential(Potential):
 
     def _of_group(self, i: int, system: System, lists, atomic_virials: bool = False) -> tuple[Results, list[float]]:
         """Results of the local terms with list `i` together, and the energy of each."""
-        assembly = Assembly(system, lists[i], atomic_virials)
         group = [self._local[k] for k in self._groups[i]]
+        assembly = Assembly(system, lists[i], atomic_virials and all(term.has_atomic_virials for term in group))
         offsets = [term.offsets(system.numbers) for term in group]
         energies, events = zip(*(term.add(assembly) for term in group), strict=True)
         results = assembly.results(_added(energies), _added(offsets), _merged(events))
@@ -129,6 +130,10 @@ class TotalPotential(Potential):
         for k in self._others:
             product += self.terms[k].hessian_vector_product(system, displacements, self._lists_of(k, lists))
         return product
+
+    def converged(self) -> Potential:
+        """The sum of its terms converged."""
+        return TotalPotential([term.converged() for term in self.terms], self.source, self.names)
 
     # --- geometry and description --------------------------------------------------------------------------
 

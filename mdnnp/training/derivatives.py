@@ -262,6 +262,26 @@ def _segment_sums(values, first):
     return total[first[1:]] - total[first[:-1]]
 
 
+def add_tangent_rows(
+    first: np.ndarray,
+    center: np.ndarray,
+    u: np.ndarray,
+    p: CenterPass,
+    weights: Sequence[np.ndarray],
+    layout: Layout,
+    e: int,
+    out: np.ndarray,
+) -> None:
+    """Take the derivatives by the weights of sum over the pairs of row k of u_m . gradient[center_m] off out (K, C, P).
+
+    u (M, C, f), e : number of the element, as in `jacobian`
+    """
+    rows = np.zeros(out.shape, u.dtype)
+    small = CenterPass(*(_cast(v, u.dtype) for v in p))
+    _tangent_rows(first, center, u, small, weights, layout, e, -1.0, rows)
+    out += rows
+
+
 def _tangent_rows(first, center, u, p: CenterPass, weights, layout: Layout, e, sign, out):
     """Add sign * dE'/d(weights), summed over the pairs first[k] .. first[k + 1] - 1, to row k of `out` (K, C, P).
 

@@ -47,6 +47,7 @@ _CONVERGED = "converged: no step decreases the loss further"
 _DIVERGED = 1e4  # times the best loss
 _BETTER = 0.995  # times the best epoch's typical loss: less than that is chance, and a later epoch extrapolates worse
 _LOOSE_EPOCHS, _TIGHTENING = 5, 0.8  # epochs before energies come to weigh more, and factor of their tolerance then
+_LOOSE_PART, _TIGHTENING_PART = 0.2, 0.6  # of the epochs of Adam: before energies come to weigh more, and while they do
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,9 @@ class FitSettings:
 
     def loosened(self, epoch: int) -> float:
         """Factor of the tolerance of energies in an epoch, from 1."""
+        if self.optimizer == "adam":  # whose steps are small: a part of all that it may do
+            done = (epoch - 1) / max(self.epochs - 1, 1)
+            return self.loosening ** (1.0 - min(1.0, max(0.0, (done - _LOOSE_PART) / _TIGHTENING_PART)))
         return max(1.0, self.loosening * _TIGHTENING ** max(0, epoch - _LOOSE_EPOCHS))
 
     @property
@@ -176,7 +180,7 @@ def _epoch(member: Member, own: Progress, settings: FitSettings, epoch: int, num
     """One epoch of one member; updates `own`."""
     loose, converged = settings.loosened(epoch), True
     for k, state in enumerate(own.states):
-        loss = member.train.loosened(loose, _noise(own, epoch, k, loose))
+        loss = member.train.of_network(k).loosened(loose, _noise(own, epoch, k, loose))
         step = _step(loss, state, settings, epoch, number * len(own.states) + k)
         own.states[k] = step.state
         own.errors[k] = np.divide((step.score.energy, step.score.force), member.train.tolerances[:2])

@@ -15,6 +15,11 @@ from mdnnp.base.inputs.toml import Document, Flaw, parse_toml, read_toml
 from mdnnp.dynamics.input import ENERGY_UNIT, LENGTH_UNIT
 from mdnnp.potentials.hdnnp.networks import ACTIVATION_NAMES, TRAINABLE
 
+
+def _between(least: int, most: int) -> Rule:
+    return Rule(lambda v: least <= v <= most, f"must lie between {least} and {most}")
+
+
 FRACTION = Rule(lambda v: 0 <= v < 1, "must be at least 0 and below 1")
 LAYERS = Rule(
     lambda v: len(v) <= 10 and all(1 <= n <= 1000 for n in v),
@@ -95,6 +100,27 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
+class ModelConfig:
+    """What kind of potential is fitted (docs/guide/graph.md)."""
+
+    kind: Literal["hdnnp", "graph"] = key(
+        "hdnnp: fixed symmetry functions and a network for each element. graph: learned descriptors and messages "
+        "between neighbours; it is always fitted by adam, and uses no [descriptors] but cutoff_A, and no "
+        "network.hidden and network.activation.",
+        "hdnnp",
+    )
+    layers: int = key(
+        "graph: number of layers. Atoms see as far as this number times cutoff_A.", 2, rule=_between(1, 8)
+    )
+    channels: int = key("graph: number of features of an atom.", 16, rule=_between(1, 256))
+    radial: int = key(
+        "graph: number of radial functions, of which those of each channel are sums.", 8, rule=_between(1, 64)
+    )
+    degree: int = key("graph: highest degree of the spherical harmonics.", 4, rule=_between(0, 8))
+    hidden: int = key("graph: nodes in each of the two hidden layers of a layer's network.", 32, rule=_between(1, 1024))
+
+
+@dataclass(frozen=True)
 class DescriptorsConfig:
     """The symmetry functions: generated from a few settings, selected from a pool, or read from an input.nn."""
 
@@ -158,10 +184,11 @@ class NetworkConfig:
 class ChargesConfig:
     """Charges of a fourth-generation potential: every charge depends on all atoms (docs/guide/electrostatics.md)."""
 
-    learned_from: Literal["none", "labels"] = key(
+    learned_from: Literal["none", "labels", "energies"] = key(
         "What the charges are fitted to. none: a potential without charges. labels: reference charges of all training "
         "structures; electronegativities and hardness are fitted to these first, then the short-range networks, which "
-        "see the charges, to the energies and forces minus those of the charges.",
+        "see the charges, to the energies and forces minus those of the charges. energies: electronegativities, "
+        "hardness and short-range networks are fitted together, to energies and forces; no charges are needed.",
         "none",
         example='"labels"',
     )
@@ -183,11 +210,23 @@ class ChargesConfig:
         rule=Rule(lambda v: all(j > 0 for j in v.values()), "must have positive hardness"),
         example="{Na = 5.0, Cl = 5.0}",
     )
-    tolerance_e: float = key("Tolerance of a charge, in e.", 0.01, rule=POSITIVE)
-    epochs: int = key("Largest number of epochs of the fit to the charges.", 50, rule=AT_LEAST_ONE, restart="free")
-    prior: float = key(
-        "Strength of the regularization of the fit to the charges, as fit.prior.", 1.0, rule=NOT_NEGATIVE
+    electronegativities_eV: dict[str, float] = key(
+        "Electronegativity of each element at the start of the fit, in eV/e; only differences matter. By default 0. "
+        'Give them with "energies", so that the charges start with the right signs.',
+        {},
+        rule=Rule(lambda v: all(map(math.isfinite, v.values())), "must have finite values"),
+        example="{Na = 2.8, Cl = 8.3}",
     )
+    tolerance_e: float = key("labels: tolerance of a charge, in e.", 0.01, rule=POSITIVE)
+    epochs: int = key(
+        "labels: largest number of epochs of the fit to the charges.", 50, rule=AT_LEAST_ONE, restart="free"
+    )
+    prior: float = key(
+        "labels: strength of the regularization of the fit to the charges, as fit.prior.", 1.0, rule=NOT_NEGATIVE
+    )
+
+
+ONLY_LABELS = ("tolerance_e", "epochs", "prior")  # keys of [charges] that only a fit to labels has
 
 
 @dataclass(frozen=True)
@@ -226,7 +265,8 @@ class FitConfig:
     )
     energy_loosening: float = key(
         "At the start, the tolerance of the energy is larger by this factor. After five epochs, the factor becomes "
-        "smaller by 20 % in each epoch, until it is 1.",
+        "smaller by 20 % in each epoch, until it is 1. With adam, it becomes smaller between a fifth and four fifths "
+        "of the epochs.",
         10.0,
         rule=AT_LEAST_ONE,
     )
@@ -235,11 +275,13 @@ class FitConfig:
         "Tolerance of a stress component times the volume per atom, in meV.", 20.0, rule=POSITIVE
     )
     use_stress: bool = key("Fit stresses too, where the data have them.", True)
-    prior: float = key(
+    prior: float | None = key(
         "Strength of the regularization: a larger value gives smoother networks. The loss contains this value times "
-        "the sum of the squared weights, times the mean squared force error (in units of its tolerance).",
-        50.0,
+        "the sum of the squared weights, times the mean squared force error (in units of its tolerance). By default "
+        "50; for a graph potential 0.",
+        None,
         rule=NOT_NEGATIVE,
+        example="50.0",
     )
     networks: int = key(
         "Number of networks to fit from different initial weights. The potential is their mean: its errors are "
@@ -284,6 +326,7 @@ class OutputConfig:
 
 SECTIONS: dict[str, type] = {
     "data": DataConfig,
+    "model": ModelConfig,
     "descriptors": DescriptorsConfig,
     "network": NetworkConfig,
     "charges": ChargesConfig,
@@ -302,6 +345,7 @@ class TrainConfig:
     """
 
     data: DataConfig
+    model: ModelConfig
     descriptors: DescriptorsConfig
     network: NetworkConfig
     charges: ChargesConfig
@@ -314,6 +358,18 @@ class TrainConfig:
     def at(self, key: str) -> str:
         """'section.key at file:line', for messages; without a line where the key has its default."""
         return f"{key} at {self.source}" + (f":{self.lines[key]}" if key in self.lines else "")
+
+    @property
+    def optimizer(self) -> Literal["levenberg-marquardt", "adam"]:
+        """The optimizer: of a graph potential Adam."""
+        return "adam" if self.model.kind == "graph" else self.fit.optimizer
+
+    @property
+    def prior(self) -> float:
+        """Strength of the regularization."""
+        if self.fit.prior is None:
+            return 0.0 if self.model.kind == "graph" else 50.0
+        return self.fit.prior
 
     @property
     def potential_path(self) -> Path:
@@ -386,14 +442,19 @@ def _contradictions(document: Document, values: dict[str, dict]) -> list[Flaw]:
         for section, key, needed in (("descriptors", "functions_length_unit", "functions"),)
         if key in values[section] and needed not in values[section] and (section, key) in document.lines
     ]
+    mistakes += _of_other_kinds(document, values)
     if values["charges"].get("learned_from", "none") != "none" and values["fit"].get("members", 1) > 1:
         where = document.at(("fit", "members"))
-        text = f"fit.members at {where}: a committee with charges cannot be fitted; fit.networks can be more than 1"
+        text = f"fit.members at {where}: a committee with charges cannot be fitted"
         mistakes.append(Flaw(document.lines["fit", "members"], text))
+    if values["charges"].get("learned_from") == "energies" and values["fit"].get("networks", 1) > 1:
+        where = document.at(("fit", "networks"))
+        text = f'fit.networks at {where}: must be 1 with charges.learned_from = "energies", as each has its own charges'
+        mistakes.append(Flaw(document.lines["fit", "networks"], text))
     for name in values["data"].get("offsets_eV", {}):
         if atomic_numbers.get(name, 0) == 0:
             mistakes.append(_of_table(document, "offsets_eV", name, f"{name!r} is no chemical element"))
-    for table in ("widths_A", "hardness_eV"):
+    for table in ("widths_A", "hardness_eV", "electronegativities_eV"):
         for name in values["charges"].get(table, {}):
             if atomic_numbers.get(name, 0) == 0:
                 mistakes.append(_of_table(document, table, name, f"{name!r} is no chemical element", "charges"))
@@ -409,6 +470,25 @@ def _contradictions(document: Document, values: dict[str, dict]) -> list[Flaw]:
         for section, a, b in excluding
         if a in values[section] and b in values[section] and (section, b) in document.lines
     ]
+
+
+_NOT_OF_GRAPHS = (
+    *(("descriptors", name) for name in ("radial", "angular", "max_zeta", "cutoff_type", "select", "functions")),
+    ("network", "hidden"), ("network", "activation"), ("charges", "learned_from"), ("output", "keep_descriptors"),
+)  # fmt: skip
+
+
+def _of_other_kinds(document: Document, values: dict[str, dict]) -> list[Flaw]:
+    """Keys that a potential of this kind does not use."""
+    if values["model"].get("kind", "hdnnp") == "graph":
+        given = [path for path in _NOT_OF_GRAPHS if path in document.lines]
+        if values["fit"].get("optimizer") == "levenberg-marquardt":
+            given.append(("fit", "optimizer"))
+        why = 'has no effect with model.kind = "graph"; remove it'
+    else:
+        given = [("model", name) for name in values["model"] if name != "kind" and ("model", name) in document.lines]
+        why = 'has no effect without model.kind = "graph"; give both, or remove it'
+    return [Flaw(document.lines[path], f"{'.'.join(path)} at {document.at(path)} {why}") for path in given]
 
 
 def _of_table(document: Document, table: str, name: str, text: str, section: str = "data") -> Flaw:

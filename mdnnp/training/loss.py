@@ -11,7 +11,7 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -22,6 +22,7 @@ from mdnnp.base.compiled.jit import run_chunks
 from mdnnp.training.dataset import LabelledStructure, Weights
 from mdnnp.training.derivatives import Layout, Predictions, gradient, jacobian, mapped, predict
 from mdnnp.training.descriptor_store import StoredDescriptors
+from mdnnp.training.input import FitConfig
 from mdnnp.training.network_inputs import Inputs
 
 PARTIAL_SUMS = (
@@ -66,6 +67,20 @@ def make_labels(structures: Sequence[LabelledStructure], offsets: Mapping[str, f
     return Labels(n_atoms, np.array(energies), np.concatenate(forces), strain, kept)
 
 
+def resampled(labels: Labels, n: int, seed: int) -> Labels:
+    """The first n structures weighted with how often each is drawn, of n draws with replacement."""
+    times = np.ones(len(labels.n_atoms))
+    times[:n] = np.random.default_rng([seed, 1]).multinomial(n, np.full(n, 1.0 / n))
+    return labels._replace(weights=Weights(*(w * times for w in labels.weights)))
+
+
+def tolerances_of(fit: FitConfig) -> Tolerances:
+    """The tolerances of an input."""
+    return Tolerances(
+        1e-3 * fit.energy_tolerance_meV, 1e-3 * fit.force_tolerance_meV_A, 1e-3 * fit.stress_tolerance_meV
+    )
+
+
 def _offset(s: LabelledStructure, offsets: Mapping[str, float]) -> float:
     return sum(offsets[chemical_symbols[z]] for z in s.system.numbers)
 
@@ -108,6 +123,7 @@ class Loss:
         self.stored, self.layout, self.inputs = stored, layout, inputs
         self.labels, self.tolerances, self.prior = labels, tolerances, prior
         self.begin, self.end = begin, end
+        self.atom_first = stored.atom_first
         self.want_forces = bool(labels.weights.force[begin:end].any())
         self.want_strain = bool(labels.weights.stress[begin:end].any())
         self._chunks = _chunks(labels.n_atoms, begin, end)
@@ -119,21 +135,42 @@ class Loss:
         other.prior = prior_factor * self.prior
         return other
 
-    def parts(self, begin: int, end: int) -> list:
-        """Inputs of the networks for structures begin .. end - 1, per element."""
+    def of_network(self, k: int) -> "Loss":
+        """The loss of network `k` of a mean alone; here that of any."""
+        return self
+
+    @property
+    def n_parameters(self) -> int:
+        """The length of theta."""
+        return self.layout.n_parameters
+
+    def parts(self, begin: int, end: int) -> Any:
+        """What predictions for structures begin .. end - 1 need: inputs of the networks, per element."""
         return [
             mapped(self.stored.part(symbol, begin, end), own)
             for symbol, own in zip(self.stored.elements, self.inputs, strict=True)
         ]
 
+    def predict(self, parts: Any, theta: np.ndarray) -> Predictions:
+        """As `derivatives.predict`."""
+        return predict(parts, self.layout, theta, self.want_strain)
+
+    def jacobian(self, parts: Any, theta: np.ndarray) -> tuple[Predictions, np.ndarray]:
+        """As `derivatives.jacobian`."""
+        return jacobian(parts, self.layout, theta, self.want_forces, self.want_strain)
+
+    def pulled_back(self, parts: Any, theta: np.ndarray, upstream: Predictions) -> np.ndarray:
+        """As `derivatives.gradient`."""
+        return gradient(parts, self.layout, theta, upstream, self.want_strain)
+
     def predictions(self, theta: np.ndarray, begin: int, end: int) -> Predictions:
         """Energies without offsets, forces and strain derivatives of structures begin .. end - 1."""
-        return predict(self.parts(begin, end), self.layout, theta, self.want_strain)
+        return self.predict(self.parts(begin, end), theta)
 
     def residuals(self, predictions: Predictions, begin: int, end: int) -> Predictions:
         """Errors of predictions for structures begin .. end - 1: eV/atom, eV/Å, eV/atom."""
         labels, n = self.labels, self.labels.n_atoms[begin:end]
-        atoms = slice(self.stored.atom_first[begin], self.stored.atom_first[end])
+        atoms = slice(self.atom_first[begin], self.atom_first[end])
         return Predictions(
             (predictions.energies - labels.energies[begin:end]) / n,
             predictions.forces - labels.forces[atoms],
@@ -147,7 +184,7 @@ class Loss:
         def work(lane):
             for begin, end in self._chunks[lane::PARTIAL_SUMS]:
                 parts = self.parts(begin, end)
-                each = [predict(parts, self.layout, theta, self.want_strain) for theta in thetas]
+                each = [self.predict(parts, theta) for theta in thetas]
                 predictions = Predictions._make(sum(own) / len(thetas) for own in zip(*each, strict=True))
                 residuals = self.residuals(predictions, begin, end)
                 sums[begin - self.begin : end - self.begin] = self._squares(residuals, begin, end)
@@ -157,7 +194,7 @@ class Loss:
 
     def _squares(self, residuals: Predictions, begin: int, end: int) -> np.ndarray:
         """(S, 3) sums of squares of each structure; those without label count nothing."""
-        first = self.stored.atom_first[begin : end + 1] - self.stored.atom_first[begin]
+        first = self.atom_first[begin : end + 1] - self.atom_first[begin]
         force = np.add.reduceat((residuals.forces**2).sum(axis=1), first[:-1])
         return np.stack([residuals.energies**2, force, (residuals.strain**2).sum(axis=1)], axis=1)
 
@@ -180,7 +217,7 @@ class Loss:
 
         Products of force rows are taken in single precision, block by block; all sums are double.
         """
-        n = self.layout.n_parameters
+        n = self.n_parameters
         matrices = [np.zeros((n, n), order="F") for _ in range(PARTIAL_SUMS)]
         gradients = [np.zeros(n) for _ in range(PARTIAL_SUMS)]
 
@@ -196,7 +233,7 @@ class Loss:
     def _add_normal_equations(self, theta, begin, end, matrix, half_gradient):
         from scipy.linalg import blas
 
-        predictions, rows = jacobian(self.parts(begin, end), self.layout, theta, self.want_forces, self.want_strain)
+        predictions, rows = self.jacobian(self.parts(begin, end), theta)
         scale, weighted = self._weighted(predictions, begin, end)
         rows *= scale.astype(rows.dtype)[:, None]
         n = end - begin
@@ -243,12 +280,12 @@ class Loss:
         J is their derivative by the weights at `theta`.
         """
         h = 0.1
-        lanes = [np.zeros(self.layout.n_parameters) for _ in range(PARTIAL_SUMS)]
+        lanes = [np.zeros(self.n_parameters) for _ in range(PARTIAL_SUMS)]
 
         def work(lane):
             for begin, end in self._chunks[lane::PARTIAL_SUMS]:
                 parts = self.parts(begin, end)
-                up, here, down = (predict(parts, self.layout, theta + k * v, self.want_strain) for k in (h, 0.0, -h))
+                up, here, down = (self.predict(parts, theta + k * v) for k in (h, 0.0, -h))
                 f, n = self._factors(begin, end), self.labels.n_atoms[begin:end]
                 second = [(a - 2.0 * b + c) / h**2 for a, b, c in zip(up, here, down, strict=True)]
                 upstream = Predictions(
@@ -256,7 +293,7 @@ class Loss:
                     f.forces[:, None] ** 2 * second[1],
                     (f.strain / n)[:, None] ** 2 * second[2],
                 )
-                lanes[lane] += gradient(parts, self.layout, theta, upstream, self.want_strain)
+                lanes[lane] += self.pulled_back(parts, theta, upstream)
 
         run_chunks(work, PARTIAL_SUMS)
         return sum(lanes[1:], lanes[0])
@@ -264,12 +301,12 @@ class Loss:
     def gradient(self, theta: np.ndarray, structures: Sequence[int] | np.ndarray) -> tuple[float, np.ndarray]:
         """Loss and its gradient over some of the structures, the prior in proportion."""
         losses = [0.0] * PARTIAL_SUMS
-        slopes = [np.zeros(self.layout.n_parameters) for _ in range(PARTIAL_SUMS)]
+        slopes = [np.zeros(self.n_parameters) for _ in range(PARTIAL_SUMS)]
 
         def work(lane):
             for s in structures[lane::PARTIAL_SUMS]:
                 parts = self.parts(s, s + 1)
-                predictions = predict(parts, self.layout, theta, self.want_strain)
+                predictions = self.predict(parts, theta)
                 f, r = self._factors(s, s + 1), self.residuals(predictions, s, s + 1)
                 n = self.labels.n_atoms[s]
                 upstream = Predictions(
@@ -280,7 +317,7 @@ class Loss:
                 squares = self._squares(r, s, s + 1)[0]
                 weights = np.array([w[s] for w in self.labels.weights])
                 losses[lane] += float((squares * weights / np.square(self.tolerances)).sum())
-                slopes[lane] += gradient(parts, self.layout, theta, upstream, self.want_strain)
+                slopes[lane] += self.pulled_back(parts, theta, upstream)
 
         run_chunks(work, PARTIAL_SUMS)
         share = len(structures) / (self.end - self.begin)

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import dataclasses
+import functools
 import json
 import re
 import signal
@@ -11,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,20 +25,21 @@ from mdnnp.base.report import screen
 from mdnnp.dynamics import messages
 from mdnnp.potentials.committee import Committee
 from mdnnp.potentials.electrostatics.fourth_generation import FourthGeneration
+from mdnnp.potentials.graph.files import belongs_to_graph, write_graph
+from mdnnp.potentials.graph.potential import GraphPotential
 from mdnnp.potentials.hdnnp.files.reader import TERMS_FILE
 from mdnnp.potentials.hdnnp.files.writer import belongs, write_potential
 from mdnnp.potentials.hdnnp.functions.descriptors import Descriptors
-from mdnnp.potentials.hdnnp.model import ChargeModel, ElementModel, HDNNPModel, scaling_coefficients
+from mdnnp.potentials.hdnnp.model import ElementModel, HDNNPModel, scaling_coefficients
 from mdnnp.potentials.hdnnp.networks import Network, mean_network
 from mdnnp.potentials.hdnnp.potential import HDNNP
 from mdnnp.potentials.interface import Potential
 from mdnnp.potentials.load import load_terms
 from mdnnp.potentials.total import TotalPotential
 from mdnnp.training.accuracy import Errors, brief, evaluate
-from mdnnp.training.charge_fit import check_charge_labels
-from mdnnp.training.charge_stage import fit_charges
+from mdnnp.training.charge_fit import check_charges
+from mdnnp.training.charge_stage import JointStart, fit_charges
 from mdnnp.training.dataset import (
-    Weights,
     data_hash,
     fit_offsets,
     resolve_weights,
@@ -52,11 +55,13 @@ from mdnnp.training.first_weights import initial_weights, linear_coefficients
 from mdnnp.training.fit import COLUMNS, FitResult, FitSettings, Member, Progress, fit
 from mdnnp.training.fit_data import Functions, Sets, choose, read_sets, without_terms
 from mdnnp.training.fit_report import provenance, write_report
+from mdnnp.training.graph_fit import fitted_models, graph_key, graph_members
 from mdnnp.training.input import (
     ACTIVATION_LETTERS,
+    ONLY_LABELS,
     TrainConfig,
 )
-from mdnnp.training.loss import Labels, Loss, Tolerances, make_labels
+from mdnnp.training.loss import Labels, Loss, make_labels, resampled, tolerances_of
 from mdnnp.training.network_inputs import Inputs, fold, half_whitened
 
 _WAY_OUT = 'To leave structures out of the fit and the tests, list them in data.exclude = ["FILE:NUMBER", ...].'
@@ -116,49 +121,102 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
     with locked(config.report_path, config.checkpoint_path), _interruptible(config):
         sets, findings = read_sets(config)
         if config.charges.learned_from != "none":
-            check_charge_labels([*sets.train, *sets.validation])
+            check_charges([*sets.train, *sets.validation], config.charges.learned_from == "labels")
         if findings:
             lines = ["about the data (also in the report):", *findings, _WAY_OUT]
             warnings.warn("\n".join(lines), MdnnpWarning, stacklevel=2)
         screen.say(_header(config, sets))
         fixed = None if config.network.terms is None else load_terms(config.network.terms)
         given, sets = sets, without_terms(sets, fixed)
-        chosen = choose(config, sets.train)
-        fitted = [*sets.train, *sets.validation]
-        offsets = fit_offsets(sets.train, config.data.offsets_eV)
-        descriptors = Descriptors(chosen.functions, chosen.cutoff_type, chosen.cutoff_alpha)
-        screen.say(_functions_line(config, chosen, offsets))
-        stored = store_descriptors(
-            config.descriptors_path,
-            [s.system for s in fitted],
-            descriptors,
-            progress=screen.progress("symmetry functions"),
-        )
-        skeleton = _model(config, chosen, stored, offsets, None)
         if not resume:  # an earlier fit that may be replaced
             for path in _checkpoints(config):
                 path.unlink(missing_ok=True)
-        charges = None
-        if config.charges.learned_from != "none":
-            charges, stored, sets = fit_charges(config, sets, stored, skeleton, resume)
-            offsets = fit_offsets(sets.train, config.data.offsets_eV)
-        members, layout = make_members(config, sets, stored, skeleton, make_labels_of(config, sets, offsets))
-        result = fit(
-            members,
-            _settings(config),
-            config.checkpoint_path,
-            _key(config, sets, stored, offsets),
-            resume=resume and is_there(config.checkpoint_path),
-            on_epoch=_Reporter(config),
-        )
-        models = [
-            _model(config, chosen, stored, offsets, _networks(layout, own.best, members[0].train.inputs, skeleton))
-            for own in result.members
-        ]
-        trained = _finish(config, given, fixed, models, charges, result, findings, overwrite or resume)
+        stage = _fit_graph if config.model.kind == "graph" else _fit_networks
+        fitted, result = stage(config, sets, resume)
+        trained = _finish(config, given, fixed, fitted, result, findings, overwrite or resume)
         if not config.output.keep_descriptors:
             remove_descriptors(config.descriptors_path)
         return trained
+
+
+class Fitted(NamedTuple):
+    """A potential, and what writes it to a path (overwrite, provenance, terms: see `write_potential`)."""
+
+    potential: Potential
+    write: Callable[..., None]
+
+
+def _fit_networks(config: TrainConfig, sets: Sets, resume: bool) -> tuple[list[Fitted], FitResult]:
+    """Networks of symmetry functions, and of charges if asked for."""
+    chosen = choose(config, sets.train)
+    fitted = [*sets.train, *sets.validation]
+    offsets = fit_offsets(sets.train, config.data.offsets_eV)
+    descriptors = Descriptors(chosen.functions, chosen.cutoff_type, chosen.cutoff_alpha)
+    screen.say(_functions_line(config, chosen, offsets))
+    stored = store_descriptors(
+        config.descriptors_path,
+        [s.system for s in fitted],
+        descriptors,
+        progress=screen.progress("symmetry functions"),
+    )
+    skeleton = _model(config, chosen, stored, offsets, None)
+    charges, joint, left = None, None, sets
+    if config.charges.learned_from == "labels":
+        charges, stored, sets = fit_charges(config, sets, stored, skeleton, resume)
+        left = sets
+    elif config.charges.learned_from == "energies":
+        joint = JointStart(config, sets, stored, skeleton)
+        stored, left = joint.stored, joint.left
+    offsets = fit_offsets(left.train, config.data.offsets_eV)
+    members, layout = make_members(config, left, stored, skeleton, make_labels_of(config, left, offsets))
+    if joint is not None:
+        members = joint.members(members, make_labels_of(config, sets, offsets))
+    result = _optimised(config, members, _key(config, sets, stored.key, offsets), resume)
+    best = [own.best for own in result.members]
+    if joint is not None:
+        ((networks, charges),) = map(joint.split, best)
+        best = [networks]
+    models = [
+        _model(config, chosen, stored, offsets, _networks(layout, own, members[0].train.inputs, skeleton))
+        for own in best
+    ]
+    return [
+        Fitted(
+            HDNNP(model) if charges is None else FourthGeneration(model, charges),
+            functools.partial(write_potential, model, charges=charges),
+        )
+        for model in models
+    ], result
+
+
+def _fit_graph(config: TrainConfig, sets: Sets, resume: bool) -> tuple[list[Fitted], FitResult]:
+    """Graph potentials."""
+    offsets = fit_offsets(sets.train, config.data.offsets_eV)
+    energies = ", ".join(f"{e} {v:.4f} eV" for e, v in offsets.items())
+    m = config.model
+    screen.say(
+        f"graph potential: {m.layers} layers of {m.channels} channels, harmonics up to degree {m.degree}; offsets "
+        f"{energies}"
+    )
+    members = graph_members(config, sets, offsets, make_labels_of(config, sets, offsets))
+    result = _optimised(config, members, _key(config, sets, graph_key(config, sets), offsets), resume)
+    fitted = []
+    for member, own in zip(members, result.members, strict=True):
+        models = fitted_models(member, own.best)
+        potential = GraphPotential(models, str(config.potential_path))
+        fitted.append(Fitted(potential, functools.partial(write_graph, models)))
+    return fitted, result
+
+
+def _optimised(config: TrainConfig, members: list[Member], key: str, resume: bool) -> FitResult:
+    return fit(
+        members,
+        _settings(config),
+        config.checkpoint_path,
+        key,
+        resume=resume and is_there(config.checkpoint_path),
+        on_epoch=_Reporter(config),
+    )
 
 
 @contextlib.contextmanager
@@ -219,17 +277,21 @@ def _check_outputs(config: TrainConfig, resume: bool, overwrite: bool) -> None:
 def _checkpoints(config: TrainConfig) -> list[Path]:
     """The checkpoints of this fit, with those before them."""
     own = [config.checkpoint_path]
-    if config.charges.learned_from != "none":
+    if config.charges.learned_from == "labels":
         own.append(config.charges_checkpoint_path)
     return [path for one in own for path in (one, previous_path(one))]
 
 
 def _belongs(config: TrainConfig) -> Callable[[str], bool]:
     """Whether overwriting the directory of the result may delete the file of this name."""
+
+    def own(name: str) -> bool:
+        return belongs(name) or belongs_to_graph(name)
+
     if config.fit.members == 1:
-        return belongs
+        return own
     return lambda name: (
-        name == TERMS_FILE or (re.fullmatch(r"member-\d+/[^/]+", name) is not None and belongs(name.split("/")[1]))
+        name == TERMS_FILE or (re.fullmatch(r"member-\d+/[^/]+", name) is not None and own(name.split("/")[1]))
     )
 
 
@@ -264,23 +326,21 @@ def make_members(
     ]
     layout = Layout([(own.number, *hidden, 1) for own in inputs], letter * len(hidden) + "l")
     f = config.fit
-    tolerances = Tolerances(
-        1e-3 * f.energy_tolerance_meV, 1e-3 * f.force_tolerance_meV_A, 1e-3 * f.stress_tolerance_meV
-    )
+    tolerances = tolerances_of(f)
     n, m = len(sets.train), len(sets.train) + len(sets.validation)
     validation = Loss(stored, layout, inputs, labels, tolerances, 0.0, n, m) if m > n else None
     # Adam's steps are of one length for all weights, and the linear model's coefficients are not.
-    from_linear = f.optimizer == "levenberg-marquardt"
+    from_linear = config.optimizer == "levenberg-marquardt"
     first = tolerances._replace(energy=f.energy_loosening * tolerances.energy)
     linear = linear_coefficients(stored, inputs, labels, first, n) if from_linear else []
     members = []
     for first_seed in range(f.seed, f.seed + f.members * f.networks, f.networks):
-        own = _resampled(labels, n, np.random.default_rng([first_seed, 1])) if f.bootstrap else labels
+        own = resampled(labels, n, first_seed) if f.bootstrap else labels
         rngs = [np.random.default_rng(first_seed + k) for k in range(f.networks)]
         thetas = [
             initial_weights(layout, linear, stored, inputs, rng) if from_linear else layout.initial(rng) for rng in rngs
         ]
-        train = Loss(stored, layout, inputs, own, tolerances, f.prior, 0, n)
+        train = Loss(stored, layout, inputs, own, tolerances, config.prior, 0, n)
         members.append(Member(train, validation, np.array(thetas)))
     return members, layout
 
@@ -310,27 +370,20 @@ def _networks(layout: Layout, thetas: np.ndarray, inputs: Sequence[Inputs], skel
     ]
 
 
-def _resampled(labels: Labels, n: int, rng: np.random.Generator) -> Labels:
-    """The first n structures weighted with how often each is drawn, of n draws with replacement."""
-    times = np.ones(len(labels.n_atoms))
-    times[:n] = rng.multinomial(n, np.full(n, 1.0 / n))
-    return labels._replace(weights=Weights(*(w * times for w in labels.weights)))
-
-
 def _settings(config: TrainConfig) -> FitSettings:
     f = config.fit
     limit = {} if f.time_limit_minutes is None else {"time_limit_s": 60.0 * f.time_limit_minutes}
     return FitSettings(
-        f.optimizer, f.epochs, f.patience, f.energy_loosening, f.learning_rate, f.batch_structures, f.seed, **limit
+        config.optimizer, f.epochs, f.patience, f.energy_loosening, f.learning_rate, f.batch_structures, f.seed, **limit
     )
 
 
-def _key(config: TrainConfig, sets: Sets, stored: StoredDescriptors, offsets: Mapping[str, float]) -> str:
+def _key(config: TrainConfig, sets: Sets, inputs: str, offsets: Mapping[str, float]) -> str:
     """What must be the same for a fit to be resumed, as JSON."""
-    free = {"epochs", "patience", "time_limit_minutes"} - ({"epochs"} if config.fit.optimizer == "adam" else set())
+    free = {"epochs", "patience", "time_limit_minutes"} - ({"epochs"} if config.optimizer == "adam" else set())
     values = {
         "form of the checkpoint": 2,
-        "structures or symmetry functions": stored.key,
+        "structures or symmetry functions": inputs,
         "labels": data_hash([*sets.train, *sets.validation]),
         "division of the data": [len(sets.train), len(sets.validation)],
         "offsets_eV": dict(offsets),
@@ -339,6 +392,8 @@ def _key(config: TrainConfig, sets: Sets, stored: StoredDescriptors, offsets: Ma
         "activation": config.network.activation,
     }
     values |= {k: v for k, v in dataclasses.asdict(config.fit).items() if k not in free}
+    if config.charges.learned_from == "energies":
+        values["charges"] = {k: v for k, v in dataclasses.asdict(config.charges).items() if k not in ONLY_LABELS}
     return json.dumps(values, sort_keys=True)
 
 
@@ -444,16 +499,15 @@ def _finish(
     config: TrainConfig,
     sets: Sets,
     fixed: Potential | None,
-    models: list[HDNNPModel],
-    charges: ChargeModel | None,
+    fitted: list[Fitted],
     result: FitResult,
     findings: list[str],
     overwrite: bool,
 ) -> Trained:
     """Write the potential, measure it, write the report."""
     origin = _provenance(config, sets, result)
-    _write(config, models, charges, origin, overwrite)
-    networks = [HDNNP(model) if charges is None else FourthGeneration(model, charges) for model in models]
+    _write(config, fitted, origin, overwrite)
+    networks = [own.potential for own in fitted]
     source = str(config.potential_path)
     potential: Potential = networks[0] if len(networks) == 1 else Committee(networks, source)
     if fixed is not None:
@@ -474,23 +528,15 @@ def _finish(
     return Trained(potential, config.potential_path, config.report_path, errors, result)
 
 
-def _write(
-    config: TrainConfig,
-    models: list[HDNNPModel],
-    charges: ChargeModel | None,
-    origin: Mapping[str, str | int | float],
-    overwrite: bool,
-) -> None:
+def _write(config: TrainConfig, fitted: list[Fitted], origin: Mapping[str, str | int | float], overwrite: bool) -> None:
     terms = config.network.terms
-    if len(models) == 1:
+    if len(fitted) == 1:
         fixed = None if terms is None else terms.read_bytes()
-        write_potential(
-            models[0], config.potential_path, overwrite=overwrite, provenance=origin, terms=fixed, charges=charges
-        )
+        fitted[0].write(config.potential_path, overwrite=overwrite, provenance=origin, terms=fixed)
         return
     with new_directory(config.potential_path, overwrite, _belongs(config)) as directory:
-        for k, model in enumerate(models, start=1):
-            write_potential(model, directory / f"member-{k}", provenance={**origin, "member": k})
+        for k, own in enumerate(fitted, start=1):
+            own.write(directory / f"member-{k}", provenance={**origin, "member": k})
         if terms is not None:
             (directory / TERMS_FILE).write_bytes(terms.read_bytes())
 

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import h5py
@@ -238,18 +239,17 @@ class Trajectory:
             "Angstrom fs-1": 1.0, "Angstrom/fs": 1.0, "Angstrom ps-1": 1e-3, "nm ps-1": 1e-2, "nm fs-1": 10.0,
             "m s-1": 1e-5,
         }  # fmt: skip
-        if self._has_ase_velocities():
+        if self._has_ase_velocities:
             factors = {"Angstrom/fs": math.sqrt(units.ACCELERATION_A_PER_FS2)}  # sqrt(eV/u)
         return self._values("velocity", frames, (self._n_atoms, 3), factors)
 
+    @cached_property
     def _has_ase_velocities(self) -> bool:
         """Whether znh5md took the velocities from ASE's atoms: it writes those unconverted, but calls them Å/fs."""
-        element = item_of(str(self.path), self._group, "velocity")
-        if element is None:
-            return False
-        return self.creator == "znh5md" and text(attribute(element, _ASE_ORIGIN, "")) == "arrays"
+        item = item_of(str(self.path), self._group, "velocity")
+        return item is not None and self.creator == "znh5md" and text(attribute(item, _ASE_ORIGIN, "")) == "arrays"
 
-    @property
+    @cached_property
     def creator(self) -> str:
         """Name of the program that wrote the file, in small letters; empty if it does not say."""
         creator = item_of(str(self.path), item_of(str(self.path), self._file, "h5md"), "creator")
@@ -264,7 +264,7 @@ class Trajectory:
                 f"the groups of particles are {', '.join(self._groups)}; {self._name} is analysed (--group NAME for "
                 "another)"
             )
-        if self._has_ase_velocities():
+        if self._has_ase_velocities:
             notes.append(
                 "velocities are read in sqrt(eV/u), ASE's unit: znh5md writes velocities in this unit, although it "
                 "labels them Angstrom/fs (if the temperature is wrong by a factor of 104, they are in Angstrom/fs)"

@@ -17,12 +17,15 @@ from mdnnp.command.benchmark import (
     Case,
     Options,
     bench,
+    charged,
     find_lammps,
     table,
+    table_of_charges,
     water_box,
     water_masses,
     water_model,
 )
+from mdnnp.command.benchmark.charged import charged_box, charged_water, grown
 from mdnnp.command.benchmark.measure import Dynamics, interleaved, run_process
 from mdnnp.command.benchmark.suite import list_system, write_inputs
 from mdnnp.command.benchmark.water import _GAUSSIANS_EV, BOND_A
@@ -240,3 +243,68 @@ def test_lammps_of_an_interpreter_without_it_is_refused():
     if find_lammps() is None:
         with pytest.raises(InputError, match="has no LAMMPS"):
             find_lammps(sys.executable)
+
+
+# Charges
+
+
+def test_charged_water_stays_a_liquid_of_whole_molecules():
+    box = charged_box()
+    run = Dynamics(charged_water(), box, water_masses(box))
+    assert len(box) == 384
+    charges = run.state.results.charges
+    assert -0.5 < charges[box.numbers == 8].max() < -0.2 and abs(charges.sum()) < 1e-12
+    assert np.ptp(charges[box.numbers == 8]) > 1e-3
+    run.measure(20)
+    kinetic = kinetic_energy(run.state.velocities, run.state.masses)
+    assert 200 < temperature(kinetic, 3 * len(box) - 3) < 400 and run.extrapolations == 0
+    molecules = run.state.system.positions.reshape(-1, 3, 3)
+    bonds = np.linalg.norm(molecules[:, 1:] - molecules[:, :1], axis=2)
+    assert bonds.min() > 0.8 and bonds.max() < 1.2
+
+
+def test_copies_grow_evenly_and_are_shaken():
+    box = charged_box()
+    system, masses = grown(box, water_masses(box), 3000)
+    assert len(system) == len(masses) == 3072
+    np.testing.assert_allclose(system.cell, 2 * box.cell)
+    assert 0 < np.abs(system.positions[:384] - box.positions).max() < 0.1
+
+
+def test_record_of_charges(monkeypatch, capsys):
+    """Every figure is there; sizes are made small."""
+    monkeypatch.setattr(charged, "SIZES", (384, 768))
+    monkeypatch.setattr(charged, "THREADED", 384)
+    monkeypatch.setattr(charged, "MESH_CHARGES", 1000)
+    record = charged.bench_charges(Options(threads=2, rounds=2, seconds=0.05))
+    assert [size["atoms"] for size in record["sizes"]] == [384, 768]
+    assert record["sizes"][0]["ratio_to_the_smallest"] == 1.0 and record["sizes"][1]["ratio_to_the_smallest"] > 0
+    assert all(2 < size["products_per_step"] < 40 for size in record["sizes"])
+    assert record["scaling"]["threads"] == 2 and 0 < record["scaling"]["efficiency"] < 2
+    assert 1e-6 < record["mesh"]["error"] < 5e-5
+    assert record == json.loads(json.dumps(record))
+    text = table_of_charges(record)
+    assert "384" in text and "efficiency" in text and "mesh alone, 1000 charges" in text
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        (
+            lambda box: Case("argon", LennardJones({"Ar": (0.01, 3.4)}, 6.0), box, water_masses(box)),
+            "fourth generation",
+        ),
+        (
+            lambda box: Case("drop", charged_water(), box._replace(pbc=np.zeros(3, bool)), water_masses(box)),
+            "periodic in three directions",
+        ),
+    ],
+)
+def test_charges_of_what_has_none_are_refused(case, message):
+    with pytest.raises(InputError, match=message):
+        charged.bench_charges(Options(given=(case(charged_box()),)))
+
+
+def test_charges_in_a_first_run_are_refused(capsys):
+    assert main(["bench", "--charges", "--cold"]) == 2
+    assert "--cold does not go with --charges" in capsys.readouterr().err

@@ -17,7 +17,7 @@ from mdnnp.potentials.hdnnp.networks import Network
 from mdnnp.potentials.load import load_potential
 from mdnnp.potentials.zbl import COULOMB_EV_A
 from mdnnp.training.accuracy import evaluate
-from mdnnp.training.charge_fit import ChargedDescriptors, ChargeLoss, check_charge_labels, widths_and_hardness
+from mdnnp.training.charge_fit import ChargedDescriptors, ChargeLoss, check_charges, starting_values
 from mdnnp.training.dataset import LabelledStructure, read_labelled
 from mdnnp.training.derivatives import Layout
 from mdnnp.training.descriptor_store import store_descriptors
@@ -204,16 +204,38 @@ def test_a_fit_goes_on_to_the_same_bits(folder):
 def test_missing_charges_are_refused():
     (data,) = structures(1)
     with pytest.raises(InputError, match=r"data.xyz:0: has no charges"):
-        check_charge_labels([replace(data, charges=None)])
+        check_charges([replace(data, charges=None)], True)
     with pytest.raises(InputError, match=r"add up to .* but its total charge is 2 e"):
-        check_charge_labels([replace(data, system=data.system._replace(charge=2.0))])
+        check_charges([replace(data, system=data.system._replace(charge=2.0))], True)
 
 
 def test_settings_that_are_refused():
     with pytest.raises(InputError, match=r"charges.hardness_eV has K, which no structure has"):
-        widths_and_hardness(SYMBOLS, {}, {"K": 1.0}, "train.toml")
+        starting_values(SYMBOLS, {}, {"K": 1.0}, {}, "train.toml")
     bad = INPUT.format(epochs=1) + "members = 2\n"
     with pytest.raises(InputError, match="a committee with charges"):
         parse_train_config(bad)
     with pytest.raises(InputError, match=r"charges.widths_A at .*'Xy' is no chemical element"):
         parse_train_config(INPUT.format(epochs=1).replace("Na = 1.2", "Xy = 1.2"))
+
+
+def test_charges_follow_from_energies_and_forces(folder):
+    own = [
+        Structure(s.system, np.ones(len(s.system)), energy=s.energy_eV, forces=s.forces) for s in structures(24)
+    ]  # no charges
+    write_structures(folder / "data.xyz", own, format="extxyz", overwrite=True)
+    text = (folder / "train.toml").read_text().replace('"labels"', '"energies"')
+    (folder / "train.toml").write_text(text)
+    trained = train(read_train_config(folder / "train.toml"))
+    forces = 1e3 * np.sqrt(np.mean(np.concatenate([s.forces for s in structures(24)]) ** 2))
+    assert trained.errors["train"].quantities["force"].overall.rmse < 0.2 * forces
+    own = trained.result.members[0]
+    row = own.history[own.best_epoch - 1]
+    assert trained.errors["train"].quantities["force"].overall.rmse == pytest.approx(1e3 * row[3], rel=1e-3)
+    assert trained.errors["train"].quantities["energy"].overall.rmse == pytest.approx(1e3 * row[2], rel=1e-3)
+
+
+def test_committees_of_charges_from_energies_are_refused():
+    text = INPUT.format(epochs=1).replace('"labels"', '"energies"') + "networks = 2\n"
+    with pytest.raises(InputError, match=r"fit.networks at .* must be 1"):
+        parse_train_config(text)

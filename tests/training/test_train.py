@@ -11,11 +11,10 @@ import time
 
 import numpy as np
 import pytest
-from ase.data import atomic_masses
-from labelled import make_labelled
+from labelled import make_labelled, write_labelled
 
 from mdnnp.atoms.read import read_structures
-from mdnnp.atoms.structure import Structure, from_atoms
+from mdnnp.atoms.structure import from_atoms
 from mdnnp.atoms.write import write_structures
 from mdnnp.base.errors import FileError, InputError, MdnnpWarning
 from mdnnp.base.units import BOHR_A
@@ -50,14 +49,7 @@ epochs = {epochs}
 
 @pytest.fixture
 def folder(tmp_path):
-    structures = [
-        Structure(
-            s.system, atomic_masses[s.system.numbers], energy=s.energy_eV, forces=s.forces, stress=s.stress,
-            config_type=s.config_type,
-        )
-        for s in make_labelled(n=12)
-    ]  # fmt: skip
-    write_structures(tmp_path / "data.xyz", structures, format="extxyz")
+    write_labelled(tmp_path / "data.xyz")
     return tmp_path
 
 

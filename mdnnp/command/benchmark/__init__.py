@@ -1,5 +1,6 @@
 """`mdnnp bench`: what a step costs on this machine, beside the machine's own speed and a yardstick for everybody."""
 
+from mdnnp.command.benchmark.charged import bench_charges, table_of_charges
 from mdnnp.command.benchmark.suite import SCHEMA, Case, Options, bench
 from mdnnp.command.benchmark.tables import Bar, table
 from mdnnp.command.benchmark.water import water_box, water_masses, water_model
@@ -11,8 +12,10 @@ __all__ = [
     "Case",
     "Options",
     "bench",
+    "bench_charges",
     "find_lammps",
     "table",
+    "table_of_charges",
     "water_box",
     "water_masses",
     "water_model",

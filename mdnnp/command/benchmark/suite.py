@@ -86,7 +86,7 @@ def bench(options: Options, progress: Progress = lambda what, left: None) -> dic
     run_process([sys.executable, "-c", "from mdnnp.command.benchmark.suite import warm_up; warm_up()"])
     cases = list(options.given) or own_cases()
     running = {case.name: Dynamics(case.potential, case.system, case.masses) for case in cases}
-    measures = {name: _steps_of_about(options.seconds, dynamics) for name, dynamics in running.items()}
+    measures = {name: steps_of_about(options.seconds, dynamics) for name, dynamics in running.items()}
     measures["dgemm"] = measure.dgemm_gflops
     if options.lammps:
         measures["yardstick"] = options.lammps.snap_us
@@ -97,8 +97,8 @@ def bench(options: Options, progress: Progress = lambda what, left: None) -> dic
         "schema": SCHEMA,
         "machine": machine,
         "rounds": options.rounds,
-        "dgemm_GFLOP_per_s": _summary(times["dgemm"]),
-        "yardstick": _yardstick(options.lammps, times),
+        "dgemm_GFLOP_per_s": summary(times["dgemm"]),
+        "yardstick": yardstick_record(options.lammps, times),
         "cases": [_case_record(case, running[case.name], times) for case in cases],
     }
     if not options.given:
@@ -109,33 +109,34 @@ def bench(options: Options, progress: Progress = lambda what, left: None) -> dic
     return record
 
 
-def _summary(timing: Timing) -> dict:
+def summary(timing: Timing) -> dict:
+    """Median, smallest and all values, as JSON holds them."""
     return {"median": timing.median, "min": timing.least, "values": list(timing.values)}
 
 
-def _ratio(times: dict[str, Timing], name: str, other: str) -> float:
+def ratio(times: dict[str, Timing], name: str, other: str) -> float:
     """Median over the rounds of one measurement divided by another."""
     return float(np.median(np.divide(times[name].values, times[other].values)))
 
 
-def _steps_of_about(wanted_s: float, dynamics: Dynamics, n_threads: int = 1) -> Callable[[], float]:
+def steps_of_about(wanted_s: float, dynamics: Dynamics, n_threads: int = 1) -> Callable[[], float]:
     """A measurement of as many steps as take about `wanted_s`."""
     step_s = min(dynamics.measure(1, n_threads) for _ in range(2)) * 1e-6 * len(dynamics.state.system)
     n_steps = int(np.clip(wanted_s / step_s, 2, 200))
     return lambda: dynamics.measure(n_steps, n_threads)
 
 
-def _yardstick(lammps: Lammps | None, times: dict[str, Timing]) -> dict | None:
+def yardstick_record(lammps: Lammps | None, times: dict[str, Timing]) -> dict | None:
+    """Name and times of the yardstick, if there is one."""
     if lammps is None:
         return None
     name = f"SNAP Ta06A, 1,024 atoms, LAMMPS {lammps.version}"
-    return {"name": name, "us_per_atom_step": _summary(times["yardstick"])}
+    return {"name": name, "us_per_atom_step": summary(times["yardstick"])}
 
 
 def _case_record(case: Case, dynamics: Dynamics, times: dict[str, Timing]) -> dict:
     work, timing = count_work(case.potential, case.system), times[case.name]
     rate = work.operations / timing.median * 1e-3  # GFLOP/s: operations per atom over microseconds per atom
-    ratio = _ratio(times, case.name, "yardstick") if "yardstick" in times else None
     return {
         "name": case.name,
         "atoms": len(case.system),
@@ -143,10 +144,10 @@ def _case_record(case: Case, dynamics: Dynamics, times: dict[str, Timing]) -> di
         "neighbors": work.neighbors,
         "triplets": work.triplets,
         "operations": work.operations,
-        "us_per_atom_step": _summary(timing),
+        "us_per_atom_step": summary(timing),
         "GFLOP_per_s": rate,
         "share_of_dgemm": rate / times["dgemm"].median,
-        "ratio_to_yardstick": ratio,
+        "ratio_to_yardstick": ratio(times, case.name, "yardstick") if "yardstick" in times else None,
         "neighbor_list_share": dynamics.list_share,
         "neighbor_list_builds": dynamics.neighbors.n_builds,
         "steps": dynamics.n_steps,
@@ -163,8 +164,8 @@ def _scaling_measures(case: Case, options: Options) -> dict[str, Callable[[], fl
     system = replicate(case.system, SCALING_REPEATS)
     dynamics = Dynamics(case.potential, system, water_masses(system))
     found = {
-        "one thread": _steps_of_about(options.seconds, dynamics),
-        "all threads": _steps_of_about(options.seconds, dynamics, options.threads),
+        "one thread": steps_of_about(options.seconds, dynamics),
+        "all threads": steps_of_about(options.seconds, dynamics, options.threads),
     }
     lammps = options.lammps
     if lammps and lammps.has_mpi:
@@ -179,11 +180,11 @@ def _scaling_record(case: Case, options: Options, times: dict[str, Timing]) -> d
     return {
         "atoms": len(case.system) * int(np.prod(SCALING_REPEATS)),
         "threads": options.threads,
-        "us_per_atom_step_one_thread": _summary(times["one thread"]),
-        "us_per_atom_step": _summary(times["all threads"]),
-        "efficiency": _ratio(times, "one thread", "all threads") / options.threads,
+        "us_per_atom_step_one_thread": summary(times["one thread"]),
+        "us_per_atom_step": summary(times["all threads"]),
+        "efficiency": ratio(times, "one thread", "all threads") / options.threads,
         "efficiency_of_yardstick": (
-            _ratio(times, "yardstick", "yardstick, ranks") / options.threads if "yardstick, ranks" in times else None
+            ratio(times, "yardstick", "yardstick, ranks") / options.threads if "yardstick, ranks" in times else None
         ),
     }
 
@@ -223,9 +224,9 @@ def _list_record(times: dict[str, Timing]) -> dict:
     return {
         "atoms": LIST_ATOMS,
         "cutoff_A": LIST_CUTOFF_A,
-        "us_per_atom": _summary(ours),
-        "vesin_us_per_atom": None if theirs is None else _summary(theirs),
-        "ratio_to_vesin": None if theirs is None else _ratio(times, "neighbour list", "neighbour list, vesin"),
+        "us_per_atom": summary(ours),
+        "vesin_us_per_atom": None if theirs is None else summary(theirs),
+        "ratio_to_vesin": None if theirs is None else ratio(times, "neighbour list", "neighbour list, vesin"),
     }
 
 
@@ -272,8 +273,8 @@ def _process_records(folder: Path, options: Options, progress: Progress) -> dict
     _, *again = (run() for _ in range(4))  # the first may still compile something
     small = again[0]
     record = {
-        "run_s": _summary(Timing(tuple(done.seconds for done in again))),
-        "import_s": _summary(Timing(tuple(measure.import_seconds() for _ in range(5)))),
+        "run_s": summary(Timing(tuple(done.seconds for done in again))),
+        "import_s": summary(Timing(tuple(measure.import_seconds() for _ in range(5)))),
         "first_run_s": None,
         "memory_kB_per_atom": above_small(run(repeats=SCALING_REPEATS).peak_bytes, SCALING_REPEATS),
         "large": None,

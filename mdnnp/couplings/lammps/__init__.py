@@ -1,0 +1,1 @@
+"""mdnnp inside LAMMPS: `pair_style mdnnp`."""

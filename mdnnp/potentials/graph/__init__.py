@@ -1,0 +1,1 @@
+"""Graph potentials: descriptors are learned, and features travel along the edges between atoms."""
