@@ -56,7 +56,7 @@ class Keys:
         atoms = atoms.copy()
         for quantity, name in self._names.items():
             for place in (atoms.info, results):
-                for old in (name, quantity, _PARTNERS.get(quantity)):
+                for old in (name, quantity, _PARTNERS.get(quantity, name)):
                     place.pop(old, None)
             if quantity in _COLUMNS:
                 atoms.arrays.pop(name, None)
@@ -82,9 +82,9 @@ def unused_labels(atoms: Atoms, results: Mapping[str, object]) -> tuple[str, ...
     names = [*numeric, *(name for name in atoms.arrays if atoms.arrays[name].shape == (len(atoms), 3))]
     virial = virial_name(atoms)
     found = [name for name in names if name != virial and _LIKE_A_LABEL.search(name.lower())]
-    energies = [results.get(name) for name in ("energy", "free_energy")]
-    if all(isinstance(e, int | float | np.number) for e in energies):
-        found += ["free_energy"] * bool(abs(energies[1] - energies[0]) > _FREE_ENERGY_EV * len(atoms))
+    energies = [float(e) for e in map(results.get, ("energy", "free_energy")) if isinstance(e, int | float | np.number)]
+    if len(energies) == 2 and abs(energies[1] - energies[0]) > _FREE_ENERGY_EV * len(atoms):
+        found.append("free_energy")
     return tuple(sorted(found))
 
 

@@ -309,7 +309,8 @@ def test_virial_itself_comes_first(tmp_path):
 def test_convert_says_which_entries_may_be_labels(tmp_path):
     structures = read(tmp_path, frame(f'REF_virial="{numbers(STRESS)}" REF_energy=-3.0 pbe="x"'))
     with pytest.warns(
-        MdnnpWarning, match="'pbe'; if 'REF_energy', 'REF_virial' are labels, give --key energy=REF_energy --key virial=REF_virial"
+        MdnnpWarning,
+        match="'pbe'; if 'REF_energy', 'REF_virial' are labels, give --key energy=REF_energy --key virial=REF_virial",
     ):
         write_structures(tmp_path / "out.xyz", structures)
 
@@ -351,7 +352,10 @@ def test_a_free_energy_that_differs_is_pointed_out_and_can_be_chosen(tmp_path):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"forces": "forse"}, "a.xyz: no structure has 'forse' for the forces, expected as a column .*REF_energy.*force"),
+        (
+            {"forces": "forse"},
+            "a.xyz: no structure has 'forse' for the forces, expected as a column .*REF_energy.*force",
+        ),
         ({"energy": "force"}, "no structure has 'force' for the energy, expected as an entry of the structure"),
         ({"force": "force"}, "'force' is no label; known: energy, forces, stress"),
         ({"energy": "REF_energy", "forces": "REF_energy"}, "two labels have the same name"),
@@ -369,7 +373,7 @@ def test_keys_that_are_wrong(tmp_path, keys, message):
 def test_a_skew_stress_by_a_key_is_refused(tmp_path):
     skew = STRESS + np.triu(STRESS, 1)
     (tmp_path / "a.xyz").write_text(frame(f'REF_stress="{numbers(skew)}"'))
-    with pytest.raises(InputError, match="a.xyz:0: stress is not symmetric"):
+    with pytest.raises(InputError, match=r"a\.xyz:0: stress is not symmetric"):
         read_labelled(tmp_path / "a.xyz", keys={"stress": "REF_stress"})
 
 

@@ -417,7 +417,7 @@ def test_labels_by_other_names_give_the_same_fit(folder):
     text = INPUT.replace("[data]", f"[data]\n{keys}").replace("{e", "{{e").replace('ce"}', 'ce"}}')
     there = train(read_train_config(write_input(folder, "there", text=text.replace("{{epochs", "{epochs"))))
     assert weights_of(here.path) == weights_of(there.path)
-    options = "--key energy=REF_energy --key forces=force".split()
+    options = ["--key", "energy=REF_energy", "--key", "forces=force"]
     assert main(["evaluate", str(there.path), str(folder / "data.xyz"), *options]) == 0
 
 
