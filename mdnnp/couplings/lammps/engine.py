@@ -60,7 +60,7 @@ def connect(address: int) -> None:
 def open_potential(
     path: str, length_unit: str | None, energy_unit: str | None, symbols: list[str]
 ) -> tuple[Potential, list[int]]:
-    """A potential that domains can be computed with, and the atomic number of each atom type, 0 for "NULL".
+    """A potential that domains can be computed with, compiled, and the atomic number of each type, 0 for "NULL".
 
     Raises InputError for elements that it lacks or that are none, for missing units, and for what is not local.
     """
@@ -77,6 +77,8 @@ def open_potential(
             raise InputError(
                 f"atom type {kind} is {symbol} by pair_coeff, but {path} is for {known_elements(potential)}"
             )
+    lone = np.array(potential.numbers[:1])
+    evaluate(potential, np.zeros((1, 3)), lone, np.zeros(2, np.int64), np.empty(0, np.int32))  # compiles
     return potential, [0 if symbol == "NULL" else atomic_numbers[symbol] for symbol in symbols]
 
 
@@ -107,8 +109,6 @@ def _open(path, length_unit, energy_unit, symbols, speaks, model, numbers, masse
         potential, found = open_potential(
             path.decode(), length_unit.decode() or None, energy_unit.decode() or None, symbols.decode().split()
         )
-    lone = next((number for number in found if number), potential.numbers[0])
-    evaluate(potential, np.zeros((1, 3)), np.array([lone]), np.zeros(2, np.int64), np.empty(0, np.int32))  # compiles
     handle = max(_potentials, default=-1) + 1
     _potentials[handle] = potential
     model[0].handle, model[0].cutoff = handle, potential.cutoff
