@@ -1,7 +1,7 @@
 """Reading structures: every format that ASE reads, and n2p2's input.data."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from ase.utils import string2index
 
 from mdnnp.atoms import input_data, xyz
 from mdnnp.atoms.input_data import input_data_units
+from mdnnp.atoms.labels import Keys
 from mdnnp.atoms.structure import Structure, from_atoms, is_xyz, sound
 from mdnnp.atoms.system import System
 from mdnnp.atoms.unit_suspicion import question_units
@@ -25,12 +26,15 @@ def read_structures(
     index: str | int | slice = ":",
     length_unit: str | None = None,
     energy_unit: str | None = None,
+    keys: Mapping[str, str] | None = None,
 ) -> list[Structure]:
     """Read structures from a file of any format that ASE knows, or from n2p2's `input.data`.
 
     index : which ones, as ASE understands it: ":" all, -1 the last, "0:10", ...
     length_unit, energy_unit : units of an `input.data` (needed there; recognised by its first word, `begin`).
         They do not concern other formats, whose units ASE knows, and are not used for them.
+    keys : names that the file uses for labels, as {"forces": "dft_force"} (see `labels.Keys`); not used for an
+        `input.data`, which has places for labels
     Raises FileError if the file cannot be opened; InputError, naming file and structure, if it cannot be
     understood or holds what no simulation can start from (see `system.validate`), atoms far too dense included.
     Warns (MdnnpWarning) of what is left out, and of the first structure whose lengths look like another unit's.
@@ -39,7 +43,8 @@ def read_structures(
     _require_file(path)
     wanted = _parse_index(path, index)
     if wanted == slice(None):
-        return list(stream_structures(path, length_unit, energy_unit))
+        return list(stream_structures(path, length_unit, energy_unit, keys=keys))
+    names = Keys(keys)
     if input_data.is_input_data(path):
         input_data_units(path, length_unit, energy_unit)
         count = sum(1 for _ in input_data.read_input_data(path))
@@ -54,7 +59,8 @@ def read_structures(
         if not frames:
             raise InputError(f"{path}: holds no structures{_in_range(wanted)}")
         labels = [f"{path}:{n}" for n in _frame_numbers(wanted, len(frames))]
-        each = [from_atoms(atoms, label, said) for atoms, label in zip(frames, labels, strict=True)]
+        each = [from_atoms(atoms, label, said, names) for atoms, label in zip(frames, labels, strict=True)]
+        names.require(path)
         return list(question_units(each))
     numbers = range(count)
     try:
@@ -64,11 +70,13 @@ def read_structures(
     if not chosen:
         raise InputError(f"{path}: holds no structures{_in_range(wanted)}")
     found = {}
-    for k, structure in _stream(path, length_unit, energy_unit, set(numbers) - set(chosen)):
+    for k, structure in _stream(path, length_unit, energy_unit, set(numbers) - set(chosen), names):
         if structure is not None:
             found[k] = structure
         if len(found) == len(chosen):
             break
+    if not input_data.is_input_data(path):
+        names.require(path)
     return list(question_units(found[k] for k in chosen))
 
 
@@ -77,20 +85,22 @@ def stream_structures(
     length_unit: str | None = None,
     energy_unit: str | None = None,
     exclude: Collection[int] = (),
+    keys: Mapping[str, str] | None = None,
 ) -> Iterator[Structure]:
     """All structures of a file one by one, as `read_structures` reads them; one is in memory at a time.
 
     exclude : numbers of structures to leave out, which may hold anything
     (As far as ASE's reader of the format streams: that of extended XYZ does, and that of `input.data`.)
-    Raises InputError for an excluded number that the file does not have, too.
+    Raises InputError for an excluded number that the file does not have, too, and at its end for a name among `keys`
+    that none of its structures has.
     """
-    return question_units(_all_but(Path(path), length_unit, energy_unit, exclude))
+    return question_units(_all_but(Path(path), length_unit, energy_unit, exclude, Keys(keys)))
 
 
-def _all_but(path: Path, length_unit, energy_unit, exclude: Collection[int]) -> Iterator[Structure]:
+def _all_but(path: Path, length_unit, energy_unit, exclude: Collection[int], keys: Keys) -> Iterator[Structure]:
     _require_file(path)
     count = 0
-    for k, structure in _stream(path, length_unit, energy_unit, exclude):
+    for k, structure in _stream(path, length_unit, energy_unit, exclude, keys):
         count = k + 1
         if structure is not None:
             yield structure
@@ -101,9 +111,13 @@ def _all_but(path: Path, length_unit, energy_unit, exclude: Collection[int]) -> 
         raise InputError(
             f"{path}:{max(exclude)} cannot be left out: {path} has {count} structures, numbered from 0 to {last}"
         )
+    if not input_data.is_input_data(path):
+        keys.require(path)
 
 
-def _stream(path: Path, length_unit, energy_unit, exclude: Collection[int]) -> Iterator[tuple[int, Structure | None]]:
+def _stream(
+    path: Path, length_unit, energy_unit, exclude: Collection[int], keys: Keys
+) -> Iterator[tuple[int, Structure | None]]:
     """Number and structure one by one; None for those that are excluded."""
     said: set[str] = set()
     if input_data.is_input_data(path):
@@ -112,17 +126,17 @@ def _stream(path: Path, length_unit, energy_unit, exclude: Collection[int]) -> I
             yield k, None if block is None else _block_structure(path, k, block, length, energy, said)
     elif is_xyz(path):
         for k, frame in enumerate(xyz.frames(path)):
-            yield k, None if k in exclude else _from_frame(frame, f"{path}:{k}", said)
+            yield k, None if k in exclude else _from_frame(frame, f"{path}:{k}", said, keys)
     else:
         from mdnnp.atoms.ase_formats import stream_with_ase
 
         for k, atoms in enumerate(stream_with_ase(path)):
-            yield k, None if k in exclude else from_atoms(atoms, f"{path}:{k}", said)
+            yield k, None if k in exclude else from_atoms(atoms, f"{path}:{k}", said, keys)
 
 
-def _from_frame(frame: xyz.Frame, label: str, said: set[str]) -> Structure:
+def _from_frame(frame: xyz.Frame, label: str, said: set[str], keys: Keys) -> Structure:
     try:
-        return from_atoms(xyz.read_frame(frame, label), label, said)
+        return from_atoms(xyz.read_frame(frame, label), label, said, keys)
     except InputError as error:
         text = str(error)
         raise InputError(text if ": line " in text else f"{text} (structure of line {frame.line})") from None

@@ -1,6 +1,5 @@
 """A structure: a system with masses, labels and a name; to and from ASE's Atoms."""
 
-import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,13 +13,12 @@ from ase.data import atomic_masses, chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 
 from mdnnp.atoms import xyz
+from mdnnp.atoms.labels import Keys, unused_labels, virial_name
 from mdnnp.atoms.system import System, complete_cell, heights, validate, volume
 from mdnnp.base.errors import InputError, MdnnpWarning, quoted
 
 # Columns of velocities that some programs write without saying in which unit.
 _UNITLESS_VELOCITIES = ("velocities", "velocity", "velo", "vel")
-LABELS = "energy, forces, stress (eV/Å^3, positive: tension) and virial (eV, minus volume times stress)"
-_LIKE_A_LABEL = re.compile(r"(^|[^a-z])(energy|forces?|stress|virials?)([^a-z]|$)")
 THINNEST_A = 0.1  # lattice planes nearer than this, and more atoms than the other number, are refused
 DENSEST_PER_A3 = 5.0
 _ROUNDED_E = 0.05  # what rounding may make of a total charge
@@ -63,10 +61,13 @@ def is_xyz(path: Path) -> bool:
     return path.suffix.lower() in (".xyz", ".extxyz")
 
 
-def from_atoms(atoms: Atoms, label: str = "structure", said: set[str] | None = None) -> Structure:
+def from_atoms(
+    atoms: Atoms, label: str = "structure", said: set[str] | None = None, keys: Keys | None = None
+) -> Structure:
     """The Structure of an ASE Atoms object, with its isotope masses, momenta and results of a calculation.
 
     said : kinds of warnings given already, which are not repeated; those given are added
+    keys : other names of labels
     Nothing is computed: results are taken only if they are there. Raises InputError, naming `label`.
     """
     said = set() if said is None else said
@@ -83,6 +84,8 @@ def from_atoms(atoms: Atoms, label: str = "structure", said: set[str] | None = N
     if atoms.constraints:
         _warn(said, "constraints", f"{label}: its constraints are not used; all atoms will move")
     results = atoms.calc.results if _results_are_current(atoms) else {}
+    if keys is not None:
+        atoms, results = keys.rename(atoms, results)
     energy = results.get("energy", results.get("free_energy"))
     subset = atoms.info.get("set")
     n = len(system)
@@ -98,7 +101,7 @@ def from_atoms(atoms: Atoms, label: str = "structure", said: set[str] | None = N
         label=label,
         atomic_energies=_finite(results.get("energies"), (n,), "atomic energies", label),
         config_type=str(atoms.info.get("config_type", "")),
-        unused=_unused_labels(atoms),
+        unused=unused_labels(atoms, results),
         subset=subset if subset in ("train", "test") else None,
         charges=charges,
         dropped=_dropped(atoms, results),
@@ -172,15 +175,7 @@ def _dropped(atoms: Atoms, results: Mapping[str, object]) -> tuple[str, ...]:
     """Names of entries that no field of a Structure holds."""
     kept = {"config_type", "set", "virial", "numbers", "positions", "momenta", "masses", "mass", "initial_charges"}
     kept |= {"energy", "free_energy", "forces", "stress", "energies", "charges", "charge", "total_charge"}
-    return tuple(sorted({*atoms.info, *atoms.arrays, *results} - kept - {_virial_name(atoms)}))
-
-
-def _unused_labels(atoms: Atoms) -> tuple[str, ...]:
-    """Names such as REF_energy or force, which ASE does not take for those of labels."""
-    numeric = [name for name, value in atoms.info.items() if np.issubdtype(np.asarray(value).dtype, np.number)]
-    names = [*numeric, *(name for name in atoms.arrays if atoms.arrays[name].shape == (len(atoms), 3))]
-    virial = _virial_name(atoms)
-    return tuple(sorted(name for name in names if name != virial and _LIKE_A_LABEL.search(name.lower())))
+    return tuple(sorted({*atoms.info, *atoms.arrays, *results} - kept - {virial_name(atoms)}))
 
 
 def _results_are_current(atoms: Atoms) -> bool:
@@ -214,19 +209,20 @@ def _stress(values, label: str) -> np.ndarray | None:
     return _finite(np.reshape(values, (3, 3)) if shape == (9,) else values, (3, 3), "stress", label)
 
 
-def _virial_name(atoms: Atoms) -> str:
-    """The entry that is the virial, which some programs call virials or Virial; "" if there is none."""
-    found = sorted((name for name in atoms.info if name.lower() in ("virial", "virials")), key=lambda n: n != "virial")
-    return found[0] if found else ""
-
-
 def _stress_or_virial(stress, atoms: Atoms, label: str, said: set[str]) -> np.ndarray | None:
     """The stress; else from a virial = -volume * stress (3 x 3, eV), which other programs write.
 
     Raises InputError if the two contradict each other.
     """
     stress = _stress(stress, label)
-    name = _virial_name(atoms)
+    if stress is not None:
+        off = np.abs(stress - stress.T)
+        i, j = np.unravel_index(np.argmax(off), (3, 3))
+        if off[i, j] > xyz.SAME_STRESS * np.abs(stress).max() + xyz.SAME_STRESS_EV_A3:
+            raise InputError(
+                f"{label}: stress is not symmetric: {stress[i, j]:g} and {stress[j, i]:g} eV/Å^3; correct it"
+            )
+    name = virial_name(atoms)
     if not name:
         return stress
     virial = _stress(atoms.info[name], f"{label}: {name}")

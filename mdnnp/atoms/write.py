@@ -10,7 +10,8 @@ from ase.data import atomic_masses, chemical_symbols
 
 from mdnnp.atoms import input_data
 from mdnnp.atoms.input_data import input_data_units
-from mdnnp.atoms.structure import LABELS, Structure
+from mdnnp.atoms.labels import as_options, keys_for
+from mdnnp.atoms.structure import Structure
 from mdnnp.base.errors import InputError, MdnnpWarning, quoted
 from mdnnp.base.files import new_file
 
@@ -41,7 +42,7 @@ def write_structures(
     if dropped := sorted({name for s in structures for name in s.dropped}):
         text = f"{path}: left out unknown entries: {', '.join(map(quoted, dropped))}"
         if labels := sorted({name for s in structures for name in s.unused}):
-            text += f"; if {', '.join(map(quoted, labels))} are labels, rename them to {LABELS}"
+            text += f"; if {', '.join(map(quoted, labels))} are labels, give {as_options(keys_for(labels))}"
         warnings.warn(text, MdnnpWarning, stacklevel=2)
     if format == "n2p2":
         length, energy = input_data_units(path, length_unit, energy_unit)

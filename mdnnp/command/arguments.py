@@ -100,6 +100,29 @@ def add_data_units(p: ArgumentParser) -> None:
     )
 
 
+def add_keys(p: ArgumentParser) -> None:
+    """Names of labels."""
+    p.add_argument(
+        "--key",
+        action=_Pairs,
+        metavar="LABEL=NAME",
+        help="what the files call a label, such as energy=REF_energy or forces=force (also stress, virial, charges, "
+        "total_charge); give it once for each label",
+    )
+
+
+class _Pairs(argparse.Action):
+    """An option NAME=VALUE that can be given several times: a dictionary."""
+
+    def __call__(self, parser, namespace, value, option_string=None):
+        name, equals, meant = value.partition("=")
+        found = getattr(namespace, self.dest, {})
+        if not (name and equals and meant) or name in found:
+            wrong = f"gives {name!r} twice" if name in found else "is not of this form"
+            parser.error(f"{option_string} {self.metavar}: {value!r} {wrong}")
+        setattr(namespace, self.dest, {**found, name: meant})
+
+
 def add_structure(p: ArgumentParser, what: str = "file of any format that ASE reads, or input.data") -> None:
     """One structure, and the units of its file."""
     add_data_units(p)

@@ -1,12 +1,13 @@
 """The verb `mdnnp convert`: a potential, or structures, in another form."""
 
 from argparse import ArgumentParser
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 from mdnnp.base.errors import InputError
 from mdnnp.base.files import check_distinct
-from mdnnp.command.arguments import add_units
+from mdnnp.command.arguments import add_keys, add_units
 from mdnnp.command.verb import Say, silent
 
 HELP = "Convert structures to another file format, or write a potential with its units."
@@ -17,6 +18,7 @@ which states its units, so that you need not give them again.
 examples:
   mdnnp convert potential/ water-potential/ --length-unit Bohr --energy-unit Hartree
   mdnnp convert input.data train.xyz --length-unit Bohr --energy-unit Hartree
+  mdnnp convert downloaded.xyz train.xyz --key energy=REF_energy --key forces=REF_forces
   mdnnp convert train.xyz input.data --length-unit Angstrom --energy-unit eV
 """
 
@@ -30,19 +32,24 @@ def add_arguments(p: ArgumentParser) -> None:
         "--format",
         help="format of the structures: extxyz, n2p2, or another format of ASE (default: by the name of OUT)",
     )
+    add_keys(p)
     p.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
     add_units(p)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to rewrite as what; units, index and format as the options have them."""
+    """What to rewrite as what; units, index and format as the options have them.
+
+    key : names that a file of structures uses for labels, as {"forces": "force"}
+    """
 
     input: str | Path
     output: str | Path
     _: KW_ONLY
     index: str = ":"
     format: str | None = None
+    key: Mapping[str, str] = field(default_factory=dict)
     overwrite: bool = False
     length_unit: str | None = None
     energy_unit: str | None = None
@@ -104,6 +111,6 @@ def _structures(request: Request, source: Path) -> str:
     from mdnnp.atoms.read import read_structures
     from mdnnp.atoms.write import write_structures
 
-    structures = read_structures(source, request.index, **request.units)
+    structures = read_structures(source, request.index, **request.units, keys=request.key)
     write_structures(request.output, structures, format=request.format, overwrite=request.overwrite, **request.units)
     return f"{len(structures)} structure{'s' * (len(structures) != 1)}"

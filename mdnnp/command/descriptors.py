@@ -1,12 +1,12 @@
 """The verb `mdnnp descriptors`: symmetry functions for structures, and what they resolve."""
 
 from argparse import ArgumentParser
-from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mdnnp.command.arguments import add_units, positive
+from mdnnp.command.arguments import add_keys, add_units, positive
 from mdnnp.command.verb import Say, check_choice, silent
 
 if TYPE_CHECKING:
@@ -40,13 +40,17 @@ def add_arguments(p: ArgumentParser) -> None:
         "have them); spread: by the spread of their values; cur: CUR decomposition; farthest: farthest-point sampling; "
         "grid: a fixed grid, without a choice",
     )
+    add_keys(p)
     p.add_argument("--json", action="store_true", help="print the functions and the report as JSON")
     add_units(p)
 
 
 @dataclass(frozen=True)
 class Request:
-    """Structures, the cutoff in Å, how many functions for each element and how to choose them (None: by labels)."""
+    """Structures, the cutoff in Å, how many functions for each element and how to choose them (None: by labels).
+
+    key : names that the files use for labels, as {"forces": "force"}
+    """
 
     data: Sequence[str | Path]
     _: KW_ONLY
@@ -54,6 +58,7 @@ class Request:
     number: int = 32
     max_zeta: int = 4
     method: str | None = None
+    key: Mapping[str, str] = field(default_factory=dict)
     length_unit: str | None = None
     energy_unit: str | None = None
 
@@ -67,5 +72,5 @@ def perform(request: Request, say: Say = silent) -> "Proposal":
     from mdnnp.training.dataset import read_labelled
     from mdnnp.training.proposal import propose
 
-    structures = read_labelled(request.data, request.length_unit, request.energy_unit)
+    structures = read_labelled(request.data, request.length_unit, request.energy_unit, keys=request.key)
     return propose(structures, request.cutoff, request.number, max_zeta=request.max_zeta, method=request.method)

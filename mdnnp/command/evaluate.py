@@ -2,12 +2,12 @@
 
 import sys
 from argparse import ArgumentParser
-from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from mdnnp.command.arguments import add_data_units, add_potential, add_threads
+from mdnnp.command.arguments import add_data_units, add_keys, add_potential, add_threads
 from mdnnp.command.verb import OfStructures, Outcome, Say, Written, check_choice, silent, use_threads
 
 HELP = "Compute the errors of a potential on structures with reference values."
@@ -19,6 +19,7 @@ be larger than the memory.
 
 examples:
   mdnnp evaluate potential/ test.xyz
+  mdnnp evaluate potential/ test.xyz --key energy=REF_energy --key forces=REF_forces
   mdnnp evaluate potential/ input.data -o report.html --length-unit Bohr --energy-unit Hartree
   mdnnp evaluate potential/ input.data --length-unit Angstrom --energy-unit eV --data-length-unit Bohr \\
       --data-energy-unit Hartree         a potential and data in different units
@@ -30,6 +31,7 @@ def add_arguments(p: ArgumentParser) -> None:
     add_potential(p)
     p.add_argument("data", nargs="+", metavar="DATA", help="files of any format that ASE reads, or input.data")
     add_data_units(p)
+    add_keys(p)
     p.add_argument("-o", "--output", metavar="REPORT.html", help="write a report with figures")
     p.add_argument(
         "--by",
@@ -44,10 +46,14 @@ def add_arguments(p: ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Request(OfStructures):
-    """Files of labelled structures, and which kinds of them to distinguish; output : a report to write."""
+    """Files of labelled structures, and which kinds of them to distinguish.
+
+    key : names that the files use for labels, as {"forces": "force"}; output : a report to write
+    """
 
     data: Sequence[str | Path]
     _: KW_ONLY
+    key: Mapping[str, str] = field(default_factory=dict)
     by: Literal["config_type", "file", "set"] = "config_type"
     output: str | Path | None = None
     overwrite: bool = False
@@ -69,7 +75,7 @@ def perform(request: Request, say: Say = silent) -> Outcome:
     from mdnnp.training.dataset import stream_labelled
 
     use_threads(request.threads)
-    structures = stream_labelled(request.data, *request.data_units)
+    structures = stream_labelled(request.data, *request.data_units, keys=request.key)
     total = count_structures(request.data) if sys.stderr.isatty() else None
     with Bar(total=total, unit="structure") as bar:
         errors = evaluate(potential, bar.over(structures), by=request.by)

@@ -1,11 +1,11 @@
 """The verb `mdnnp predict`: energies, forces and stresses of structures, as a table and as a file."""
 
 from argparse import ArgumentParser
-from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
-from mdnnp.command.arguments import add_data_units, add_potential, add_threads
+from mdnnp.command.arguments import add_data_units, add_keys, add_potential, add_threads
 from mdnnp.command.verb import OfStructures, Outcome, Say, Written, silent, use_threads
 
 HELP = "Compute energy, forces and stress of structures."
@@ -25,6 +25,7 @@ def add_arguments(p: ArgumentParser) -> None:
         "structures", nargs="+", metavar="STRUCTURES", help="files of any format that ASE reads, or input.data"
     )
     add_data_units(p)
+    add_keys(p)
     p.add_argument(
         "-o", "--output", metavar="OUT.xyz", help="write extended XYZ with energy, forces, stress and atomic energies"
     )
@@ -36,11 +37,15 @@ def add_arguments(p: ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Request(OfStructures):
-    """Files of structures, and which of each; output : for them with what is predicted."""
+    """Files of structures, and which of each.
+
+    key : names that the files use for labels, as {"forces": "force"}; output : for them with what is predicted
+    """
 
     structures: Sequence[str | Path]
     _: KW_ONLY
     index: str = ":"
+    key: Mapping[str, str] = field(default_factory=dict)
     output: str | Path | None = None
     overwrite: bool = False
 
@@ -53,7 +58,7 @@ def perform(request: Request, say: Say = silent) -> Outcome:
     from mdnnp.training.prediction import predict_all
 
     use_threads(request.threads)
-    structures = [s for path in request.structures for s in request.read(path, request.index)]
+    structures = [s for path in request.structures for s in request.read(path, request.index, request.key)]
     found = predict_all(potential, structures, say, keep=bool(request.output))
     if not request.output:
         return found

@@ -6,7 +6,7 @@ imported where they are used, so that the command line, and a refusal, are quick
 """
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -136,11 +136,11 @@ class OfStructures(OfPotential):
         """Units of length and energy of an input.data."""
         return self.data_length_unit or self.length_unit, self.data_energy_unit or self.energy_unit
 
-    def read(self, path: str | Path, index: int | str) -> "list[Structure]":
-        """The structures of a file."""
+    def read(self, path: str | Path, index: int | str, keys: Mapping[str, str] | None = None) -> "list[Structure]":
+        """The structures of a file; keys : names that it uses for labels."""
         from mdnnp.atoms.read import read_structures
 
-        return read_structures(path, index, *self.data_units)
+        return read_structures(path, index, *self.data_units, keys)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
+from mdnnp.atoms.labels import LABELS, as_options, as_toml, keys_for
 from mdnnp.atoms.read import stream_structures
-from mdnnp.atoms.structure import LABELS, Structure
+from mdnnp.atoms.structure import Structure
 from mdnnp.atoms.system import System, complete_cell, heights
 from mdnnp.base.errors import InputError, MdnnpWarning
 
@@ -58,21 +59,27 @@ def stream_labelled(
     length_unit: str | None = None,
     energy_unit: str | None = None,
     exclude: Mapping[Path, Collection[int]] | None = None,
+    keys: Mapping[str, str] | None = None,
 ) -> Iterator[LabelledStructure]:
     """Labelled structures of files of any format that ASE reads, or of `input.data`, one by one.
 
     length_unit, energy_unit : units of an `input.data`, as for `read_structures`
     exclude : numbers of structures to leave out, by file (see `excluded_numbers`); they may hold anything
+    keys : names that the files use for labels, as {"forces": "dft_force"}
     Raises FileError and InputError as `read_structures`. Warns (MdnnpWarning) once a file of entries that look
     like labels but have other names.
     """
     for path in paths:
         warned: set[str] = set()
-        for structure in stream_structures(path, length_unit, energy_unit, (exclude or {}).get(Path(path), ())):
+        for structure in stream_structures(path, length_unit, energy_unit, (exclude or {}).get(Path(path), ()), keys):
             new = [name for name in structure.unused if name not in warned]
             if new:
                 warned.update(new)
-                text = f"{structure.label}: {', '.join(map(repr, new))} not used as a label; labels are called {LABELS}"
+                names = keys_for(new)
+                text = (
+                    f"{structure.label}: {', '.join(map(repr, new))} not used as a label; labels are called {LABELS}. "
+                    f"If they are labels, add to [data] of train.toml: {as_toml(names)} (commands: {as_options(names)})"
+                )
                 warnings.warn(text, MdnnpWarning, stacklevel=2)
             yield as_labelled(structure)
 
@@ -82,10 +89,11 @@ def read_labelled(
     length_unit: str | None = None,
     energy_unit: str | None = None,
     exclude: Mapping[Path, Collection[int]] | None = None,
+    keys: Mapping[str, str] | None = None,
 ) -> list[LabelledStructure]:
     """As `stream_labelled`, all of them as a list; `paths` may be a single one."""
     paths = [paths] if isinstance(paths, str | Path) else paths
-    return list(stream_labelled(paths, length_unit, energy_unit, exclude))
+    return list(stream_labelled(paths, length_unit, energy_unit, exclude, keys))
 
 
 def excluded_numbers(paths: Iterable[str | Path], names: Iterable[str]) -> dict[Path, set[int]]:

@@ -67,8 +67,8 @@ def read_sets(config: TrainConfig) -> tuple[Sets, list[str]]:
             if not path.exists():
                 raise FileError(f"{config.at(key)}: {path} does not exist")
     exclude = excluded_numbers([*data.train, *(data.test or ())], data.exclude or ())
-    structures = read_labelled(data.train, data.length_unit, data.energy_unit, exclude)
-    test = read_labelled(data.test or (), data.length_unit, data.energy_unit, exclude)
+    structures = read_labelled(data.train, data.length_unit, data.energy_unit, exclude, data.keys)
+    test = read_labelled(data.test or (), data.length_unit, data.energy_unit, exclude, data.keys)
     structures, test, marks = _divide_by_marks(config, structures, test)
     findings = check_dataset([*structures, *test])
     refuse(findings)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from ase.data import atomic_numbers
 
+from mdnnp.atoms.labels import QUANTITIES as QUANTITIES_OF_FILES
 from mdnnp.base.inputs.records import Rule, key, read_records, refuse
 from mdnnp.base.inputs.rules import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, SEED
 from mdnnp.base.inputs.toml import Document, Flaw, parse_toml, read_toml
@@ -62,6 +63,17 @@ class DataConfig:
         "0; the directory is optional). They are skipped without being checked, so this also skips a broken structure.",
         None,
         example='["train.xyz:41"]',
+    )
+    keys: dict[str, str] = key(
+        "Names that the files use for labels: of energy (eV), forces (eV/Å), stress (eV/Å^3, tension positive), virial "
+        "(eV, minus volume times stress), charges (e) and total_charge (e). What has the standard name is not used "
+        "then. By default, the labels have the names energy, forces, stress and so on. Not for input.data.",
+        {},
+        rule=Rule(
+            lambda v: set(v) <= set(QUANTITIES_OF_FILES) and len(set(v.values())) == len(v),
+            f"must give names, each once, to any of {', '.join(QUANTITIES_OF_FILES)}",
+        ),
+        example='{energy = "REF_energy", forces = "REF_forces"}',
     )
     offsets_eV: dict[str, float] = key(
         "Energy of one atom of each element, in eV, which is subtracted before the fit. By default, these energies are "

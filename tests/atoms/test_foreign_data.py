@@ -309,9 +309,72 @@ def test_virial_itself_comes_first(tmp_path):
 def test_convert_says_which_entries_may_be_labels(tmp_path):
     structures = read(tmp_path, frame(f'REF_virial="{numbers(STRESS)}" REF_energy=-3.0 pbe="x"'))
     with pytest.warns(
-        MdnnpWarning, match="'pbe'; if 'REF_energy', 'REF_virial' are labels, rename them to energy, forces"
+        MdnnpWarning,
+        match="'pbe'; if 'REF_energy', 'REF_virial' are labels, give --key energy=REF_energy --key virial=REF_virial",
     ):
         write_structures(tmp_path / "out.xyz", structures)
+
+
+FOREIGN = frame(
+    f'energy=-9.0 REF_energy=-0.3 REF_stress="{numbers(STRESS)}" REF_charge=1.0', "species:S:1:pos:R:3:force:R:3"
+)
+KEYS = {"energy": "REF_energy", "forces": "force", "stress": "REF_stress", "total_charge": "REF_charge"}
+
+
+def test_labels_are_read_from_the_names_that_the_keys_give(tmp_path):
+    (tmp_path / "a.xyz").write_text(FOREIGN + FOREIGN.replace("REF_energy=-0.3", ""))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        first, second = read_labelled(tmp_path / "a.xyz", keys=KEYS)
+        (same,) = read_structures(tmp_path / "a.xyz", 0, keys=KEYS)
+    assert first.energy_eV == same.energy == -0.3  # and not that of the standard name
+    assert second.energy_eV is None  # nor that one where it has none
+    np.testing.assert_allclose(first.forces, FORCES, rtol=1e-9)
+    np.testing.assert_allclose(first.stress, STRESS, rtol=1e-9)
+    assert first.system.charge == 1.0
+    assert not same.unused and not same.dropped
+
+
+def test_a_virial_by_a_key_replaces_the_files_stress(tmp_path):
+    text = frame(f'dft_virial="{numbers(-2 * VOLUME_A3 * STRESS)}" stress="{numbers(STRESS)}"')
+    (tmp_path / "a.xyz").write_text(text)
+    (s,) = read_labelled(tmp_path / "a.xyz", keys={"virial": "dft_virial"})
+    np.testing.assert_allclose(s.stress, 2 * STRESS, rtol=1e-9)
+
+
+def test_a_free_energy_that_differs_is_pointed_out_and_can_be_chosen(tmp_path):
+    (tmp_path / "a.xyz").write_text(frame("energy=-0.3 free_energy=-0.4"))
+    with pytest.warns(MdnnpWarning, match=r'\[data\] of train.toml: keys = {energy = "free_energy"}'):
+        assert read_labelled(tmp_path / "a.xyz")[0].energy_eV == -0.3
+    assert read_labelled(tmp_path / "a.xyz", keys={"energy": "free_energy"})[0].energy_eV == -0.4
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (
+            {"forces": "forse"},
+            "a.xyz: no structure has 'forse' for the forces, expected as a column .*REF_energy.*force",
+        ),
+        ({"energy": "force"}, "no structure has 'force' for the energy, expected as an entry of the structure"),
+        ({"force": "force"}, "'force' is no label; known: energy, forces, stress"),
+        ({"energy": "REF_energy", "forces": "REF_energy"}, "two labels have the same name"),
+        ({"stress": "REF_charge"}, "stress: expected shape"),
+    ],
+)
+def test_keys_that_are_wrong(tmp_path, keys, message):
+    (tmp_path / "a.xyz").write_text(FOREIGN)
+    for reading in (lambda: read_labelled(tmp_path / "a.xyz", keys=keys),
+                    lambda: read_structures(tmp_path / "a.xyz", -1, keys=keys)):  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            reading()
+
+
+def test_a_skew_stress_by_a_key_is_refused(tmp_path):
+    skew = STRESS + np.triu(STRESS, 1)
+    (tmp_path / "a.xyz").write_text(frame(f'REF_stress="{numbers(skew)}"'))
+    with pytest.raises(InputError, match=r"a\.xyz:0: stress is not symmetric"):
+        read_labelled(tmp_path / "a.xyz", keys={"stress": "REF_stress"})
 
 
 @pytest.mark.parametrize(

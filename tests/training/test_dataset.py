@@ -108,6 +108,7 @@ def test_names_like_labels_are_pointed_out_once_a_file(tmp_path):
     with pytest.warns(MdnnpWarning, match=r"a\.xyz:0: 'REF_energy', 'dft_force' not used") as caught:
         structures = read_labelled(tmp_path / "a.xyz")
     assert sum("not used" in str(w.message) for w in caught) == 1
+    assert any('keys = {energy = "REF_energy", forces = "dft_force"}' in str(w.message) for w in caught)
     assert all(s.energy_eV is None and s.forces is None for s in structures)
 
 

@@ -408,6 +408,19 @@ def test_an_element_need_not_be_in_every_structure(tmp_path):
     assert np.isfinite(fitted.errors["train"].quantities["force"].overall.rmse)
 
 
+def test_labels_by_other_names_give_the_same_fit(folder):
+    foreign = (folder / "data.xyz").read_text().replace(" energy=", " REF_energy=").replace("forces:R:3", "force:R:3")
+    (folder / "data.xyz").rename(folder / "ours.xyz")
+    (folder / "data.xyz").write_text(foreign)
+    keys = 'keys = {energy = "REF_energy", forces = "force"}'
+    here = train(read_train_config(write_input(folder, "here", text=INPUT.replace("data.xyz", "ours.xyz"))))
+    text = INPUT.replace("[data]", f"[data]\n{keys}").replace("{e", "{{e").replace('ce"}', 'ce"}}')
+    there = train(read_train_config(write_input(folder, "there", text=text.replace("{{epochs", "{epochs"))))
+    assert weights_of(here.path) == weights_of(there.path)
+    options = ["--key", "energy=REF_energy", "--key", "forces=force"]
+    assert main(["evaluate", str(there.path), str(folder / "data.xyz"), *options]) == 0
+
+
 def test_other_files_in_the_potential_directory_are_found_before_the_fit(folder):
     config = read_train_config(write_input(folder))
     config.potential_path.mkdir()
