@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from mdnnp.base.errors import FileError, InputError, MdnnpError
 from mdnnp.couplings.lammps.engine import open_potential
-from mdnnp.couplings.lammps.external import External
+from mdnnp.couplings.lammps.external import External, abort
 
 _UNITS = "length_unit", "energy_unit"
 _PLUGIN_ALONE = "pe/atom", "stress/atom", "centroid/stress/atom", "heat/flux", "compute pair", "fix pair"
@@ -118,10 +118,12 @@ def main() -> int:
         if comm.rank == 0:
             print(f"error: {error}", file=sys.stderr)
         return 2
-    except Exception as error:  # of LAMMPS, perhaps of one rank alone
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        if comm.size > 1:
-            comm.Abort(1)
+    except Exception as error:  # of LAMMPS
+        one_rank = type(error).__name__ == "MPIAbortException"
+        if one_rank or comm.rank == 0:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+        if one_rank and comm.size > 1:
+            abort(comm)
         return 1
     return 0
 

@@ -4,6 +4,7 @@ LAMMPS gives the atoms of each rank with its ghosts and a full list of neighbour
 `fix external` comes after LAMMPS has sent forces on ghosts home, so that these are sent here, by MPI.
 """
 
+import time
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,12 @@ from mdnnp.potentials.interface import Potential
 
 EV_PER_UNIT = {"metal": 1.0, "real": 1.0 / 23.060549}  # LAMMPS' own
 _FIX = "mdnnp"
+
+
+def abort(comm: Any) -> None:
+    """End all ranks, a moment after a message: mpiexec drops what it has not passed on by then."""
+    time.sleep(0.5)
+    comm.Abort(2)
 
 
 class External:
@@ -56,7 +63,7 @@ class External:
             self._compute(step, n_own, force)
         except BaseException as error:  # it cannot leave LAMMPS, and other ranks would wait
             print(f"error: step {step}: {error}", flush=True)
-            self.comm.Abort(2)
+            abort(self.comm)
 
     def _array(self, name: str, n: int) -> np.ndarray:
         return self.lammps.numpy.extract_atom(name, nelem=n)
