@@ -5,6 +5,7 @@ elements: a template has those. Protocol: V. Kapil et al., Comput. Phys. Commun.
 https://docs.ipi-code.org/distributed.html
 """
 
+import contextlib
 import json
 import socket
 import time
@@ -32,6 +33,7 @@ SKIN_A = 1.0
 WARN_ABOVE_EV_A = 0.2  # as the ASE calculator
 MESSAGE_S = 60.0  # longest time that one message may take
 RETRY_S = 0.2  # between two attempts to connect
+LEAVE_S = 1.0  # to take what i-PI still sends, when an error ends the driver
 _HEADER = 12  # bytes
 _MOST_TEXT = 1 << 20  # bytes of INIT
 
@@ -193,7 +195,7 @@ def drive(server: Server, evaluate: Evaluator, wait_s: float, say: Callable[[str
         with _connect(server, evaluate, heard + wait_s, wait_s, say, again=conversation is not None) as opened:
             say(f"Connected to i-PI at {server}")
             conversation = _Conversation(server, opened, evaluate, wait_s)
-            if conversation.last():
+            if conversation.ended():
                 return Driven(evaluate.evaluations, evaluate.n_builds, evaluate.extrapolations, reconnections)
         heard = conversation.heard or heard
         reconnections += 1
@@ -240,8 +242,15 @@ class _Conversation:
         self._begun = False
         self._data: bytes | None = None
 
-    def last(self) -> bool:
+    def ended(self) -> bool:
         """Answer all messages; whether the last one was EXIT. Raises InputError, and what `evaluate` raises."""
+        try:
+            return self._answer_all()
+        except BaseException:
+            self._leave()
+            raise
+
+    def _answer_all(self) -> bool:
         try:
             while True:
                 header = self._header()
@@ -345,13 +354,21 @@ class _Conversation:
             view = view[count:]
         return bytes(buffer)
 
+    def _leave(self) -> None:
+        """Have i-PI see the end of the connection. Closed with messages unread, it is reset, which i-PI hangs at."""
+        end = time.monotonic() + LEAVE_S
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+            while (left := end - time.monotonic()) > 0:
+                self._socket.settimeout(left)
+                if not self._socket.recv(1 << 16):
+                    return
+
     def _has_said_exit(self) -> bool:
         """Whether EXIT is what the server sent before it closed, while we were writing."""
         rest = b""
-        try:
+        with contextlib.suppress(OSError):
             self._socket.settimeout(RETRY_S)
             while part := self._socket.recv(1024):
                 rest = (rest + part)[-_HEADER:]
-        except OSError:
-            pass
         return rest.strip() == b"EXIT"

@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -379,6 +380,18 @@ def test_template_with_an_element_that_the_potential_lacks():
         Evaluator(ARGON, template(silicon(), "si.xyz:0"))
 
 
+def test_an_error_ends_the_connection_without_resetting_it(listener):
+    """i-PI 3.3.1 hangs at a reset, which is what a socket does that is closed before all is read."""
+    accept, server = listener
+    running = driver(server)
+    ipi = IPI(accept)
+    ipi.begin()
+    ipi.positions(argon()._replace(positions=np.zeros((270, 3)), numbers=np.full(270, 18)))
+    assert ipi.socket.recv(12) == b""
+    ipi.socket.close()
+    assert "270 atoms" in str(running.ended())
+
+
 @pytest.mark.parametrize("text", ["31415", "localhost:", ":31415", "localhost:70000", "localhost:port"])
 def test_addresses(text):
     with pytest.raises(InputError, match="HOST:PORT"):
@@ -469,10 +482,9 @@ DIRECT = (
 )
 
 
-def run_ipi(forces, steps=3, beads=2, thermo=""):
-    """Start i-PI in this folder; returns its process."""
-    Path("input.xml").write_text(
-        f"""<simulation verbosity='low'>
+def run_ipi(forces, steps=3, beads=2, whole=False):
+    """Start i-PI in this folder, with these forces or this whole input; returns its process."""
+    around = f"""<simulation verbosity='low'>
   <output prefix='out'>
     <properties stride='1' filename='md'> [step, potential, virial_md, conserved] </properties>
     <trajectory stride='1' filename='pos' format='xyz'> positions </trajectory>
@@ -491,7 +503,7 @@ def run_ipi(forces, steps=3, beads=2, thermo=""):
     <motion mode='dynamics'><dynamics mode='nve'><timestep units='femtosecond'>1.0</timestep></dynamics></motion>
   </system>
 </simulation>"""
-    )
+    Path("input.xml").write_text(forces if whole else around)
     paths = os.pathsep.join([str(ROOT), str(Path(importlib.util.find_spec("ipi").origin).parents[1])])
     return subprocess.Popen(
         [sys.executable, "-c", RUN_IPI],
@@ -499,10 +511,10 @@ def run_ipi(forces, steps=3, beads=2, thermo=""):
     )  # fmt: skip
 
 
-def start_driver(*options, socket_file="s"):
+def start_driver(*options, template_file="a.xyz", socket_file="s"):
     return subprocess.Popen(
         [
-            sys.executable, "-m", "mdnnp", "drive", "lj.toml", "--template", "a.xyz",
+            sys.executable, "-m", "mdnnp", "drive", "lj.toml", "--template", template_file,
             "--unix", str(Path.cwd() / socket_file), "--threads", "1", *options,
         ],
         env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -544,6 +556,24 @@ def test_ipi_ends_where_its_own_process_cannot_compute(place):
     Path("few.xyz").write_text('1\nLattice="9 0 0 0 9 0 0 0 9" pbc="T T T"\nAr 0 0 0\n')
     server = run_ipi(DIRECT.format(ipi_pes.__file__, "few.xyz"))
     assert "i-PI sends 27 atoms, but the template few.xyz" in finished(server)
+
+
+@needs_ipi
+def test_ipi_ends_with_its_driver_if_told_to(place):
+    Path("few.xyz").write_text('1\nLattice="9 0 0 0 9 0 0 0 9" pbc="T T T"\nAr 0 0 0\n')
+    server = run_ipi(SOCKET.format(place, "<exit_on_disconnect>True</exit_on_disconnect>"))
+    client = start_driver(template_file="few.xyz")
+    assert "i-PI sends 27 atoms" in finished(client) and client.returncode == 2
+    assert "Client shutdown" in finished(server)
+
+
+@needs_ipi
+def test_the_example(place, monkeypatch):
+    shutil.copytree(ROOT / "inputs", place / "inputs")
+    monkeypatch.chdir(place / "inputs" / "ipi")
+    text = Path("argon.xml").read_text().replace("PES", ipi_pes.__file__)
+    output = finished(run_ipi(text.replace("<total_steps>1000<", "<total_steps>10<"), whole=True))
+    assert len(np.loadtxt("argon.out")) == 2, output
 
 
 @needs_ipi
