@@ -46,7 +46,7 @@ class _Parser(argparse.ArgumentParser):
 
 VERBS = (
     "run", "train", "predict", "evaluate", "descriptors", "convert", "init", "info", "analyze", "check", "bench",
-    "smooth", "relax", "saddle", "phonons", "properties",
+    "smooth", "relax", "saddle", "phonons", "properties", "drive",
 )  # fmt: skip
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
-from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from mdnnp.atoms.alternating_lists import AlternatingLists
@@ -16,9 +15,15 @@ from mdnnp.atoms.quantities import dipole_moment
 from mdnnp.atoms.structure import Structure, total_charge
 from mdnnp.atoms.system import System, make_system, volume
 from mdnnp.atoms.unit_suspicion import question_units
-from mdnnp.base.errors import DisagreementWarning, ExtrapolationWarning, InputError
+from mdnnp.base.errors import DisagreementWarning, ExtrapolationWarning, InputError, MdnnpWarning
+from mdnnp.couplings.doubts import doubts
 from mdnnp.potentials.interface import Extrapolation, Potential, Results
 from mdnnp.potentials.load import load_potential
+
+_LATER: dict[type[MdnnpWarning], str] = {  # where the results say it again
+    ExtrapolationWarning: "extrapolations",
+    DisagreementWarning: "forces_disagreement",
+}
 
 
 class HDNNPCalculator(Calculator):
@@ -62,7 +67,7 @@ class HDNNPCalculator(Calculator):
         self.extrapolation: Extrapolation | None = None
         self._neighbors = AlternatingLists(lambda: self.potential.make_lists(skin_A))
         self._looked_at_units = False
-        self._warned: set[type[Warning]] = set()
+        self._warned: set[type[MdnnpWarning]] = set()
 
     def calculate(
         self,
@@ -116,29 +121,11 @@ class HDNNPCalculator(Calculator):
 
     def _warn(self, system: System, results: Results) -> None:
         """Warn of what makes the results doubtful, of each kind once."""
-        outside, disagreement = results.extrapolation, results.disagreement
-        if outside.count:
-            self._once(
-                ExtrapolationWarning,
-                f"{outside.count} symmetry functions are outside the range of the training data, such as number "
-                f"{outside.function[0]} of atom {outside.atom[0]}: {outside.value[0]:.6g}, range "
-                f"{outside.lower[0]:.6g} to {outside.upper[0]:.6g}; do not trust the results. Later ones are counted "
-                'in results["extrapolations"]',
-            )
-        if disagreement is not None and disagreement.forces.max() > self.warn_above_eV_A:
-            atom = int(np.argmax(disagreement.forces))
-            self._once(
-                DisagreementWarning,
-                f"the members of the committee disagree by {disagreement.forces[atom]:.3g} eV/Å on the force on atom "
-                f"{atom} ({chemical_symbols[system.numbers[atom]]}), more than warn_above_eV_A = "
-                f"{self.warn_above_eV_A:g}; do not trust the results. Later ones are in "
-                'results["forces_disagreement"]',
-            )
-
-    def _once(self, kind: type[Warning], text: str) -> None:
-        if kind not in self._warned:
-            self._warned.add(kind)
-            warnings.warn(f"{text} (this warning comes once per calculator)", kind, stacklevel=5)
+        for kind, text in doubts(results, system.numbers, self.warn_above_eV_A):
+            if kind not in self._warned:
+                self._warned.add(kind)
+                later = f'Later ones are in results["{_LATER[kind]}"] (this warning comes once per calculator)'
+                warnings.warn(f"{text}. {later}", kind, stacklevel=4)
 
 
 def _stated_charge(atoms: Atoms) -> tuple:
