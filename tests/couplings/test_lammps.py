@@ -18,8 +18,10 @@ from lammps_data import EV_KCAL_MOL, PRESSURE, U_A2_PS2_EV, UNITS, VOIGT, frame,
 from silicon_committee import write_committee
 from systems import silicon
 
+from mdnnp.atoms.quantities import heat_current
 from mdnnp.atoms.system import make_system
 from mdnnp.base.errors import MdnnpError, MdnnpWarning
+from mdnnp.base.units import EV_PER_U_A2_PER_FS2
 from mdnnp.couplings.lammps import plugin
 from mdnnp.potentials.load import load_potential
 
@@ -172,6 +174,19 @@ def test_dynamics_are_those_of_velocity_verlet(lmp, water_made_here, tmp_path):
 def thermo_last(said):
     """The energy in the last line before the loop's time."""
     return float(said.split("Loop time")[-2].splitlines()[-1].split()[1])
+
+
+def test_the_heat_current_of_lammps_is_ours(lmp, water_made_here, tmp_path):
+    system, potential = water(True), load_potential(water_made_here, "Bohr", "Hartree")
+    velocities = np.random.default_rng(1).normal(scale=8.0, size=(len(system), 3))
+    write_data(tmp_path / "data", system, "HO", velocities)
+    after = "compute k all ke/atom\ncompute j all heat/flux k e c\nthermo_style custom step c_j[*]\n"
+    after += "thermo_modify format float %.16g\nrun 0"
+    flux = thermo(lmp(script(water_made_here, f"{UNITS} H O", after=after), 2))[:3]
+    ours = potential.compute(system, atomic_virials=True)
+    masses = atomic_masses[system.numbers] * U_A2_PS2_EV / EV_PER_U_A2_PER_FS2  # for LAMMPS' kinetic energy
+    current = heat_current(velocities, masses, ours.atomic_energies, ours.atomic_virials)
+    assert np.allclose(flux, current, rtol=0, atol=1e-12 * np.abs(current).max())
 
 
 @pytest.mark.parametrize("ranks", [1, 3])
