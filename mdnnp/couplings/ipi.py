@@ -7,10 +7,12 @@ https://docs.ipi-code.org/distributed.html
 
 import contextlib
 import json
+import signal
 import socket
+import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -20,7 +22,7 @@ from numpy.typing import ArrayLike
 from mdnnp.atoms.alternating_lists import AlternatingLists
 from mdnnp.atoms.structure import Structure
 from mdnnp.atoms.system import make_system
-from mdnnp.base.errors import FileError, InputError, MdnnpError, MdnnpWarning, quoted
+from mdnnp.base.errors import FileError, InputError, Interrupted, MdnnpWarning, PhysicsError, quoted
 from mdnnp.base.units import BOHR_A, HARTREE_EV
 from mdnnp.couplings.doubts import doubts
 from mdnnp.potentials.interface import Potential, check_elements
@@ -186,9 +188,31 @@ def drive(server: Server, evaluate: Evaluator, wait_s: float, say: Callable[[str
     """Answer i-PI until it sends EXIT.
 
     wait_s : how long the server may be away, at the start and later, and how long it may be silent at the start
-    Raises FileError if it is away for longer, InputError if it is no i-PI or sends what cannot be used, and what
-    `evaluate` raises.
+    Raises FileError if it is away for longer, InputError if it is no i-PI or sends what cannot be used, Interrupted by
+    SIGTERM, and what `evaluate` raises.
     """
+    with _terminated_in_order():
+        return _drive(server, evaluate, wait_s, say)
+
+
+@contextlib.contextmanager
+def _terminated_in_order() -> Iterator[None]:
+    """SIGTERM raises Interrupted, so that the connection is ended in order."""
+
+    def stop(number: int, frame: object) -> None:
+        raise Interrupted("ended by SIGTERM", number)
+
+    if threading.current_thread() is not threading.main_thread():  # signals are not for others
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _drive(server: Server, evaluate: Evaluator, wait_s: float, say: Callable[[str], object]) -> Driven:
     heard, reconnections = time.monotonic(), 0
     conversation = None
     while True:
@@ -300,7 +324,7 @@ class _Conversation:
         positions = np.frombuffer(self._receive(n_atoms * 24)).reshape(-1, 3)
         try:
             energy, forces, virial, extras = self._evaluate(cells[0], positions)
-        except MdnnpError as error:
+        except (InputError, PhysicsError) as error:
             error.args = (f"evaluation {self._evaluate.evaluations + 1} for i-PI: {error}", *error.args[1:])
             raise
         text = extras.encode()

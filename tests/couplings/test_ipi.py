@@ -568,6 +568,21 @@ def test_ipi_ends_with_its_driver_if_told_to(place):
 
 
 @needs_ipi
+def test_ipi_ends_with_its_driver_that_is_terminated(place):
+    server = run_ipi(SOCKET.format(place, "<exit_on_disconnect>True</exit_on_disconnect>"), steps=1000000)
+    client = start_driver()
+    try:
+        assert within(30, lambda: Path("out.md").exists() and len(Path("out.md").read_text().splitlines()) > 20)
+        client.terminate()
+        assert "ended by SIGTERM" in finished(client) and client.returncode == 143
+        assert "Client shutdown" in finished(server)
+    finally:
+        for process in (server, client):
+            process.kill()
+            process.communicate()
+
+
+@needs_ipi
 def test_the_example(place, monkeypatch):
     shutil.copytree(ROOT / "inputs", place / "inputs")
     monkeypatch.chdir(place / "inputs" / "ipi")
