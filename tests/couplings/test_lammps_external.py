@@ -121,7 +121,12 @@ def test_a_run_gets_new_lists_and_a_barostat_the_pressure(lmp, water_made_here, 
 )
 def test_what_cannot_be_right_is_refused(lmp, water_made_here, tmp_path, changes, message):
     write_data(tmp_path / "data", water(), "HO")
-    assert message in " ".join(lmp(script(water_made_here, **changes), 2, fails=True).split())
+    assert message in " ".join(lmp(script(water_made_here, **changes), fails=True).split())
+
+
+def test_an_error_ends_all_ranks(lmp, water_made_here, tmp_path):
+    write_data(tmp_path / "data", water(), "HO")
+    lmp(script(water_made_here, elements=f"{UNITS} O H"), 2, fails=True)
 
 
 def test_an_input_is_cut_at_the_lines_of_the_potential():
