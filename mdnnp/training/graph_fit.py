@@ -41,7 +41,7 @@ def graph_members(config: TrainConfig, sets: Sets, offsets: Mapping[str, float],
             for k in range(f.networks)
         ]
         tolerances = tolerances_of(f)
-        train = GraphLoss(structures, starts, own, tolerances, config.prior, 0, n)
+        train = GraphLoss(structures, starts, own, tolerances, f.prior, 0, n)
         validation = GraphLoss(structures, starts, labels, tolerances, 0.0, n, len(systems))
         members.append(Member(train, validation if len(systems) > n else None, train.start()))
     return members

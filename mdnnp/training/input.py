@@ -275,13 +275,11 @@ class FitConfig:
         "Tolerance of a stress component times the volume per atom, in meV.", 20.0, rule=POSITIVE
     )
     use_stress: bool = key("Fit stresses too, where the data have them.", True)
-    prior: float | None = key(
+    prior: float = key(
         "Strength of the regularization: a larger value gives smoother networks. The loss contains this value times "
-        "the sum of the squared weights, times the mean squared force error (in units of its tolerance). By default "
-        "50; for a graph potential 0.",
-        None,
+        "the sum of the squared weights, times the mean squared force error (in units of its tolerance).",
+        50.0,
         rule=NOT_NEGATIVE,
-        example="50.0",
     )
     networks: int = key(
         "Number of networks to fit from different initial weights. The potential is their mean: its errors are "
@@ -363,13 +361,6 @@ class TrainConfig:
     def optimizer(self) -> Literal["levenberg-marquardt", "adam"]:
         """The optimizer: of a graph potential Adam."""
         return "adam" if self.model.kind == "graph" else self.fit.optimizer
-
-    @property
-    def prior(self) -> float:
-        """Strength of the regularization."""
-        if self.fit.prior is None:
-            return 0.0 if self.model.kind == "graph" else 50.0
-        return self.fit.prior
 
     @property
     def potential_path(self) -> Path:

@@ -340,7 +340,7 @@ def make_members(
         thetas = [
             initial_weights(layout, linear, stored, inputs, rng) if from_linear else layout.initial(rng) for rng in rngs
         ]
-        train = Loss(stored, layout, inputs, own, tolerances, config.prior, 0, n)
+        train = Loss(stored, layout, inputs, own, tolerances, f.prior, 0, n)
         members.append(Member(train, validation, np.array(thetas)))
     return members, layout
 
